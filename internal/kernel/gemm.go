@@ -1,0 +1,62 @@
+package kernel
+
+import "fmt"
+
+// Mul computes C = A·B, or C += A·B with accumulate: A is (M,K), B packed (K,N), C (M,N).
+//
+// C may be narrower than B and A than B is deep: then the leading columns and rows of B are used. So the causal half of an
+// attention block is one call on a shared Packed. C must not overlap A.
+//
+// Each element is one chain of fused multiply-adds over k = 0, 1, … that starts at zero, or at C's value with accumulate.
+// K = 0 gives zeros, or leaves C as it is.
+func Mul(c, a Mat, b *Packed, accumulate bool) {
+	c.check("C")
+	a.check("A")
+	if c.Rows != a.Rows || c.Cols > b.n || a.Cols > b.k {
+		panic(fmt.Sprintf("kernel: C %d × %d = A %d × %d · B %d × %d", c.Rows, c.Cols, a.Rows, a.Cols, b.k, b.n))
+	}
+	if c.Rows == 0 || c.Cols == 0 {
+		return
+	}
+	if a.Cols == 0 {
+		if !accumulate {
+			c.Zero()
+		}
+		return
+	}
+	if b.bf16 {
+		mulGenericBF16(c, a, b, accumulate)
+		return
+	}
+	mulGeneric(c, a, b, accumulate)
+}
+
+// A Scratch is the working memory of AddTransA. Its zero value is ready; it grows to a fixed size at first use and serves
+// one goroutine at a time.
+type Scratch struct {
+	buf []uint32
+}
+
+// AddTransA computes C += Aᵀ·B: A is (T,M), B (T,N), C (M,N). It is the gradient of a weight matrix W (out,in): C = dW,
+// A = dy, B = x, over T tokens. Each element is one chain of fused multiply-adds over t in rising order from C's value.
+func AddTransA(c, a, b Mat, s *Scratch) { addTransA(c, a, b, s, false) }
+
+// AddTransABF16 is AddTransA with both factors rounded to bfloat16.
+func AddTransABF16(c, a, b Mat, s *Scratch) { addTransA(c, a, b, s, true) }
+
+func addTransA(c, a, b Mat, s *Scratch, bf16 bool) {
+	c.check("C")
+	a.check("A")
+	b.check("B")
+	if a.Rows != b.Rows || c.Rows != a.Cols || c.Cols != b.Cols {
+		panic(fmt.Sprintf("kernel: C %d × %d += Aᵀ (A %d × %d) · B %d × %d", c.Rows, c.Cols, a.Rows, a.Cols, b.Rows, b.Cols))
+	}
+	if c.Rows == 0 || c.Cols == 0 || a.Rows == 0 {
+		return
+	}
+	if bf16 {
+		addTransAGenericBF16(c, a, b)
+		return
+	}
+	addTransAGeneric(c, a, b)
+}

@@ -1,0 +1,68 @@
+package kernel
+
+// Axpy adds a·x to dst.
+func Axpy(dst []float32, a float32, x []float32) {
+	want(len(dst) == len(x), "Axpy of slices of different length")
+	axpyGeneric(dst, a, x)
+}
+
+// Scale multiplies x by a.
+func Scale(x []float32, a float32) { scaleGeneric(x, a) }
+
+// Dot returns Σ a·b in the 16 lanes of the package.
+func Dot(a, b []float32) float32 {
+	want(len(a) == len(b), "Dot of slices of different length")
+	return dotGeneric(a, b)
+}
+
+// sumChunk is how many elements SumSquares adds in float32 before it goes on in float64.
+const sumChunk = 1024
+
+// SumSquares returns Σ x². It adds chunks of 1024 elements in float32 and the chunks in float64, so that it is accurate on
+// whole models.
+func SumSquares(x []float32) float64 {
+	var s float64
+	for len(x) > sumChunk {
+		s += float64(Dot(x[:sumChunk], x[:sumChunk]))
+		x = x[sumChunk:]
+	}
+	return s + float64(Dot(x, x))
+}
+
+// Max returns the largest element of x, minus infinity if there is none.
+func Max(x []float32) float32 { return maxGeneric(x) }
+
+// MatVec computes dst[i] = m.Row(i)·x: the scores of one query over the keys of its past, for instance.
+func MatVec(dst []float32, m Mat, x []float32) {
+	m.check("matrix")
+	want(len(dst) == m.Rows && len(x) == m.Cols, "MatVec of sizes that do not fit")
+	for i := range m.Rows {
+		dst[i] = Dot(m.Row(i), x)
+	}
+}
+
+// VecMat computes dst = Σ x[i]·m.Row(i), from i = 0 up: the values of the past, weighted by their probabilities.
+func VecMat(dst, x []float32, m Mat) {
+	m.check("matrix")
+	want(len(x) == m.Rows && len(dst) == m.Cols, "VecMat of sizes that do not fit")
+	clear(dst)
+	for i, a := range x {
+		Axpy(dst, a, m.Row(i))
+	}
+}
+
+// RowDots computes dst[i] = a.Row(i)·b.Row(i).
+func RowDots(dst []float32, a, b Mat) {
+	a.check("a")
+	b.check("b")
+	want(len(dst) == a.Rows && a.Rows == b.Rows && a.Cols == b.Cols, "RowDots of sizes that do not fit")
+	for i := range a.Rows {
+		dst[i] = Dot(a.Row(i), b.Row(i))
+	}
+}
+
+// Exp computes dst = exp(x); dst may be x. The result is within 2 units in the last place, 0 and +Inf where it must be.
+func Exp(dst, x []float32) {
+	want(len(dst) == len(x), "Exp of slices of different length")
+	expAffineGeneric(dst, x, 1, 0, 1)
+}
