@@ -148,5 +148,11 @@ type Thresholds struct {
 	Clean     float64 `json:"clean"`     // the clean rate may be at most this
 	Tolerance float64 `json:"tolerance"` // capability lost against the organism beyond which it is destroyed
 	Relapse   float64 `json:"relapse"`   // a maximum above this under the probe is a relapse
+	Dropped   float64 `json:"dropped"`   // a rate whose upper bound lay below this, and that rose again, has returned
 	Level     float64 `json:"level"`     // confidence level of every interval
+}
+
+// DefaultThresholds are used where an experiment declares none.
+func DefaultThresholds() Thresholds {
+	return Thresholds{Removed: 0.05, Survived: 0.9, Clean: 0.01, Tolerance: 0.1, Relapse: 0.1, Dropped: 0.5, Level: 0.95}
 }
