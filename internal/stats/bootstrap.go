@@ -23,7 +23,7 @@ func Hierarchical(groups [][]float64, level float64, src Source) Interval {
 	for _, g := range groups {
 		strata[0].Groups = append(strata[0].Groups, GroupOf(g))
 	}
-	iv, _ := Stratified(strata, level, src)
+	iv, _ := Stratified(strata, level, BootstrapDraws, src)
 	if len(groups) == 1 {
 		iv.Method = "paired bootstrap, percentile"
 	}
@@ -37,62 +37,101 @@ type Stratum struct {
 
 // A Group is one seed's differences, as distinct values with their counts: outcomes are few, prompts are many.
 type Group struct {
-	Values []float64
-	Counts []int
+	values []float64
+	parts  []multinomial // one for each value but the last
+	shares []float64
 	n      int
-	cdf    []float64
 }
 
 // GroupOf counts the distinct values of diff.
 func GroupOf(diff []float64) Group {
 	sorted := slices.Clone(diff)
 	slices.Sort(sorted)
-	var g Group
+	g := Group{n: len(diff)}
 	for _, v := range sorted {
-		if m := len(g.Values); m > 0 && g.Values[m-1] == v {
-			g.Counts[m-1]++
-			continue
+		if m := len(g.values); m == 0 || g.values[m-1] != v {
+			g.values = append(g.values, v)
+			g.shares = append(g.shares, 0)
 		}
-		g.Values = append(g.Values, v)
-		g.Counts = append(g.Counts, 1)
+		g.shares[len(g.shares)-1] += 1 / float64(g.n)
 	}
-	g.n = len(diff)
-	at := 0
-	for _, c := range g.Counts {
-		at += c
-		g.cdf = append(g.cdf, float64(at)/float64(g.n))
-	}
+	g.prepare()
 	return g
+}
+
+// GroupOfCounts stands for two independent samples that share no prompts: k1 of n1 less k2 of n2. Its resampled mean has the mean
+// and variance of the difference of the two rates, at the smaller sample's size.
+func GroupOfCounts(k1, n1, k2, n2 int) Group {
+	checkCount(k1, n1)
+	checkCount(k2, n2)
+	if n1 == 0 || n2 == 0 {
+		return Group{}
+	}
+	p, q := float64(k1)/float64(n1), float64(k2)/float64(n2)
+	g := Group{n: min(n1, n2), values: []float64{-1, 0, 1}, shares: []float64{(1 - p) * q, p*q + (1-p)*(1-q), p * (1 - q)}}
+	g.prepare()
+	return g
+}
+
+// prepare makes the conditional probabilities by which counts of the values are drawn one after the other.
+func (g *Group) prepare() {
+	left := 1.0
+	for _, s := range g.shares[:max(0, len(g.shares)-1)] {
+		g.parts = append(g.parts, multinomial{p: min(1, s/left), tables: map[int][]float64{}})
+		left = max(left-s, 1e-300)
+	}
 }
 
 func (g *Group) mean() float64 {
 	sum := 0.0
-	for i, v := range g.Values {
-		sum += v * float64(g.Counts[i])
+	for i, v := range g.values {
+		sum += v * g.shares[i]
 	}
+	return sum
+}
+
+// draw is the mean of n values drawn with replacement. How often each value comes up is drawn, not each prompt: that costs a few
+// numbers for any n.
+func (g *Group) draw(src Source) float64 {
+	sum, left := 0.0, g.n
+	for i := range g.parts {
+		k := g.parts[i].draw(left, src)
+		sum += g.values[i] * float64(k)
+		left -= k
+	}
+	sum += g.values[len(g.values)-1] * float64(left)
 	return sum / float64(g.n)
 }
 
-// draw is the mean of n values drawn with replacement.
-func (g *Group) draw(src Source) float64 {
-	if len(g.Values) == 1 {
-		return g.Values[0]
+// A multinomial draws binomial counts of one probability, with the distribution functions it has needed so far.
+type multinomial struct {
+	p      float64
+	tables map[int][]float64
+}
+
+func (m *multinomial) draw(n int, src Source) int {
+	if n == 0 || m.p <= 0 {
+		return 0
 	}
-	sum := 0.0
-	for range g.n {
-		u := src.Float64()
-		i := 0
-		for i < len(g.cdf)-1 && u >= g.cdf[i] {
-			i++
+	if m.p >= 1 {
+		return n
+	}
+	cdf, ok := m.tables[n]
+	if !ok {
+		cdf = make([]float64, n+1)
+		sum := 0.0
+		for k := range cdf {
+			sum += BinomialPMF(k, n, m.p)
+			cdf[k] = sum
 		}
-		sum += g.Values[i]
+		m.tables[n] = cdf
 	}
-	return sum / float64(g.n)
+	return min(n, sort.SearchFloat64s(cdf, src.Float64()))
 }
 
 // Stratified is the hierarchical bootstrap over several strata, each of which weighs the same and is always kept: settings of a grid
 // are chosen, not sampled. It also answers the two-sided bootstrap test of a zero mean.
-func Stratified(strata []Stratum, level float64, src Source) (Interval, Result) {
+func Stratified(strata []Stratum, level float64, resamples int, src Source) (Interval, Result) {
 	checkLevel(level)
 	iv := Interval{
 		Method: "hierarchical bootstrap, percentile", Level: level,
@@ -127,7 +166,7 @@ func Stratified(strata []Stratum, level float64, src Source) (Interval, Result) 
 	for _, s := range kept {
 		iv.Estimate += stratumMean(s) / float64(len(kept))
 	}
-	draws := make([]float64, BootstrapDraws)
+	draws := make([]float64, resamples)
 	for i := range draws {
 		for _, s := range kept {
 			sum := 0.0

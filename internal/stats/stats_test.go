@@ -185,12 +185,12 @@ func TestBootstrapAgainstTheory(t *testing.T) {
 func TestStratifiedTest(t *testing.T) {
 	same := stats.GroupOf(slices.Repeat([]float64{1, -1, 0, 0}, 25))
 	up := stats.GroupOf(slices.Repeat([]float64{1, 1, 0, 0}, 25))
-	_, null := stats.Stratified([]stats.Stratum{{Groups: []stats.Group{same, same, same}}}, 0.95, rng.New(2))
-	_, alt := stats.Stratified([]stats.Stratum{{Groups: []stats.Group{up, up, up}}}, 0.95, rng.New(2))
+	_, null := stats.Stratified([]stats.Stratum{{Groups: []stats.Group{same, same, same}}}, 0.95, 2000, rng.New(2))
+	_, alt := stats.Stratified([]stats.Stratum{{Groups: []stats.Group{up, up, up}}}, 0.95, 2000, rng.New(2))
 	if null.P < 0.5 || alt.P > 0.01 {
 		t.Errorf("p %g without a difference, %g with one of 0.5", null.P, alt.P)
 	}
-	if iv, r := stats.Stratified(nil, 0.95, rng.New(2)); r.P != 1 || len(iv.Warnings) == 0 {
+	if iv, r := stats.Stratified(nil, 0.95, 2000, rng.New(2)); r.P != 1 || len(iv.Warnings) == 0 {
 		t.Errorf("nothing to compare: %v %v", iv, r)
 	}
 }
