@@ -109,7 +109,7 @@ func padRuns(s string) string {
 	return b.String()
 }
 
-// openingQuotes is ([ ([{<])("|'{2}) → "\1 `` ".
+// openingQuotes is ([ ([{<])("|'{2}) → "\1 “ ".
 func openingQuotes(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
