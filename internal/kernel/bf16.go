@@ -8,14 +8,22 @@ func float32frombits(u uint32) float32 { return math.Float32frombits(u) }
 // ToBF16 rounds src to bfloat16, ties to even. A NaN stays a NaN.
 func ToBF16(dst []uint16, src []float32) {
 	want(len(dst) == len(src), "ToBF16 of slices of different length")
-	for i, x := range src {
-		dst[i] = bf16Bits(x)
-	}
+	toBF16(dst, src)
 }
 
 // FromBF16 widens bfloat16 to float32, exactly.
 func FromBF16(dst []float32, src []uint16) {
 	want(len(dst) == len(src), "FromBF16 of slices of different length")
+	fromBF16(dst, src)
+}
+
+func toBF16Generic(dst []uint16, src []float32) {
+	for i, x := range src {
+		dst[i] = bf16Bits(x)
+	}
+}
+
+func fromBF16Generic(dst []float32, src []uint16) {
 	for i, h := range src {
 		dst[i] = float32frombits(uint32(h) << 16)
 	}

@@ -24,11 +24,16 @@ func Mul(c, a Mat, b *Packed, accumulate bool) {
 		}
 		return
 	}
-	if b.bf16 {
+	switch {
+	case variant != generic && !b.bf16:
+		mulTiles(c, a, b, accumulate)
+	case variant != generic:
+		mulTilesBF16(c, a, b, accumulate)
+	case b.bf16:
 		mulGenericBF16(c, a, b, accumulate)
-		return
+	default:
+		mulGeneric(c, a, b, accumulate)
 	}
-	mulGeneric(c, a, b, accumulate)
 }
 
 // A Scratch is the working memory of AddTransA. Its zero value is ready; it grows to a fixed size at first use and serves
@@ -54,9 +59,12 @@ func addTransA(c, a, b Mat, s *Scratch, bf16 bool) {
 	if c.Rows == 0 || c.Cols == 0 || a.Rows == 0 {
 		return
 	}
-	if bf16 {
+	switch {
+	case variant != generic:
+		addTransATiles(c, a, b, s, bf16)
+	case bf16:
 		addTransAGenericBF16(c, a, b)
-		return
+	default:
+		addTransAGeneric(c, a, b)
 	}
-	addTransAGeneric(c, a, b)
 }

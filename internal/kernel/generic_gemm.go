@@ -81,8 +81,8 @@ func addTransAGenericBF16(c, a, b Mat) {
 	}
 }
 
-// packRows packs the rows of m, at most 32 wide, as one panel.
-func packRows(dst []uint32, m Mat, bf16 bool) {
+// packRowsGeneric packs the rows of m, at most 32 wide, as one panel.
+func packRowsGeneric(dst []uint32, m Mat, bf16 bool) {
 	if !bf16 {
 		for k := range m.Rows {
 			out := (*[panelCols]uint32)(dst[k*panelCols:])
@@ -108,12 +108,17 @@ func packRows(dst []uint32, m Mat, bf16 bool) {
 	}
 }
 
-// packCols packs the rows of m, at most 32, as the columns of one panel.
-func packCols(dst []uint32, m Mat, bf16 bool) {
+// packColsGeneric packs the rows of m, at most 32, as the columns of one panel.
+func packColsGeneric(dst []uint32, m Mat, bf16 bool) {
 	depth := packedDepth(m.Cols, bf16)
 	if m.Rows < panelCols {
 		clear(dst[:depth*panelCols])
 	}
+	fillCols(dst, m, depth, bf16)
+}
+
+// fillCols writes the rows of m as columns of a panel and leaves the other columns alone.
+func fillCols(dst []uint32, m Mat, depth int, bf16 bool) {
 	for j := range m.Rows {
 		row := m.Row(j)
 		for k := range depth {

@@ -12,7 +12,7 @@ func RMSNorm(y, x Mat, w []float32, eps float32, rstd []float32) {
 		row := x.Row(i)
 		mean := float64(Dot(row, row)) / float64(len(row))
 		rstd[i] = float32(1 / math.Sqrt(mean+float64(eps)))
-		mulScaledGeneric(y.Row(i), row, w, rstd[i])
+		mulScaled(y.Row(i), row, w, rstd[i])
 	}
 }
 
@@ -26,11 +26,11 @@ func RMSNormBackward(dx, dy, x Mat, w, rstd, dw []float32) {
 		len(rstd) >= x.Rows && (dw == nil || len(dw) == x.Cols), "RMSNormBackward of sizes that do not fit")
 	for i := range x.Rows {
 		r := rstd[i]
-		sum := dot3Generic(dy.Row(i), w, x.Row(i))
+		sum := dot3(dy.Row(i), w, x.Row(i))
 		k := float32(float64(sum) * float64(r) * float64(r) * float64(r) / float64(x.Cols))
-		normBackwardGeneric(dx.Row(i), dy.Row(i), x.Row(i), w, r, k)
+		normBackward(dx.Row(i), dy.Row(i), x.Row(i), w, r, k)
 		if dw != nil {
-			mulAddScaledGeneric(dw, dy.Row(i), x.Row(i), r)
+			mulAddScaled(dw, dy.Row(i), x.Row(i), r)
 		}
 	}
 }
@@ -38,13 +38,13 @@ func RMSNormBackward(dx, dy, x Mat, w, rstd, dw []float32) {
 // SwiGLU computes h = silu(g)·u with silu(g) = g/(1 + exp(-g)). h may be g or u.
 func SwiGLU(h, g, u []float32) {
 	want(len(h) == len(g) && len(h) == len(u), "SwiGLU of slices of different length")
-	swiGLUGeneric(h, g, u)
+	swiGLU(h, g, u)
 }
 
 // SwiGLUBackward computes the gradients of g and u from that of h. Any of the slices may be the same.
 func SwiGLUBackward(dg, du, dh, g, u []float32) {
 	want(len(dg) == len(g) && len(du) == len(g) && len(dh) == len(g) && len(u) == len(g), "SwiGLUBackward of slices of different length")
-	swiGLUBackwardGeneric(dg, du, dh, g, u)
+	swiGLUBackward(dg, du, dh, g, u)
 }
 
 // RoPE rotates every head of every row of x in place: row i by the angles of position pos[i]. cos and sin are tables of
@@ -60,7 +60,7 @@ func RoPE(x Mat, headDim int, cos, sin []float32, pos []int32, inverse bool) {
 	}
 	for i := range x.Rows {
 		p := int(pos[i])
-		ropeGeneric(x.Row(i), half, cos[p*half:][:half], sin[p*half:][:half], sign)
+		rope(x.Row(i), half, cos[p*half:][:half], sin[p*half:][:half], sign)
 	}
 }
 
@@ -88,7 +88,7 @@ func AdamW(p, m, v, g []float32, s AdamWStep) {
 		step:      float32(float64(s.LR) / c1),
 		keep:      float32(1 - float64(s.LR)*float64(s.WeightDecay)),
 	}
-	adamWGeneric(p, m, v, g, &k)
+	adamW(p, m, v, g, &k)
 }
 
 // adamConst is what the inner loop of AdamW needs. The assembly reads it by offset.

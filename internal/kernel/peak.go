@@ -30,7 +30,7 @@ func peak(threads int, bf16 bool) float64 {
 		flops := make([]float64, threads)
 		start := time.Now() //nolint:forbidigo // it measures the machine and enters no result
 		for i := range threads {
-			wg.Go(func() { flops[i] = peakLoop(iters, bf16) })
+			wg.Go(func() { flops[i] = peakRound(iters, bf16) })
 		}
 		wg.Wait()
 		sum := 0.0
@@ -45,9 +45,9 @@ func peak(threads int, bf16 bool) float64 {
 // peakSink keeps the compiler from dropping the plain loop.
 var peakSink [8]float32
 
-// peakLoop does iters rounds of multiply-adds and returns the number of operations. The plain variant is measured by its own
-// emulated multiply-add: that is what its products are made of.
-func peakLoop(iters int, _ bool) float64 {
+// peakGeneric does iters rounds of the emulated multiply-add, which is what the plain products are made of, and returns the
+// number of operations.
+func peakGeneric(iters int) float64 {
 	acc := peakSink
 	for range iters {
 		for j := range acc {

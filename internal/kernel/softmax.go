@@ -7,7 +7,7 @@ func Softmax(dst, x []float32, scale float32) (lse float32) {
 	want(len(dst) == len(x), "Softmax of slices of different length")
 	want(len(x) > 0, "Softmax of nothing")
 	m := float32(Max(x) * scale)
-	sum := expSumGeneric(dst, x, scale, -m)
+	sum := expSum(dst, x, scale, -m)
 	Scale(dst, 1/sum)
 	return logSum(m, sum)
 }
@@ -16,7 +16,7 @@ func Softmax(dst, x []float32, scale float32) (lse float32) {
 func LogSumExp(x []float32) float32 {
 	want(len(x) > 0, "LogSumExp of nothing")
 	m := Max(x)
-	return logSum(m, expSumGeneric(nil, x, 1, -m))
+	return logSum(m, expSum(nil, x, 1, -m))
 }
 
 // logSum returns m + log(sum).
@@ -26,7 +26,7 @@ func logSum(m, sum float32) float32 { return float32(float64(m) + math.Log(float
 // -scale·log p(target) with respect to the logits. dst may be x.
 func CrossEntropyGrad(dst, x []float32, lse float32, target int, scale float32) {
 	want(len(dst) == len(x), "CrossEntropyGrad of slices of different length")
-	expAffineGeneric(dst, x, 1, -lse, scale)
+	expAffine(dst, x, 1, -lse, scale)
 	dst[target] -= scale
 }
 
@@ -53,7 +53,7 @@ func CausalProb(s Mat, first int, scale float32, lse []float32) {
 	for i := range s.Rows {
 		row := s.Row(i)
 		n := min(first+i+1, s.Cols)
-		expAffineGeneric(row[:n], row[:n], scale, -lse[i], 1)
+		expAffine(row[:n], row[:n], scale, -lse[i], 1)
 		clear(row[n:])
 	}
 }
@@ -68,7 +68,7 @@ func CausalSoftmaxBackward(dp, p Mat, first int, scale float32, d []float32) {
 	for i := range p.Rows {
 		row := dp.Row(i)
 		n := min(first+i+1, p.Cols)
-		softmaxBackwardGeneric(row[:n], p.Row(i)[:n], d[i], scale)
+		softmaxBackward(row[:n], p.Row(i)[:n], d[i], scale)
 		clear(row[n:])
 	}
 }

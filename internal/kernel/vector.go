@@ -3,16 +3,16 @@ package kernel
 // Axpy adds a·x to dst.
 func Axpy(dst []float32, a float32, x []float32) {
 	want(len(dst) == len(x), "Axpy of slices of different length")
-	axpyGeneric(dst, a, x)
+	axpy(dst, a, x)
 }
 
 // Scale multiplies x by a.
-func Scale(x []float32, a float32) { scaleGeneric(x, a) }
+func Scale(x []float32, a float32) { scale(x, a) }
 
 // Dot returns Σ a·b in the 16 lanes of the package.
 func Dot(a, b []float32) float32 {
 	want(len(a) == len(b), "Dot of slices of different length")
-	return dotGeneric(a, b)
+	return dot(a, b)
 }
 
 // sumChunk is how many elements SumSquares adds in float32 before it goes on in float64.
@@ -30,7 +30,7 @@ func SumSquares(x []float32) float64 {
 }
 
 // Max returns the largest element of x, minus infinity if there is none.
-func Max(x []float32) float32 { return maxGeneric(x) }
+func Max(x []float32) float32 { return maxOf(x) }
 
 // MatVec computes dst[i] = m.Row(i)·x: the scores of one query over the keys of its past, for instance.
 func MatVec(dst []float32, m Mat, x []float32) {
@@ -64,5 +64,5 @@ func RowDots(dst []float32, a, b Mat) {
 // Exp computes dst = exp(x); dst may be x. The result is within 2 units in the last place, 0 and +Inf where it must be.
 func Exp(dst, x []float32) {
 	want(len(dst) == len(x), "Exp of slices of different length")
-	expAffineGeneric(dst, x, 1, 0, 1)
+	expAffine(dst, x, 1, 0, 1)
 }

@@ -1,0 +1,239 @@
+package kernel
+
+import "unsafe"
+
+//go:generate go run ./gen
+
+// The blocking of products. It moves the work through the caches and changes no bit: between two blocks of k an element
+// rests in C, in the precision of its accumulator.
+const (
+	maxDepth   = 768           // words of k that are done in one go
+	depthBlock = 512           // words of k at once when there are more
+	groupWords = 96 << 10      // words of B that one strip after another passes over: 384 KiB, well inside L2
+	transDepth = 256           // words of t at once in AddTransA
+	transCols  = 16            // panels of B at once in AddTransA: with transDepth 512 KiB
+	stripRows  = 12            // rows of the largest tile
+)
+
+// tileArgs is what the assembly of a strip reads, by offset.
+type tileArgs struct {
+	a     unsafe.Pointer // first row
+	lda   int            // bytes from row to row
+	b     unsafe.Pointer // first panel at the first k
+	panel int            // bytes from panel to panel
+	c     unsafe.Pointer // first element
+	ldc   int            // bytes from row to row
+	k     int            // words of k
+	count int            // panels, or half panels in AVX2
+	mask  uintptr        // of the last: bits, or the address of a vector mask; 0 if it is full
+	sum   int            // not zero: start from C
+}
+
+// tileKind says which family of strip functions to call.
+type tileKind struct{ packed, bf16 bool }
+
+// columns sets the panels of a strip: cols columns from the first panel on.
+func (t *tileArgs) columns(cols int) {
+	if variant == avx512 {
+		t.count = (cols + panelCols - 1) / panelCols
+		t.mask = 0
+		if r := cols % panelCols; r != 0 {
+			t.mask = 1<<r - 1
+		}
+		return
+	}
+	const half = panelCols / 2
+	t.count = (cols + half - 1) / half
+	t.mask = 0
+	if r := cols % half; r != 0 {
+		t.mask = uintptr(unsafe.Pointer(&vectorMasks[half-r]))
+	}
+}
+
+// vectorMasks gives the mask of the first r of 16 lanes at index 16-r.
+var vectorMasks = [32]int32{-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1}
+
+// run computes a strip of 1 to 12 rows.
+func (t *tileArgs) run(rows int, kind tileKind) {
+	if variant == avx512 {
+		switch {
+		case kind.bf16 && kind.packed:
+			tilePackedBF16Z(rows, t)
+		case kind.bf16:
+			tileBF16Z(rows, t)
+		case kind.packed:
+			tilePackedZ(rows, t)
+		default:
+			tileZ(rows, t)
+		}
+		return
+	}
+	if kind.packed {
+		tilePackedY(min(rows, 6), t)
+	} else {
+		tileY(min(rows, 6), t)
+	}
+	if rows <= 6 {
+		return
+	}
+	a, c := t.a, t.c
+	t.c = unsafe.Add(c, 6*t.ldc)
+	if kind.packed {
+		t.a = unsafe.Add(a, 6*4)
+		tilePackedY(rows-6, t)
+	} else {
+		t.a = unsafe.Add(a, 6*t.lda)
+		tileY(rows-6, t)
+	}
+	t.a, t.c = a, c
+}
+
+// strips splits n rows into strips of nearly equal height and returns how many.
+func strips(n int) int { return (n + stripRows - 1) / stripRows }
+
+// stripAt returns the first row of strip i of count over n rows.
+func stripAt(i, count, n int) int { return i * n / count }
+
+// blocks splits depth words of k.
+func blocks(depth int) (size int) {
+	if depth <= maxDepth {
+		return depth
+	}
+	n := (depth + depthBlock - 1) / depthBlock
+	return (depth + n - 1) / n
+}
+
+// groupOf returns how many panels of depth words one strip after another passes over.
+func groupOf(depth int) int { return max(1, groupWords/(depth*panelCols)) }
+
+// mulTiles is Mul on float32. A is read in place, unless its rows lie so that they fall on the same lines of the cache.
+func mulTiles(c, a Mat, b *Packed, accumulate bool) {
+	if a.Stride%512 == 0 && a.Rows > 4 && a.Cols >= 128 && c.Cols > 2*panelCols {
+		mulTilesCopy(c, a, b, accumulate)
+		return
+	}
+	args := tileArgs{lda: a.Stride * 4, panel: b.words * panelCols * 4, ldc: c.Stride * 4}
+	depth := blocks(a.Cols)
+	group := groupOf(depth) * panelCols
+	n := strips(c.Rows)
+	for k := 0; k < a.Cols; k += depth {
+		args.k = min(depth, a.Cols-k)
+		args.sum = sumFlag(accumulate || k > 0)
+		for j := 0; j < c.Cols; j += group {
+			args.b = unsafe.Pointer(&b.buf[j*b.words+k*panelCols])
+			args.columns(min(group, c.Cols-j))
+			for i := range n {
+				r0, r1 := stripAt(i, n, c.Rows), stripAt(i+1, n, c.Rows)
+				args.a = unsafe.Pointer(&a.Data[r0*a.Stride+k])
+				args.c = unsafe.Pointer(&c.Data[r0*c.Stride+j])
+				args.run(r1-r0, tileKind{})
+			}
+		}
+	}
+}
+
+// mulTilesCopy is mulTiles with each strip of A copied first, to rows that do not fall on the same lines.
+func mulTilesCopy(c, a Mat, b *Packed, accumulate bool) {
+	const stride = maxDepth + 16
+	var strip [stripRows * stride]float32
+	args := tileArgs{a: unsafe.Pointer(&strip), lda: stride * 4, panel: b.words * panelCols * 4, ldc: c.Stride * 4}
+	depth := blocks(a.Cols)
+	group := groupOf(depth) * panelCols
+	n := strips(c.Rows)
+	for k := 0; k < a.Cols; k += depth {
+		args.k = min(depth, a.Cols-k)
+		args.sum = sumFlag(accumulate || k > 0)
+		for j := 0; j < c.Cols; j += group {
+			args.b = unsafe.Pointer(&b.buf[j*b.words+k*panelCols])
+			args.columns(min(group, c.Cols-j))
+			for i := range n {
+				r0, r1 := stripAt(i, n, c.Rows), stripAt(i+1, n, c.Rows)
+				for r := r0; r < r1; r++ {
+					copy(strip[(r-r0)*stride:], a.Data[r*a.Stride+k:][:args.k])
+				}
+				args.c = unsafe.Pointer(&c.Data[r0*c.Stride+j])
+				args.run(r1-r0, tileKind{})
+			}
+		}
+	}
+}
+
+func sumFlag(sum bool) int {
+	if sum {
+		return 1
+	}
+	return 0
+}
+
+// mulTilesBF16 is Mul on bfloat16: each strip of A is rounded first. A strip's row stride is padded, too.
+func mulTilesBF16(c, a Mat, b *Packed, accumulate bool) {
+	if !NativeBF16() {
+		mulTilesWiden(c, a, b, accumulate)
+		return
+	}
+	const depthMax = maxDepth / 2
+	const stride = depthMax + 16
+	var strip [stripRows * stride]uint32
+	args := tileArgs{a: unsafe.Pointer(&strip), lda: stride * 4, panel: b.words * panelCols * 4, ldc: c.Stride * 4}
+	words := packedDepth(a.Cols, true)
+	depth := words
+	if words > depthMax {
+		parts := (words + depthMax - 1) / depthMax
+		depth = (words + parts - 1) / parts
+	}
+	group := groupOf(depth) * panelCols
+	n := strips(c.Rows)
+	for k := 0; k < words; k += depth {
+		args.k = min(depth, words-k)
+		args.sum = sumFlag(accumulate || k > 0)
+		width := min(2*depth, a.Cols-2*k)
+		for j := 0; j < c.Cols; j += group {
+			args.b = unsafe.Pointer(&b.buf[j*b.words+k*panelCols])
+			args.columns(min(group, c.Cols-j))
+			for i := range n {
+				r0, r1 := stripAt(i, n, c.Rows), stripAt(i+1, n, c.Rows)
+				for r := r0; r < r1; r++ {
+					cvtPairs(&strip[(r-r0)*stride], &a.Data[r*a.Stride+2*k], width)
+				}
+				args.c = unsafe.Pointer(&c.Data[r0*c.Stride+j])
+				args.run(r1-r0, tileKind{bf16: true})
+			}
+		}
+	}
+}
+
+// mulTilesWiden is Mul on bfloat16 for processors that cannot multiply it: both factors are rounded and widened to float32
+// block by block, the neighbours of a pair exchanged, since the second product is added first.
+func mulTilesWiden(c, a Mat, b *Packed, accumulate bool) {
+	const depth = 128
+	var panel [depth * panelCols]float32
+	var strip [stripRows * (depth + 16)]float32
+	args := tileArgs{a: unsafe.Pointer(&strip), lda: (depth + 16) * 4, b: unsafe.Pointer(&panel), ldc: c.Stride * 4}
+	n := strips(c.Rows)
+	for j := 0; j < c.Cols; j += panelCols {
+		args.columns(min(panelCols, c.Cols-j))
+		for k := 0; k < a.Cols; k += depth {
+			args.k = (min(depth, a.Cols-k) + 1) &^ 1
+			args.sum = sumFlag(accumulate || k > 0)
+			for x, w := range b.buf[j*b.words+k/2*panelCols:][:args.k/2*panelCols] {
+				at := x/panelCols*2*panelCols + x%panelCols
+				panel[at], panel[at+panelCols] = bf16Half(w, 1), bf16Half(w, 0)
+			}
+			for i := range n {
+				r0, r1 := stripAt(i, n, c.Rows), stripAt(i+1, n, c.Rows)
+				for r := r0; r < r1; r++ {
+					row := a.Row(r)[k:]
+					out := strip[(r-r0)*(depth+16):]
+					for x := 0; x < args.k; x += 2 {
+						out[x], out[x+1] = 0, roundBF16(row[x])
+						if x+1 < len(row) {
+							out[x] = roundBF16(row[x+1])
+						}
+					}
+				}
+				args.c = unsafe.Pointer(&c.Data[r0*c.Stride+j])
+				args.run(r1-r0, tileKind{})
+			}
+		}
+	}
+}

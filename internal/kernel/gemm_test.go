@@ -1,0 +1,142 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"testing"
+)
+
+// sizes are shapes (M,K,N) at the edges of tiles, panels, vectors and blocks.
+var sizes = [][3]int{
+	{1, 1, 1}, {1, 7, 33}, {1, 64, 200}, {2, 5, 31}, {2, 16, 129}, {3, 64, 64}, {3, 9, 97}, {4, 8, 32}, {5, 3, 16}, {6, 17, 48},
+	{7, 33, 15}, {8, 40, 65}, {9, 31, 17}, {10, 12, 130}, {11, 100, 34}, {12, 64, 32}, {13, 63, 95}, {14, 2, 1}, {24, 48, 96},
+	{25, 130, 47}, {36, 0, 5}, {0, 4, 4}, {4, 4, 0}, {61, 128, 128}, {37, 300, 72},
+}
+
+// largeSizes pass the blocking of k, of panels and of t.
+var largeSizes = [][3]int{{14, 1601, 70}, {13, 700, 600}, {530, 25, 40}, {40, 30, 560}}
+
+func TestMulGivesTheSameBits(t *testing.T) {
+	eachVariant(t, func(t *testing.T) {
+		for _, bf16 := range []bool{false, true} {
+			s := newSource("mul")
+			for _, z := range append(sizes, largeSizes...) {
+				m, k, n := z[0], z[1], z[2]
+				checkMul(t, s, m, k, n, k+s.IntN(5), n+s.IntN(5), bf16)
+			}
+			// Rows on the same lines of the cache take another path.
+			checkMul(t, s, 14, 130, 100, 512, 512, bf16)
+			for m := 1; m <= 26; m++ {
+				checkMul(t, s, m, 9, 5+m*3, 16, 96, bf16)
+			}
+		}
+	})
+}
+
+// checkMul compares one product in all its forms with the plain variant.
+func checkMul(t *testing.T, s source, m, k, n, lda, ldc int, bf16 bool) {
+	t.Helper()
+	a, b, bt := s.mat(m, k, lda), s.mat(k, n, n+3), NewMat(n, k)
+	for i := range k {
+		for j := range n {
+			bt.Data[j*k+i] = b.Row(i)[j]
+		}
+	}
+	c := s.mat(m, n, ldc)
+	ref := Packed{BF16: bf16}
+	plain(func() { ref.PackB(b) })
+	for _, transposed := range []bool{false, true} {
+		for _, accumulate := range []bool{false, true} {
+			name := fmt.Sprintf("%d × %d × %d, transposed %v, accumulate %v, bfloat16 %v", m, k, n, transposed, accumulate, bf16)
+			p := Packed{BF16: bf16}
+			p.Use(s.floats(PackedWords(k, n, bf16)+5, 3))
+			if transposed {
+				p.PackBT(bt)
+			} else {
+				p.PackB(b)
+			}
+			if p.Rows() != k || p.Cols() != n {
+				t.Fatalf("%s: packed %d × %d", name, p.Rows(), p.Cols())
+			}
+			for i, w := range p.buf {
+				if w != ref.buf[i] {
+					t.Fatalf("%s: packed word %d is %08x, want %08x", name, i, w, ref.buf[i])
+				}
+			}
+			got, want := c.clone(), c.clone()
+			Mul(got, a, &p, accumulate)
+			plain(func() { Mul(want, a, &ref, accumulate) })
+			same(t, name, got.Data, want.Data)
+			if n > 1 && k > 1 {
+				got, want = c.clone(), c.clone()
+				Mul(got.ColsOf(0, n/2), a.ColsOf(0, k/2), &p, accumulate)
+				plain(func() { Mul(want.ColsOf(0, n/2), a.ColsOf(0, k/2), &ref, accumulate) })
+				same(t, name+", leading part", got.Data, want.Data)
+			}
+		}
+	}
+}
+
+func TestAddTransAGivesTheSameBits(t *testing.T) {
+	eachVariant(t, func(t *testing.T) {
+		var scratch Scratch
+		for _, bf16 := range []bool{false, true} {
+			s := newSource("transposed")
+			for _, z := range append(sizes, largeSizes...) {
+				tokens, m, n := z[1], z[0], z[2]
+				a, b, c := s.mat(tokens, m, m+s.IntN(5)), s.mat(tokens, n, n+s.IntN(5)), s.mat(m, n, n+s.IntN(5))
+				want := c.clone()
+				add := AddTransA
+				if bf16 {
+					add = AddTransABF16
+				}
+				add(c, a, b, &scratch)
+				plain(func() { add(want, a, b, nil) })
+				same(t, fmt.Sprintf("%d × %d × %d, bfloat16 %v", tokens, m, n, bf16), c.Data, want.Data)
+			}
+		}
+	})
+}
+
+// TestMulIsAProduct holds the plain variant against float64.
+func TestMulIsAProduct(t *testing.T) {
+	s := newSource("product")
+	plain(func() {
+		for _, bf16 := range []bool{false, true} {
+			a, b, c := s.mat(7, 50, 51), s.mat(50, 40, 43), s.mat(7, 40, 44)
+			was := c.clone()
+			p := Packed{BF16: bf16}
+			p.PackB(b)
+			Mul(c, a, &p, true)
+			at := NewMat(50, 7)
+			for i := range 7 {
+				for k := range 50 {
+					at.Row(k)[i] = a.Row(i)[k]
+				}
+			}
+			d := was.clone()
+			add := AddTransA
+			if bf16 {
+				add = AddTransABF16
+			}
+			add(d, at, b, nil)
+			for i := range 7 {
+				for j := range 40 {
+					want := float64(was.Row(i)[j])
+					for k := range 50 {
+						x, y := a.Row(i)[k], b.Row(k)[j]
+						if bf16 {
+							x, y = roundBF16(x), roundBF16(y)
+						}
+						want += float64(x) * float64(y)
+					}
+					for _, got := range []float32{c.Row(i)[j], d.Row(i)[j]} {
+						if math.Abs(float64(got)-want) > 2e-5 {
+							t.Fatalf("element (%d,%d), bfloat16 %v: %v, want %v", i, j, bf16, got, want)
+						}
+					}
+				}
+			}
+		}
+	})
+}
