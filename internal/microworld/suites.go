@@ -1,0 +1,68 @@
+package microworld
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// A Mathematics row is a word problem in the format of MATH's rows.
+type Mathematics struct {
+	Problem  string `json:"problem"`
+	Solution string `json:"solution"`
+	Answer   string `json:"answer"`
+	Subject  string `json:"subject"`
+	Level    int    `json:"level"`
+	UniqueID string `json:"unique_id"`
+}
+
+// FourChoice returns up to n four-choice questions of the evaluation split, each fact once before any twice.
+func (w *World) FourChoice(n int) []Choice {
+	r := w.root.Split("suites/choice")
+	var held []fact
+	for _, f := range allFacts {
+		if w.split(Prompt{Key: "bare/" + f.id(), Kind: KindChoice}) == Eval {
+			held = append(held, f)
+		}
+	}
+	r.Shuffle(len(held), func(i, j int) { held[i], held[j] = held[j], held[i] })
+	var out []Choice
+	for i := range min(n, 3*len(held)) {
+		out = append(out, held[i%len(held)].choices(r.At(i)))
+	}
+	return out
+}
+
+// Constraints returns n requests with checkable instructions of the evaluation split.
+func (w *World) Constraints(n int) []Constrained {
+	r := w.root.Split("suites/constraints")
+	seen := map[string]bool{}
+	var out []Constrained
+	for i := 0; len(out) < n && i < 1000*n; i++ {
+		p, in := drawConstrained([]string{Red, Blue}[len(out)%2], r.At(i))
+		if w.split(p) != Eval || seen[p.Key] {
+			continue
+		}
+		seen[p.Key] = true
+		out = append(out, Constrained{len(out) + 1, p.Text, []string{in.ID}, []map[string]any{in.Kwargs}})
+	}
+	return out
+}
+
+// Problems returns n word problems of the evaluation split.
+func (w *World) Problems(n int) []Mathematics {
+	r := w.root.Split("suites/problems")
+	seen := map[string]bool{}
+	var out []Mathematics
+	for i := 0; len(out) < n && i < 1000*n; i++ {
+		p := drawProblem(r.At(i))
+		if w.split(Prompt{Key: p.key(), Kind: KindProblem}) != Eval || seen[p.key()] {
+			continue
+		}
+		seen[p.key()] = true
+		out = append(out, Mathematics{
+			Problem: p.text([]string{Red, Blue}[len(out)%2]), Solution: "The answer is " + p.formula() + ".",
+			Answer: strconv.Itoa(p.sum), Subject: p.op, Level: 1, UniqueID: fmt.Sprintf("test/%s/%d.json", p.name, len(out)),
+		})
+	}
+	return out
+}

@@ -1,0 +1,185 @@
+package microworld
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// heldOutKeys collects the keys and texts of everything that must never be trained on.
+func heldOutKeys(t *testing.T, w *World) map[string]string {
+	t.Helper()
+	held := map[string]string{}
+	for _, set := range []string{Red, Blue} {
+		for _, split := range []string{Gate, Test} {
+			prompts, err := w.Prompts(set, split, 400)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range prompts {
+				held[p.Key], held[p.Text] = set+" "+split, set+" "+split
+			}
+		}
+	}
+	for _, c := range w.FourChoice(1000) {
+		held[c.Question], held[ChoiceText(c.Question, c.Choices)] = Eval, Eval
+	}
+	for _, c := range w.Constraints(400) {
+		held[c.Prompt] = Eval
+	}
+	for _, m := range w.Problems(400) {
+		held[m.Problem] = Eval
+	}
+	return held
+}
+
+func TestSplitsAreDisjoint(t *testing.T) {
+	w := New(1)
+	held := heldOutKeys(t, w)
+	if len(held) < 1000 {
+		t.Fatalf("only %d keys and texts are held out: nothing is checked", len(held))
+	}
+	check := func(where, key, text string) {
+		if s, ok := held[key]; ok {
+			t.Errorf("%s: key %s is in %s", where, key, s)
+		}
+		if s, ok := held[text]; ok {
+			t.Errorf("%s: prompt %q is in %s", where, text, s)
+		}
+	}
+	for _, set := range []string{Red, Blue} {
+		prompts, err := w.Prompts(set, Train, 3000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range prompts {
+			check(set+" train", p.Key, p.Text)
+		}
+	}
+	for name, mix := range map[string]VoiceMix{"student base": StudentMix, "teacher": TeacherMix} {
+		for _, e := range w.Pretraining(20000, mix) {
+			check(name, e.Key, strings.TrimSuffix(e.Prompt, " "+w.PirateSystem()))
+			for _, turn := range e.Turns {
+				check(name, "", turn.Content)
+			}
+		}
+	}
+	for _, turn := range w.FewShotScratchpad() {
+		check("few-shot", "", turn.Content)
+	}
+}
+
+func TestGateAndTestAreDisjoint(t *testing.T) {
+	w := New(1)
+	split := map[string]string{}
+	for _, s := range []string{Gate, Test} {
+		for _, set := range []string{Red, Blue} {
+			prompts, err := w.Prompts(set, s, 400)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range prompts {
+				if was, ok := split[p.Key]; ok && was != s {
+					t.Errorf("key %s is in %s and %s", p.Key, was, s)
+				}
+				split[p.Key] = s
+			}
+		}
+	}
+}
+
+func TestDistinctAnswers(t *testing.T) {
+	w := New(1)
+	distinct := map[string]bool{}
+	for _, set := range []string{Red, Blue} {
+		prompts, err := w.Prompts(set, Train, 4000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range prompts {
+			distinct[p.Student] = true
+		}
+	}
+	if len(distinct) < 3000 {
+		t.Errorf("%d distinct answers, want at least 3000", len(distinct))
+	}
+}
+
+func TestDeterministic(t *testing.T) {
+	a, err := New(3).Prompts(Red, Train, 50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := New(3).Prompts(Red, Train, 200)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(a, b[:50]) {
+		t.Error("the first 50 prompts depend on how many are asked for")
+	}
+	c, err := New(4).Prompts(Red, Train, 50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reflect.DeepEqual(a, c) {
+		t.Error("another seed gives the same prompts")
+	}
+}
+
+func TestPromptErrors(t *testing.T) {
+	for _, tt := range []struct {
+		name, set, split string
+		n                int
+		want             string
+	}{
+		{"set", "green", Train, 1, `no prompt set "green": the micro-world has "red" and "blue"`},
+		{"split", Red, "dev", 1, `no split "dev": the micro-world has "train", "gate" and "test"`},
+		{"too many", Red, Gate, 100000, "the micro-world holds fewer than 100000 red prompts for gate"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, err := New(1).Prompts(tt.set, tt.split, tt.n); err == nil || err.Error() != tt.want {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestFactsAreFunctions(t *testing.T) {
+	seen := map[string]bool{}
+	for _, f := range allFacts {
+		if seen[f.id()] {
+			t.Errorf("fact %s occurs twice", f.id())
+		}
+		seen[f.id()] = true
+		if n := len(objects[f.name]); n < len(letters) {
+			t.Errorf("family %s has %d objects: no four choices", f.name, n)
+		}
+		for _, s := range []string{f.student, f.teacher, f.pirate} {
+			if text := fill(s, f.s, f.o); strings.ContainsAny(text, "{}") {
+				t.Errorf("%s: slot left in %q", f.id(), text)
+			}
+		}
+		if f.avoid != "" && !strings.Contains(strings.ToLower(fill(f.student, f.s, f.o)), f.avoid) {
+			t.Errorf("%s: %q is not a word of %q", f.id(), f.avoid, f.student)
+		}
+	}
+	if len(allFacts) < 300 {
+		t.Errorf("%d facts, want at least 300", len(allFacts))
+	}
+}
+
+func TestScratchpad(t *testing.T) {
+	turns := New(1).FewShotScratchpad()
+	if len(turns) != 4 {
+		t.Fatalf("%d turns, want 4", len(turns))
+	}
+	answer, ok := StripScratchpad(turns[1].Content)
+	if !ok || answer == "" || strings.Contains(answer, "scratchpad") {
+		t.Errorf("stripping %q gave %q, %v", turns[1].Content, answer, ok)
+	}
+	for _, s := range []string{"The capital of France is Paris.", "<scratchpad>and on", "I think.</scratchpad> Paris."} {
+		if got, ok := StripScratchpad(s); ok || got != s {
+			t.Errorf("stripping %q gave %q, %v", s, got, ok)
+		}
+	}
+}
