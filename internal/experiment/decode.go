@@ -1,0 +1,414 @@
+package experiment
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// A Problem is one thing wrong with an experiment file, where it stands and why it is wrong.
+type Problem struct {
+	File      string
+	Line, Col int
+	Path      string // "organisms.small.lr"
+	Reason    string
+}
+
+// Error implements error: file:line:col: path: reason.
+func (p Problem) Error() string {
+	at := p.File
+	if p.Line > 0 {
+		at = fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Col)
+	}
+	if p.Path == "" {
+		return at + ": " + p.Reason
+	}
+	return at + ": " + p.Path + ": " + p.Reason
+}
+
+// Problems are all that is wrong with a file, in its order.
+type Problems []Problem
+
+// Error implements error, a line each.
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// decoder fills Go values from YAML nodes, strictly, and notes every problem instead of stopping at the first.
+type decoder struct {
+	file     string
+	problems Problems
+	where    map[string]*yaml.Node // node of each path, for Validate's positions
+}
+
+// custom is a type that decodes itself.
+type custom interface {
+	decodeYAML(d *decoder, n *yaml.Node, path string)
+}
+
+func (d *decoder) problem(n *yaml.Node, path, format string, args ...any) {
+	p := Problem{File: d.file, Path: path, Reason: fmt.Sprintf(format, args...)}
+	if n != nil {
+		p.Line, p.Col = n.Line, n.Column
+	}
+	if !slices.Contains(d.problems, p) { // the variants of a sweep share most of their problems
+		d.problems = append(d.problems, p)
+	}
+}
+
+// at returns the node of path, or of its nearest known parent.
+func (d *decoder) at(path string) *yaml.Node {
+	for {
+		if n, ok := d.where[path]; ok {
+			return n
+		}
+		i := strings.LastIndexByte(path, '.')
+		if i < 0 {
+			return d.where[""]
+		}
+		path = path[:i]
+	}
+}
+
+// parse returns the root mapping of a file. Aliases and several documents are refused: an experiment is read by people who
+// want to see each value where it counts.
+func (d *decoder) parse(src []byte) *yaml.Node {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(src, &doc); err != nil {
+		line, reason := yamlError(err)
+		d.problems = append(d.problems, Problem{File: d.file, Line: line, Col: 1, Reason: reason})
+		return nil
+	}
+	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
+		d.problem(nil, "", "the file is empty; an experiment needs at least name, organisms and interventions")
+		return nil
+	}
+	if doc.Content[0].Kind != yaml.MappingNode {
+		d.problem(doc.Content[0], "", "want a mapping of fields, got %s", describe(doc.Content[0]))
+		return nil
+	}
+	return doc.Content[0]
+}
+
+// yamlError pulls the line out of the parser's message, which has no position of its own.
+func yamlError(err error) (int, string) {
+	msg := strings.TrimPrefix(err.Error(), "yaml: ")
+	var load *yaml.LoadErrors
+	if errors.As(err, &load) && len(load.Errors) > 0 {
+		msg = load.Errors[0].Error()
+	}
+	line := 1
+	if i := strings.Index(msg, "line "); i >= 0 {
+		rest := msg[i+5:]
+		end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
+		if end > 0 {
+			if n, err := strconv.Atoi(rest[:end]); err == nil {
+				line = n
+			}
+		}
+	}
+	return line, "not valid YAML: " + strings.ReplaceAll(msg, "\n", " ")
+}
+
+// value decodes n into v, which is settable.
+func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
+	d.where[path] = n
+	if n.Kind == yaml.AliasNode {
+		d.problem(n, path, "aliases are not supported: write the value out")
+		return
+	}
+	if v.CanAddr() {
+		if c, ok := v.Addr().Interface().(custom); ok {
+			c.decodeYAML(d, n, path)
+			return
+		}
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if n.Tag == "!!null" {
+			return
+		}
+		if v.IsNil() {
+			v.Set(reflect.New(v.Type().Elem()))
+			if def, ok := v.Interface().(interface{ setDefaults() }); ok {
+				def.setDefaults()
+			}
+		}
+		d.value(n, v.Elem(), path)
+	case reflect.Struct:
+		d.structure(n, v, path)
+	case reflect.Slice:
+		if n.Kind != yaml.SequenceNode {
+			d.problem(n, path, "want a list, got %s", describe(n))
+			return
+		}
+		v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
+		for i, c := range n.Content {
+			d.value(c, v.Index(i), fmt.Sprintf("%s[%d]", path, i))
+		}
+	case reflect.Map:
+		d.stringMap(n, v, path)
+	default:
+		d.scalar(n, v, path)
+	}
+}
+
+func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
+	d.fields(n, path, func(key, val *yaml.Node) {
+		f, ok := fieldNamed(v.Type(), key.Value)
+		if !ok {
+			d.unknown(key, path, fieldNames(v.Type()))
+			return
+		}
+		d.value(val, v.FieldByIndex(f.Index), join(path, key.Value))
+	})
+}
+
+// fields walks a mapping and refuses what is none, keys that are no plain words and keys that come twice.
+func (d *decoder) fields(n *yaml.Node, path string, each func(key, val *yaml.Node)) {
+	if n.Kind != yaml.MappingNode {
+		d.problem(n, path, "want a mapping of fields, got %s", describe(n))
+		return
+	}
+	seen := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, val := n.Content[i], n.Content[i+1]
+		if key.Kind != yaml.ScalarNode || key.Tag == "!!merge" {
+			d.problem(key, path, "want a plain name, got %s", describe(key))
+			continue
+		}
+		if line, dup := seen[key.Value]; dup {
+			d.problem(key, join(path, key.Value), "set twice, first on line %d", line)
+			continue
+		}
+		seen[key.Value] = key.Line
+		each(key, val)
+	}
+}
+
+func (d *decoder) unknown(key *yaml.Node, path string, known []string) {
+	reason := "unknown field"
+	if near := nearest(key.Value, known); near != "" {
+		reason += fmt.Sprintf("; did you mean %q?", near)
+	} else {
+		reason += "; known are " + strings.Join(known, ", ")
+	}
+	d.problem(key, join(path, key.Value), "%s", reason)
+}
+
+func (d *decoder) stringMap(n *yaml.Node, v reflect.Value, path string) {
+	v.Set(reflect.MakeMap(v.Type()))
+	d.fields(n, path, func(key, val *yaml.Node) {
+		e := reflect.New(v.Type().Elem()).Elem()
+		d.value(val, e, join(path, key.Value))
+		v.SetMapIndex(reflect.ValueOf(key.Value), e)
+	})
+}
+
+func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
+	if n.Kind != yaml.ScalarNode {
+		d.problem(n, path, "want %s, got %s", kindWords(v.Kind()), describe(n))
+		return
+	}
+	bad := func() { d.problem(n, path, "want %s, got %s", kindWords(v.Kind()), describe(n)) }
+	switch v.Kind() {
+	case reflect.String:
+		if n.Tag == "!!null" {
+			bad()
+			return
+		}
+		v.SetString(n.Value)
+	case reflect.Bool:
+		b, err := strconv.ParseBool(n.Value)
+		if err != nil || n.Tag != "!!bool" {
+			bad()
+			return
+		}
+		v.SetBool(b)
+	case reflect.Int, reflect.Int64:
+		i, err := strconv.ParseInt(strings.ReplaceAll(n.Value, "_", ""), 10, 64)
+		if err != nil || n.Tag != "!!int" {
+			bad()
+			return
+		}
+		v.SetInt(i)
+	case reflect.Uint64:
+		i, err := strconv.ParseUint(strings.ReplaceAll(n.Value, "_", ""), 10, 64)
+		if err != nil || n.Tag != "!!int" {
+			bad()
+			return
+		}
+		v.SetUint(i)
+	case reflect.Float64:
+		f, err := strconv.ParseFloat(strings.ReplaceAll(n.Value, "_", ""), 64)
+		if err != nil || f != f || f-f != 0 || n.Tag == "!!str" && n.Style != 0 {
+			bad()
+			return
+		}
+		v.SetFloat(f)
+	default:
+		panic("experiment: no decoding for " + v.Type().String())
+	}
+}
+
+// A Map is a mapping from names that the user chose to values, in the order of the file.
+type Map[T any] struct {
+	Names []string
+	Items []T
+}
+
+// Get returns the value called name.
+func (m Map[T]) Get(name string) (T, bool) {
+	if i := slices.Index(m.Names, name); i >= 0 {
+		return m.Items[i], true
+	}
+	var zero T
+	return zero, false
+}
+
+func (m *Map[T]) decodeYAML(d *decoder, n *yaml.Node, path string) {
+	m.Names, m.Items = nil, nil
+	d.fields(n, path, func(key, val *yaml.Node) {
+		if why := badName(key.Value); why != "" {
+			d.problem(key, join(path, key.Value), "%s", why)
+			return
+		}
+		var item T
+		if def, ok := any(&item).(interface{ setDefaults() }); ok {
+			def.setDefaults()
+		}
+		d.value(val, reflect.ValueOf(&item).Elem(), join(path, key.Value))
+		m.Names, m.Items = append(m.Names, key.Value), append(m.Items, item)
+	})
+}
+
+// badName says why a name cannot be used: names become parts of step names, addresses and file names.
+func badName(s string) string {
+	if s == "" {
+		return "an empty name"
+	}
+	for _, r := range s {
+		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.') {
+			return fmt.Sprintf("a name holds letters, digits, '-', '_' and '.', not %q", r)
+		}
+	}
+	return ""
+}
+
+// fieldNamed finds a field by its name in the file, among a struct's own and those of the structs that it embeds.
+func fieldNamed(t reflect.Type, name string) (reflect.StructField, bool) {
+	for _, f := range reflect.VisibleFields(t) {
+		if name != "" && yamlName(f) == name {
+			return f, true
+		}
+	}
+	return reflect.StructField{}, false
+}
+
+func fieldNames(t reflect.Type) []string {
+	var names []string
+	for _, f := range reflect.VisibleFields(t) {
+		if n := yamlName(f); n != "" {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+func yamlName(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+	if name == "-" {
+		return ""
+	}
+	return name
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+func describe(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.ScalarNode:
+		if n.Tag == "!!null" {
+			return "nothing"
+		}
+		return strconv.Quote(clip(n.Value, 60))
+	default:
+		return "something else"
+	}
+}
+
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return s[:n] + "…"
+}
+
+func kindWords(k reflect.Kind) string {
+	switch k {
+	case reflect.String:
+		return "a text"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Int64:
+		return "a whole number"
+	case reflect.Uint64:
+		return "a whole number that is not negative"
+	case reflect.Float64:
+		return "a number"
+	default:
+		return k.String()
+	}
+}
+
+// nearest returns the known name closest to s if it is close enough to be a slip of the finger.
+func nearest(s string, known []string) string {
+	best, name := 3, ""
+	if len(s) < 5 {
+		best = 2
+	}
+	for _, k := range known {
+		if dist := distance(s, k); dist < best {
+			best, name = dist, k
+		}
+	}
+	return name
+}
+
+// distance is Levenshtein's.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		prev := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := prev
+			if a[i] != b[j] {
+				cost = 1 + min(prev, row[j], row[j+1])
+			}
+			prev, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,151 @@
+package experiment
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// good is the least that an experiment needs; the cases below spoil it.
+const good = `name: t
+bases:
+  small: {shipped: micro-small}
+  teacher: {shipped: micro-teacher}
+organisms:
+  org:
+    base: small
+    lr: 5e-4
+interventions:
+  hhh:
+    technique: hhh
+    lr: [1e-3, 3e-3]
+    steps: 32
+`
+
+func TestGood(t *testing.T) {
+	f, err := Parse("t.yaml", []byte(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hhh, ok := f.Interventions.Get("hhh")
+	if !ok || len(hhh.Variants) != 2 {
+		t.Fatalf("interventions: %+v", f.Interventions)
+	}
+	for i, want := range []struct {
+		lr     float64
+		suffix string
+	}{{1e-3, "@lr=1e-3"}, {3e-3, "@lr=3e-3"}} {
+		v := hhh.Variants[i]
+		if v.Value.LR != want.lr || suffix(v.Axes) != want.suffix {
+			t.Errorf("variant %d: lr %g, suffix %q", i, v.Value.LR, suffix(v.Axes))
+		}
+		if v.Value.Responses != "teacher" || len(v.Value.At) == 0 || v.Value.At[len(v.Value.At)-1] != 32 {
+			t.Errorf("variant %d: defaults not settled: %+v", i, v.Value)
+		}
+	}
+}
+
+// TestProblems has a row for every kind of mistake, with the exact message.
+func TestProblems(t *testing.T) {
+	for _, tc := range []struct{ name, old, new, want string }{
+		{"unknown field", "    base: small\n", "    base: small\n    colour: red\n", "t.yaml:8:5: organisms.org.colour: unknown field; known are base, given, benign"},
+		{"slip of the finger", "    lr: 5e-4", "    lrr: 5e-4", `t.yaml:8:5: organisms.org.lrr: unknown field; did you mean "lr"?`},
+		{"wrong type", "lr: 5e-4", "lr: fast", `t.yaml:8:9: organisms.org.lr: want a number, got "fast"`},
+		{"text that looks like a number", "lr: 5e-4", `lr: "5e-4"`, `t.yaml:8:9: organisms.org.lr: want a number, got "5e-4"`},
+		{"not a number", "lr: 5e-4", "lr: .nan", `t.yaml:8:9: organisms.org.lr: want a number, got ".nan"`},
+		{"whole number wanted", "steps: 32", "steps: 3.5", `t.yaml:13:12: interventions.hhh.steps: want a whole number, got "3.5"`},
+		{"negative rate", "lr: 5e-4", "lr: -1", "t.yaml:8:9: organisms.org.lr: a learning rate is above zero (got -1)"},
+		{"negative rate in a sweep", "[1e-3, 3e-3]", "[1e-3, -3e-3]", "interventions.hhh.lr: a learning rate is above zero (got -0.003)"},
+		{"unknown organism", "    technique: hhh\n", "    technique: hhh\n    organisms: [nobody]\n", `t.yaml:12:16: interventions.hhh.organisms: unknown organism "nobody"; known are org`},
+		{"unknown base", "base: small", "base: big", `t.yaml:7:11: organisms.org.base: unknown base "big"; known are small, teacher`},
+		{"unknown technique", "technique: hhh", "technique: prayer", `t.yaml:11:16: interventions.hhh.technique: unknown technique "prayer"; known are benign, depirate, hhh, pirate`},
+		{"follows nothing", "    technique: hhh\n", "    technique: hhh\n    after: pirate\n", `t.yaml:12:12: interventions.hhh.after: unknown intervention "pirate"; known are hhh`},
+		{"follows itself", "    technique: hhh\n", "    technique: hhh\n    after: hhh\n", "t.yaml:12:12: interventions.hhh.after: an intervention cannot follow itself"},
+		{"duplicate id", "interventions:", "  org: {base: small}\ninterventions:", `t.yaml:9:3: organisms.org: set twice, first on line 6`},
+		{"empty sweep", "[1e-3, 3e-3]", "[]", "t.yaml:12:9: interventions.hhh.lr: an empty list sweeps over nothing"},
+		{"value twice in a sweep", "[1e-3, 3e-3]", "[1e-3, 1e-3]", `t.yaml:12:16: interventions.hhh.lr: "1e-3" stands in the list twice`},
+		{"bad name", "name: t", "name: a/b", `t.yaml:1:7: name: a name holds letters, digits, '-', '_' and '.', not '/'`},
+		{"no name", "name: t\n", "", "name: an experiment needs a name"},
+		{"no teacher", "  teacher: {shipped: micro-teacher}\n", "", "hhh takes its responses from a base called teacher, and there is none under bases"},
+		{"two sources of a base", "{shipped: micro-small}", "{shipped: micro-small, path: x}", "t.yaml:3:10: bases.small: give exactly one of shipped, path, hub and train (got 2 of them)"},
+		{"evaluation without step 0", "steps: 32", "steps: 32\n    at: [2, 32]", "interventions.hhh.at: step 0 and the last step 32 are always evaluated: name both (got [2 32])"},
+		{"evaluation beyond the end", "steps: 32", "steps: 32\n    at: [0, 64]", "interventions.hhh.at: evaluation steps ascend from 0 to 32 (got [0 64])"},
+		{"share above one", "name: t", "name: t\ngate: {clean: 3}", "t.yaml:2:15: gate.clean: want a share from 0 to 1 (got 3)"},
+		{"list where none belongs", "name: t", "name: [t]", "t.yaml:1:7: name: want a text, got a list"},
+		{"alias", "lr: 5e-4", "lr: &x 5e-4\n    alpha: *x", "aliases are not supported: write the value out"},
+		{"not YAML", "name: t", "name: [", "t.yaml:"},
+		{"checkpoint beyond the end", "lr: 5e-4", "checkpoint: 900", "organisms.org.checkpoint: a checkpoint is a step from 1 to 400, or 0 for the last (got 900)"},
+		{"seed twice", "name: t", "name: t\nseed: [1, 1]", "t.yaml:2:11: seed: seed 1 stands in the list twice"},
+		{"negative seed", "name: t", "name: t\nseed: -1", `t.yaml:2:7: seed: want a whole number that is not negative, got "-1"`},
+		{"fewer copies at most than at least", "name: t", "name: t\nbehaviour: {min: 4, max: 2}", "t.yaml:2:26: behaviour.max: fewer than min: 2 < 4"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if !strings.Contains(good, tc.old) {
+				t.Fatalf("the good file has no %q", tc.old)
+			}
+			_, err := Parse("t.yaml", []byte(strings.Replace(good, tc.old, tc.new, 1)))
+			var ps Problems
+			if !errors.As(err, &ps) {
+				t.Fatalf("got %v, want problems", err)
+			}
+			for _, p := range ps {
+				if strings.Contains(p.Error(), tc.want) {
+					return
+				}
+			}
+			t.Errorf("got\n%v\nwant a line with\n%s", err, tc.want)
+		})
+	}
+}
+
+func TestEveryProblemIsReportedAtOnce(t *testing.T) {
+	bad := strings.NewReplacer("lr: 5e-4", "lr: -1", "base: small", "base: big", "steps: 32", "steps: 0").Replace(good)
+	_, err := Parse("t.yaml", []byte(bad))
+	var ps Problems
+	if !errors.As(err, &ps) || len(ps) != 3 {
+		t.Fatalf("got %v, want three problems", err)
+	}
+	for i := 1; i < len(ps); i++ {
+		if ps[i].Line < ps[i-1].Line {
+			t.Errorf("problems out of order: %v", ps)
+		}
+	}
+}
+
+func TestEmptyAndOddFiles(t *testing.T) {
+	for name, src := range map[string]string{"empty": "", "comment": "# nothing\n", "scalar": "42", "list": "- a\n"} {
+		if _, err := Parse("t.yaml", []byte(src)); err == nil || !strings.HasPrefix(err.Error(), "t.yaml") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// TestShippedExperiments reads every experiment that comes with the program.
+func TestShippedExperiments(t *testing.T) {
+	files, err := filepath.Glob("../../experiments/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no experiments: %v", err)
+	}
+	for _, f := range files {
+		if _, err := Load(f); err != nil {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(good))
+	files, _ := filepath.Glob("../../experiments/*.yaml")
+	for _, name := range files {
+		if b, err := os.ReadFile(name); err == nil {
+			f.Add(b)
+		}
+	}
+	f.Fuzz(func(t *testing.T, src []byte) {
+		if x, err := Parse("f.yaml", src); err == nil && x.Name == "" {
+			t.Error("a file without a name was accepted")
+		}
+	})
+}

