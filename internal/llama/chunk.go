@@ -71,7 +71,7 @@ func (c Config) Check(data []engine.Datum, loss engine.Loss) error {
 		case policy && (len(d.Advantages) != n || len(d.LogProbs) != n):
 			return fmt.Errorf("datum %d: %d tokens with %d advantages and %d log-probabilities", i, n, len(d.Advantages), len(d.LogProbs))
 		}
-		if err := c.checkTokens(d.Tokens); err != nil {
+		if err := c.CheckTokens(d.Tokens); err != nil {
 			return fmt.Errorf("datum %d: %w", i, err)
 		}
 		for t, id := range d.Targets {
@@ -83,8 +83,8 @@ func (c Config) Check(data []engine.Datum, loss engine.Loss) error {
 	return nil
 }
 
-// checkTokens refuses what the embedding or the context has no place for.
-func (c Config) checkTokens(tokens []int32) error {
+// CheckTokens refuses what the embedding or the context has no place for.
+func (c Config) CheckTokens(tokens []int32) error {
 	if len(tokens) > c.Context {
 		return fmt.Errorf("%d tokens are longer than the context of %d", len(tokens), c.Context)
 	}

@@ -47,36 +47,41 @@ func (n *Net) forward(ctx context.Context, w *Workspace, ch Chunk) error {
 		if i+1 < len(w.layers) {
 			out = w.layers[i+1].x
 		}
-		n.forwardLayer(w, i, ch, rot, out.RowsOf(0, ch.n))
+		l := w.layers[i].rowsOf(ch.n)
+		n.project(i, l, w.pos, rot)
+		w.attention(c, ch, l)
+		n.finish(i, l, out.RowsOf(0, ch.n))
 	}
 	return nil
 }
 
-// forwardLayer computes one layer from its x into out.
-func (n *Net) forwardLayer(w *Workspace, i int, ch Chunk, rot *rotation, out kernel.Mat) {
-	b, c, l := n.Base, n.Base.Config, w.layers[i].rowsOf(ch.n)
-	at, pk := b.lay.layers[i], &b.layers[i]
-	eps := float32(c.NormEps)
-
-	kernel.RMSNorm(l.n1, l.x, b.W[at.norm1:][:c.Hidden], eps, l.r1)
-	kernel.Mul(l.qkv, l.n1, &pk.qkvF, false)
+// project goes from a layer's input l.x to its queries, keys and values.
+func (n *Net) project(i int, l activations, pos []int32, rot *rotation) {
+	b, c := n.Base, n.Base.Config
+	at := b.lay.layers[i]
+	kernel.RMSNorm(l.n1, l.x, b.W[at.norm1:][:c.Hidden], float32(c.NormEps), l.r1)
+	kernel.Mul(l.qkv, l.n1, &b.layers[i].qkvF, false)
 	if n.Adapter != nil {
 		n.Adapter.forwardQKV(i, l.qkv, l.n1, l.zQKV)
 	}
-	b.finishQKV(at, l.qkv, l.raw, l.rqk, w.pos, rot)
-	w.attention(c, ch, l)
+	b.finishQKV(at, l.qkv, l.raw, l.rqk, pos, rot)
+}
 
+// finish goes from the attention's output l.att to the layer's, out.
+func (n *Net) finish(i int, l activations, out kernel.Mat) {
+	b, c := n.Base, n.Base.Config
+	at, pk := b.lay.layers[i], &b.layers[i]
 	copyMat(l.mid, l.x)
 	kernel.Mul(l.mid, l.att, &pk.oF, true)
 	if a := n.Adapter; a != nil {
 		a.forward(&a.layers[i].aO, &a.layers[i].bO, l.mid, l.att, l.zO)
 	}
-	kernel.RMSNorm(l.n2, l.mid, b.W[at.norm2:][:c.Hidden], eps, l.r2)
+	kernel.RMSNorm(l.n2, l.mid, b.W[at.norm2:][:c.Hidden], float32(c.NormEps), l.r2)
 	kernel.Mul(l.gu, l.n2, &pk.guF, false)
 	if n.Adapter != nil {
 		n.Adapter.forwardGateUp(i, l.gu, l.n2, l.zGU)
 	}
-	for t := range ch.n {
+	for t := range l.gu.Rows {
 		gu := l.gu.Row(t)
 		kernel.SwiGLU(l.h.Row(t), gu[:c.FFN], gu[c.FFN:])
 	}

@@ -99,6 +99,9 @@ func newFullLayout(c Config) *fullLayout {
 // Parameters is the number of full weights of a model.
 func (c Config) Parameters() int { return newFullLayout(c).size }
 
+// AdapterParameters is the number of weights of an adapter of that rank.
+func (c Config) AdapterParameters(rank int) int { return newLoRALayout(c, rank).size }
+
 // loraLayer are the offsets of one layer's adapter. The A matrices of projections with the same input follow each other and
 // are read as one.
 type loraLayer struct {

