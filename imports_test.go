@@ -15,9 +15,9 @@ import (
 
 // rows orders the packages: one imports only packages of rows above its own. ARCHITECTURE.md tells what each is for.
 var rows = [][]string{
-	{"rng", "digest", "durable", "stats", "parallel", "tokenizer", "langdetect", "punkt", "mathgrade"},
-	{"kernel", "chat", "record", "weights", "store", "ifeval"},
-	{"engine", "pipeline"},
+	{"rng", "digest", "durable", "stats", "parallel", "tokenizer", "pystr", "langdetect"},
+	{"kernel", "chat", "record", "weights", "store", "punkt", "mathgrade"},
+	{"engine", "pipeline", "ifeval"},
 	{"llama", "optim", "corpus", "hub"},
 	{"local", "evals", "train", "microworld"},
 	{"redteam", "blueteam"},
