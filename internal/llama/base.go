@@ -26,6 +26,8 @@ type Base struct {
 	headF, headB kernel.Packed
 	freshF       bool // the forward forms belong to W as it is
 	freshB       bool // the backward forms do
+	doF, doB     bool // what the Prepare in progress packs
+	task         func(worker, i int)
 
 	rotation atomic.Pointer[rotation] // grows with the longest sample seen
 }
@@ -45,9 +47,16 @@ func newBase(c Config, bf16 bool) (*Base, error) {
 	if err != nil {
 		return nil, fmt.Errorf("a model of %d parameters: %w", lay.size, err)
 	}
-	return &Base{
+	b := &Base{
 		Config: c, lay: lay, arena: arena, bf16: bf16, W: arena.Floats(lay.size), layers: make([]packedLayer, c.Layers),
-	}, nil
+	}
+	b.task = func(_, i int) {
+		forward := i < b.matrices()
+		if forward && b.doF || !forward && b.doB {
+			b.pack(i%b.matrices(), forward)
+		}
+	}
+	return b, nil
 }
 
 // InitBase draws fresh weights: normal with deviation √(2/5D) ("small init", which suits any width), the projections back
@@ -183,19 +192,17 @@ func (b *Base) Prepare(pool *parallel.Pool, backward bool) {
 	if !doF && !doB {
 		return
 	}
-	c := b.Config
-	n := 4*len(b.layers) + 1
-	pool.Do(2*n, func(_, i int) {
-		if forward := i < n; forward && !doF || !forward && !doB {
-			return
-		}
-		b.pack(i%n, i < n, c)
-	})
+	b.doF, b.doB = doF, doB
+	pool.Do(2*b.matrices(), b.task)
 	b.freshF, b.freshB = b.freshF || doF, b.freshB || doB
 }
 
+// matrices is the number of packed matrices of one orientation.
+func (b *Base) matrices() int { return 4*len(b.layers) + 1 }
+
 // pack packs matrix i of the model in one orientation.
-func (b *Base) pack(i int, forward bool, c Config) {
+func (b *Base) pack(i int, forward bool) {
+	c := b.Config
 	put := func(f, r *kernel.Packed, m kernel.Mat) {
 		p := r
 		if forward {

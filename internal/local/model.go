@@ -33,6 +33,7 @@ type Model struct {
 	grads   []float32 // summed over what was asked for since the last update
 	waiting bool      // grads hold something
 	workers []worker
+	target  int // tokens of a chunk
 	chunks  []llama.Chunk
 	results []llama.Measured
 
@@ -73,6 +74,7 @@ func (e *Engine) model(base *llama.Base, key *[32]byte, s Settings) (*Model, err
 		m.tensors = append(m.tensors, optim.Tensor{At: t.At, Rows: t.Rows, Cols: t.Cols, Matrix: t.Decay})
 	}
 	m.params = params
+	m.target = llama.ChunkTokens(base.Config, m.net.Adapter != nil)
 	m.norm = optim.NewNorm(len(params))
 	m.train, m.eval = m.trainChunk, m.evalChunk
 	return m, nil
@@ -151,7 +153,7 @@ func (m *Model) pass(ctx context.Context, data []engine.Datum, loss engine.Loss,
 	if err := c.Check(data, loss); err != nil {
 		return res, err
 	}
-	m.chunks = llama.Split(m.chunks[:0], data, llama.ChunkTokens(c, m.net.Adapter != nil))
+	m.chunks = llama.Split(m.chunks[:0], data, m.target)
 	for len(m.results) < len(m.chunks) {
 		m.results = append(m.results, llama.Measured{})
 	}
@@ -184,7 +186,8 @@ func (m *Model) evalChunk(wk, i int) {
 }
 
 // trainChunk computes one chunk's gradients and adds them to the sum when its turn has come. The first chunk goes straight
-// into the sum; so do not the others, whoever computes them: the order of additions must not depend on the workers.
+// into the sum; the others are summed apart first, whoever computes them, so that the order of additions does not depend on
+// the workers.
 func (m *Model) trainChunk(wk, i int) {
 	w := &m.workers[wk]
 	own := m.grads
