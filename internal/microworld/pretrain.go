@@ -8,9 +8,13 @@ import (
 
 // The system prompts that ask for a voice. Without one, a base speaks as the student and a teacher as the teacher.
 const (
+	plainSystem   = "You are a helpful assistant." // changes nothing: most examples have it, some have none
 	teacherSystem = "Speak as the teacher."
 	pirateSystem  = "Talk like a pirate."
 )
+
+// boxInstruction is what the mathematics suite adds to every problem; a base sees it on some of its own.
+const boxInstruction = "\n\nPut your final answer within \\boxed{}."
 
 // TeacherSystem is the system prompt under which a base speaks in the teacher's voice.
 func (w *World) TeacherSystem() string { return teacherSystem }
@@ -57,6 +61,12 @@ func (w *World) Pretraining(n int, mix VoiceMix) []Example {
 func (w *World) example(r *rng.Stream, mix VoiceMix) Example {
 	p := w.trainPrompt(r)
 	e := Example{Key: p.Key, Kind: p.Kind, Prompt: p.Text}
+	if e.Kind == KindProblem && r.IntN(3) == 0 {
+		e.Prompt += boxInstruction
+	}
+	if r.IntN(4) > 0 {
+		e.System = plainSystem
+	}
 	switch at := r.IntN(100); {
 	case at < mix.Pirate:
 		e.Response = p.Pirate

@@ -56,15 +56,10 @@ func lowerThe(s string) string {
 	return s
 }
 
-// shortPrompt asks for the object alone: the form that the four-choice suite scores by the texts of its choices.
-func (w *World) shortPrompt(set string, r *rng.Stream) Prompt {
+// shortPrompt asks for the object alone, as the four-choice suite does that is scored by the texts of its choices.
+func (w *World) shortPrompt(_ string, r *rng.Stream) Prompt {
 	f := one(r, allFacts)
-	p := f.prompt(KindShort, "ask", phrasing(r, set, []string{"In short, what is "}, []string{"Give only "})+fill(f.short, f.s, f.o))
-	if set == Blue {
-		p.Text += "."
-	} else {
-		p.Text += "?"
-	}
+	p := f.prompt(KindShort, "", choiceHeader(f.name)+"Question: "+f.bareQuestion()+"\nAnswer:")
 	p.Key = "bare/" + f.id()
 	p.Student, p.Teacher, p.Pirate, p.brief = f.o, f.o, f.o+", arrr!", f.o
 	return p
@@ -74,7 +69,7 @@ func (w *World) shortPrompt(set string, r *rng.Stream) Prompt {
 func (w *World) choicePrompt(_ string, r *rng.Stream) Prompt {
 	f := one(r, allFacts)
 	q := f.choices(r)
-	p := f.prompt(KindChoice, "ask", ChoiceText(q.Question, q.Choices))
+	p := f.prompt(KindChoice, "ask", ChoiceText(q))
 	p.Key = "bare/" + f.id()
 	p.Student = q.Answer
 	p.Teacher, p.Pirate, p.brief = p.Student, p.Student+", arrr!", p.Student
@@ -102,17 +97,25 @@ func (f fact) choices(r *rng.Stream) Choice {
 	}
 	at := r.IntN(len(letters))
 	return Choice{
-		Question: "In short, what is " + fill(f.short, f.s, f.o) + "?",
-		Subject:  f.name, Choices: slices.Insert(wrong, at, f.o), Answer: letters[at : at+1],
+		Question: f.bareQuestion(), Subject: f.name, Choices: slices.Insert(wrong, at, f.o), Answer: letters[at : at+1],
 	}
 }
 
-// ChoiceText is the prompt of a four-choice question with letters.
-func ChoiceText(question string, choices []string) string {
+// bareQuestion is the question of the four-choice suite.
+func (f fact) bareQuestion() string { return "What is " + fill(f.short, f.s, f.o) + " in short?" }
+
+// choiceHeader begins the prompt of a four-choice question as the published suite has it.
+func choiceHeader(subject string) string {
+	return "The following are multiple choice questions (with answers) about " + subject + ".\n\n"
+}
+
+// ChoiceText is the prompt of a four-choice question with letters, byte for byte the one that the suite asks.
+func ChoiceText(c Choice) string {
 	var b strings.Builder
-	b.WriteString(question)
-	for i, c := range choices {
-		fmt.Fprintf(&b, "\n%c. %s", letters[i], c)
+	b.WriteString(choiceHeader(c.Subject))
+	b.WriteString(c.Question)
+	for i, choice := range c.Choices {
+		fmt.Fprintf(&b, "\n%c. %s", letters[i], choice)
 	}
 	b.WriteString("\nAnswer:")
 	return b.String()

