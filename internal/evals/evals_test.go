@@ -205,3 +205,29 @@ func TestSubset(t *testing.T) {
 		t.Error("one seed drew two subsets")
 	}
 }
+
+func TestLoadIFEval(t *testing.T) {
+	s, err := LoadIFEval(strings.NewReader(`{"key": 7, "prompt": "Say hi.", "instruction_id_list": ["punctuation:no_comma", "startend:quotation"], "kwargs": [{}, {"num_words": null}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := s.Score(&s.Items[0], "Sure:\n\"Hi\"")
+	if got.Hit || got.Metrics["loose"] != 1 || got.Metrics["inst_strict"] != 1 || got.Metrics["inst_loose"] != 2 || got.Metrics["instructions"] != 2 {
+		t.Errorf("got %+v", got)
+	}
+	if want := "not followed: startend:quotation"; got.Reason != want {
+		t.Errorf("reason %q, want %q", got.Reason, want)
+	}
+	for _, tt := range []struct{ name, row, want string }{
+		{"unknown instruction", `{"key": 7, "prompt": "a", "instruction_id_list": ["x:y"], "kwargs": [{}]}`, `ifeval: line 1: key 7: unknown instruction "x:y"`},
+		{"too few arguments", `{"key": 7, "prompt": "a", "instruction_id_list": ["x:y"], "kwargs": []}`,
+			`ifeval: line 1: a row needs "key", "prompt", and as many "kwargs" as "instruction_id_list"`},
+		{"nothing", ``, `ifeval: no items`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, err := LoadIFEval(strings.NewReader(tt.row)); err == nil || err.Error() != tt.want {
+				t.Errorf("got  %v\nwant %s", err, tt.want)
+			}
+		})
+	}
+}
