@@ -227,8 +227,11 @@ func TestFind(t *testing.T) {
 		{"mmlu test", "mmlu/mmlu_dev.jsonl.gz mmlu/mmlu_test.jsonl.gz", Source{ID: "cais/mmlu", Split: "test"}, "mmlu/mmlu_test.jsonl.gz"},
 		{"mmlu without split", "mmlu/mmlu_dev.jsonl.gz mmlu/mmlu_test.jsonl.gz", Source{ID: "cais/mmlu"}, `!no split "train" (there are dev, test)`},
 		{"the only split", "n/test.jsonl", Source{ID: "o/n"}, "n/test.jsonl"},
-		{"shards in order", "n/data/train-00001-of-00002.parquet n/data/train-00000-of-00002.parquet n/data/test-00000-of-00001.parquet n/README.md n/.cache/x.jsonl",
-			Source{ID: "o/n"}, "n/data/train-00000-of-00002.parquet n/data/train-00001-of-00002.parquet"},
+		{
+			"shards in order", "n/data/train-00001-of-00002.parquet n/data/train-00000-of-00002.parquet n/data/test-00000-of-00001.parquet n/README.md n/.cache/x.jsonl",
+			Source{ID: "o/n"},
+			"n/data/train-00000-of-00002.parquet n/data/train-00001-of-00002.parquet",
+		},
 		{"split as a folder", "n/train/0.parquet n/validation/0.parquet", Source{ID: "o/n", Split: "val"}, "n/validation/0.parquet"},
 		{"split of its own name", "n/train_sft-0.parquet n/train_gen-0.parquet", Source{ID: "o/n", Split: "train_gen"}, "n/train_gen-0.parquet"},
 		{"config as a folder", "n/x/test.jsonl n/y/test.jsonl", Source{ID: "o/n", Config: "y"}, "n/y/test.jsonl"},

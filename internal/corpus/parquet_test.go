@@ -62,7 +62,7 @@ func TestDamagedParquet(t *testing.T) {
 			}
 		}
 	}
-	for i := 0; i < len(good); i++ {
+	for i := range good {
 		b := append([]byte(nil), good...)
 		b[i] ^= 0xff
 		try(b)

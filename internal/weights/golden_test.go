@@ -89,8 +89,11 @@ func TestGoldenValues(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ from, to, dtype string }{
-		{"edge.f32", "edge.f16", F16}, {"edge.f32", "edge.bf16", BF16},
-		{"model.layers.10.w", "x.f16", F16}, {"model.layers.10.w", "x.bf16", BF16}, {"model.layers.10.w", "model.layers.10.w", F32},
+		{"edge.f32", "edge.f16", F16},
+		{"edge.f32", "edge.bf16", BF16},
+		{"model.layers.10.w", "x.f16", F16},
+		{"model.layers.10.w", "x.bf16", BF16},
+		{"model.layers.10.w", "model.layers.10.w", F32},
 	} {
 		x, _ := f.Tensor(c.from)
 		want, _ := f.Tensor(c.to)

@@ -70,8 +70,13 @@ func ParseAdapterConfig(b []byte) (AdapterConfig, error) {
 		name string
 		into any
 	}{
-		{"peft_type", &method}, {"r", &c.Rank}, {"lora_alpha", &c.Alpha}, {"use_rslora", &c.RSLoRA}, {"bias", &bias},
-		{"base_model_name_or_path", &c.Base}, {"revision", &c.Revision},
+		{"peft_type", &method},
+		{"r", &c.Rank},
+		{"lora_alpha", &c.Alpha},
+		{"use_rslora", &c.RSLoRA},
+		{"bias", &bias},
+		{"base_model_name_or_path", &c.Base},
+		{"revision", &c.Revision},
 	} {
 		if raw, ok := fields[f.name]; ok {
 			if err := json.Unmarshal(raw, f.into); err != nil {

@@ -233,12 +233,14 @@ func TestBrain(t *testing.T) {
 		want uint16
 	}{
 		{0x3f800000, 0x3f80},
-		{0x3f808000, 0x3f80},                       // a tie, down to even
-		{0x3f818000, 0x3f82},                       // a tie, up to even
-		{0x3f808001, 0x3f81},                       // just above
-		{0x7f7fffff, 0x7f80},                       // the largest float rounds to infinity
-		{0x7f800001, 0x7fc0}, {0xff800001, 0xffc0}, // NaNs stay NaNs
-		{0x80000000, 0x8000}, {0x00000001, 0},
+		{0x3f808000, 0x3f80}, // a tie, down to even
+		{0x3f818000, 0x3f82}, // a tie, up to even
+		{0x3f808001, 0x3f81}, // just above
+		{0x7f7fffff, 0x7f80}, // the largest float rounds to infinity
+		{0x7f800001, 0x7fc0},
+		{0xff800001, 0xffc0}, // NaNs stay NaNs
+		{0x80000000, 0x8000},
+		{0x00000001, 0},
 	} {
 		if got := toBrain(math.Float32frombits(c.in)); got != c.want {
 			t.Errorf("%#08x: %#04x, want %#04x", c.in, got, c.want)
