@@ -483,6 +483,16 @@ func packRows32(dst *float32, src *float32, stride int, n int)
 //go:noescape
 func packRows12(dst *float32, src *float32, stride int, n int)
 
+// packBlock32 copies n rows in count pieces of 32 columns.
+//
+//go:noescape
+func packBlock32(dst *float32, src *float32, stride int, step int, block int, n int, count int)
+
+// packBlock12 copies n rows in count pieces of 12 columns.
+//
+//go:noescape
+func packBlock12(dst *float32, src *float32, stride int, step int, block int, n int, count int)
+
 // transpose8 writes 8 rows of 8·n words, stride bytes apart, as 8 columns of a panel.
 //
 //go:noescape
@@ -497,6 +507,16 @@ func packPairs32(dst *uint32, src *float32, stride int, n int, mask int)
 //
 //go:noescape
 func packPairs12(dst *uint32, src *float32, stride int, n int, mask int)
+
+// packBlockPairs32 rounds n pairs of rows to bfloat16 in count pieces of 32 columns.
+//
+//go:noescape
+func packBlockPairs32(dst *uint32, src *float32, stride int, step int, block int, n int, count int)
+
+// packBlockPairs12 rounds n pairs of rows to bfloat16 in count pieces of 12 columns.
+//
+//go:noescape
+func packBlockPairs12(dst *uint32, src *float32, stride int, step int, block int, n int, count int)
 
 // cvtPairs rounds n floats to bfloat16, two a word, and fills the last group of 16 words up with zeros.
 //

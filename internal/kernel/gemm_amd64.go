@@ -7,12 +7,10 @@ import "unsafe"
 // The blocking of products. It moves the work through the caches and changes no bit: between two blocks of k an element
 // rests in C, in the precision of its accumulator.
 const (
-	maxDepth   = 768           // words of k that are done in one go
-	depthBlock = 512           // words of k at once when there are more
-	groupWords = 96 << 10      // words of B that one strip after another passes over: 384 KiB, well inside L2
-	transDepth = 256           // words of t at once in AddTransA
-	transCols  = 16            // panels of B at once in AddTransA: with transDepth 512 KiB
-	stripRows  = 12            // rows of the largest tile
+	maxDepth   = 768      // words of k that are done in one go
+	depthBlock = 512      // words of k at once when there are more
+	groupWords = 96 << 10 // words of B that one strip after another passes over: 384 KiB, well inside L2
+	stripRows  = 12       // rows of the largest tile
 )
 
 // tileArgs is what the assembly of a strip reads, by offset.
@@ -165,22 +163,28 @@ func sumFlag(sum bool) int {
 	return 0
 }
 
-// mulTilesBF16 is Mul on bfloat16: each strip of A is rounded first. A strip's row stride is padded, too.
+// mulTilesBF16 is Mul on bfloat16: each strip of A is rounded first, into rows padded so that they do not fall on the same
+// lines. The strip lies on the stack, which is cleared for every call: small products take a small one.
 func mulTilesBF16(c, a Mat, b *Packed, accumulate bool) {
-	if !NativeBF16() {
+	switch {
+	case !NativeBF16():
 		mulTilesWiden(c, a, b, accumulate)
-		return
+	case a.Cols <= 128:
+		var strip [stripRows * (64 + 16)]uint32
+		mulStripsBF16(c, a, b, accumulate, &strip[0], 64)
+	default:
+		var strip [stripRows * (maxDepth/2 + 16)]uint32
+		mulStripsBF16(c, a, b, accumulate, &strip[0], maxDepth/2)
 	}
-	const depthMax = maxDepth / 2
-	const stride = depthMax + 16
-	var strip [stripRows * stride]uint32
-	args := tileArgs{a: unsafe.Pointer(&strip), lda: stride * 4, panel: b.words * panelCols * 4, ldc: c.Stride * 4}
+}
+
+// mulStripsBF16 is mulTilesBF16 given a strip of rows of most+16 words.
+func mulStripsBF16(c, a Mat, b *Packed, accumulate bool, strip *uint32, most int) {
+	stride := (most + 16) * 4
+	args := tileArgs{a: unsafe.Pointer(strip), lda: stride, panel: b.words * panelCols * 4, ldc: c.Stride * 4}
 	words := packedDepth(a.Cols, true)
-	depth := words
-	if words > depthMax {
-		parts := (words + depthMax - 1) / depthMax
-		depth = (words + parts - 1) / parts
-	}
+	parts := (words + most - 1) / most
+	depth := (words + parts - 1) / parts
 	group := groupOf(depth) * panelCols
 	n := strips(c.Rows)
 	for k := 0; k < words; k += depth {
@@ -193,7 +197,7 @@ func mulTilesBF16(c, a Mat, b *Packed, accumulate bool) {
 			for i := range n {
 				r0, r1 := stripAt(i, n, c.Rows), stripAt(i+1, n, c.Rows)
 				for r := r0; r < r1; r++ {
-					cvtPairs(&strip[(r-r0)*stride], &a.Data[r*a.Stride+2*k], width)
+					cvtPairs((*uint32)(unsafe.Add(unsafe.Pointer(strip), (r-r0)*stride)), &a.Data[r*a.Stride+2*k], width)
 				}
 				args.c = unsafe.Pointer(&c.Data[r0*c.Stride+j])
 				args.run(r1-r0, tileKind{bf16: true})

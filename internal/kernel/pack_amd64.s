@@ -42,6 +42,66 @@ row2:
 	VZEROUPPER
 	RET
 
+// copies n rows in count pieces of 32 columns.
+TEXT ·packBlock32(SB), NOSPLIT, $0-56
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ stride+16(FP), BX
+	MOVQ step+24(FP), R10
+	MOVQ block+32(FP), R11
+	MOVQ n+40(FP), CX
+row3:
+	MOVQ SI, R8
+	MOVQ DI, R9
+	MOVQ count+48(FP), DX
+piece4:
+	VMOVUPS 0(R8), Y0
+	VMOVUPS Y0, 0(R9)
+	VMOVUPS 32(R8), Y1
+	VMOVUPS Y1, 32(R9)
+	VMOVUPS 64(R8), Y2
+	VMOVUPS Y2, 64(R9)
+	VMOVUPS 96(R8), Y3
+	VMOVUPS Y3, 96(R9)
+	ADDQ R10, R8
+	ADDQ R11, R9
+	DECQ DX
+	JNZ piece4
+	ADDQ BX, SI
+	ADDQ $128, DI
+	DECQ CX
+	JNZ row3
+	VZEROUPPER
+	RET
+
+// copies n rows in count pieces of 12 columns.
+TEXT ·packBlock12(SB), NOSPLIT, $0-56
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ stride+16(FP), BX
+	MOVQ step+24(FP), R10
+	MOVQ block+32(FP), R11
+	MOVQ n+40(FP), CX
+row5:
+	MOVQ SI, R8
+	MOVQ DI, R9
+	MOVQ count+48(FP), DX
+piece6:
+	VMOVUPS 0(R8), Y0
+	VMOVUPS Y0, 0(R9)
+	VMOVUPS 32(R8), X1
+	VMOVUPS X1, 32(R9)
+	ADDQ R10, R8
+	ADDQ R11, R9
+	DECQ DX
+	JNZ piece6
+	ADDQ BX, SI
+	ADDQ $48, DI
+	DECQ CX
+	JNZ row5
+	VZEROUPPER
+	RET
+
 // writes 8 rows of 8·n words, stride bytes apart, as 8 columns of a panel.
 TEXT ·transpose8(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), DI
@@ -50,7 +110,7 @@ TEXT ·transpose8(SB), NOSPLIT, $0-32
 	MOVQ n+24(FP), CX
 	LEAQ (R8)(R8*2), R9
 	LEAQ (SI)(R8*4), R10
-block3:
+block7:
 	VMOVUPS (SI), Y0
 	VMOVUPS (SI)(R8*1), Y1
 	VMOVUPS (SI)(R8*2), Y2
@@ -95,7 +155,7 @@ block3:
 	ADDQ $32, R10
 	ADDQ $1024, DI
 	DECQ CX
-	JNZ block3
+	JNZ block7
 	VZEROUPPER
 	RET
 
@@ -110,7 +170,7 @@ TEXT ·packPairs32(SB), NOSPLIT, $0-40
 	SHRQ $16, AX
 	KMOVW AX, K2
 	VMOVDQU64 interleave<>(SB), Z31
-pair4:
+pair8:
 	VMOVUPS.Z 0(SI), K1, Z0
 	VMOVUPS.Z 0(SI)(BX*1), K1, Z1
 	LONG $0x4877f262; WORD $0xd072 // VCVTNE2PS2BF16 Z0, Z1, Z2
@@ -124,7 +184,7 @@ pair4:
 	LEAQ (SI)(BX*2), SI
 	ADDQ $128, DI
 	DECQ CX
-	JNZ pair4
+	JNZ pair8
 	VZEROUPPER
 	RET
 
@@ -139,7 +199,7 @@ TEXT ·packPairs12(SB), NOSPLIT, $0-40
 	SHRQ $16, AX
 	KMOVW AX, K2
 	VMOVDQU64 interleave<>(SB), Z31
-pair5:
+pair9:
 	VMOVUPS.Z 0(SI), K1, Z0
 	VMOVUPS.Z 0(SI)(BX*1), K1, Z1
 	LONG $0x4877f262; WORD $0xd072 // VCVTNE2PS2BF16 Z0, Z1, Z2
@@ -148,7 +208,80 @@ pair5:
 	LEAQ (SI)(BX*2), SI
 	ADDQ $48, DI
 	DECQ CX
-	JNZ pair5
+	JNZ pair9
+	VZEROUPPER
+	RET
+
+// rounds n pairs of rows to bfloat16 in count pieces of 32 columns.
+TEXT ·packBlockPairs32(SB), NOSPLIT, $0-56
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ stride+16(FP), BX
+	MOVQ step+24(FP), R10
+	MOVQ block+32(FP), R11
+	MOVQ n+40(FP), CX
+	VMOVDQU64 interleave<>(SB), Z31
+	MOVL $0xffff, AX
+	KMOVW AX, K1
+row10:
+	MOVQ SI, R8
+	MOVQ DI, R9
+	MOVQ count+48(FP), DX
+piece11:
+	VMOVUPS.Z 0(R8), K1, Z0
+	VMOVUPS.Z 0(R8)(BX*1), K1, Z1
+	LONG $0x4877f262; WORD $0xd072 // VCVTNE2PS2BF16 Z0, Z1, Z2
+	VPERMW Z2, Z31, Z2
+	VMOVDQU64 Z2, 0(R9)
+	VMOVUPS.Z 64(R8), K1, Z0
+	VMOVUPS.Z 64(R8)(BX*1), K1, Z1
+	LONG $0x4877f262; WORD $0xd072 // VCVTNE2PS2BF16 Z0, Z1, Z2
+	VPERMW Z2, Z31, Z2
+	VMOVDQU64 Z2, 64(R9)
+	ADDQ R10, R8
+	ADDQ R11, R9
+	DECQ DX
+	JNZ piece11
+	ADDQ BX, SI
+	ADDQ BX, SI
+	ADDQ $128, DI
+	DECQ CX
+	JNZ row10
+	VZEROUPPER
+	RET
+
+// rounds n pairs of rows to bfloat16 in count pieces of 12 columns.
+TEXT ·packBlockPairs12(SB), NOSPLIT, $0-56
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ stride+16(FP), BX
+	MOVQ step+24(FP), R10
+	MOVQ block+32(FP), R11
+	MOVQ n+40(FP), CX
+	VMOVDQU64 interleave<>(SB), Z31
+	MOVL $0xffff, AX
+	KMOVW AX, K1
+	MOVL $4095, AX
+	KMOVW AX, K1
+row12:
+	MOVQ SI, R8
+	MOVQ DI, R9
+	MOVQ count+48(FP), DX
+piece13:
+	VMOVUPS.Z 0(R8), K1, Z0
+	VMOVUPS.Z 0(R8)(BX*1), K1, Z1
+	LONG $0x4877f262; WORD $0xd072 // VCVTNE2PS2BF16 Z0, Z1, Z2
+	VPERMW Z2, Z31, Z2
+	VMOVDQU64 Z2, 0(R9)
+	ADDQ R10, R8
+	ADDQ R11, R9
+	DECQ DX
+	JNZ piece13
+	ADDQ BX, SI
+	ADDQ BX, SI
+	ADDQ $48, DI
+	DECQ CX
+	JNZ row12
 	VZEROUPPER
 	RET
 
@@ -157,19 +290,19 @@ TEXT ·cvtPairs(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), DI
 	MOVQ src+8(FP), SI
 	MOVQ n+16(FP), CX
-loop6:
+loop14:
 	SUBQ $32, CX
-	JLT tail7
+	JLT tail15
 	VMOVUPS (SI), Z0
 	VMOVUPS 64(SI), Z1
 	LONG $0x4877f262; WORD $0xd072 // VCVTNE2PS2BF16 Z0, Z1, Z2
 	VMOVDQU64 Z2, (DI)
 	ADDQ $128, SI
 	ADDQ $64, DI
-	JMP loop6
-tail7:
+	JMP loop14
+tail15:
 	ADDQ $32, CX
-	JZ done8
+	JZ done16
 	MOVL $1, AX
 	SHLQ CX, AX
 	DECQ AX
@@ -180,7 +313,7 @@ tail7:
 	VMOVUPS.Z 64(SI), K2, Z1
 	LONG $0x4877f262; WORD $0xd072 // VCVTNE2PS2BF16 Z0, Z1, Z2
 	VMOVDQU64 Z2, (DI)
-done8:
+done16:
 	VZEROUPPER
 	RET
 DATA interleave<>+0(SB)/4, $0x00100000

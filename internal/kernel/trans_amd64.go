@@ -2,55 +2,140 @@ package kernel
 
 import "unsafe"
 
-// addTransATiles is AddTransA: a block of B is packed into panels, then one strip of A after another into rows of 12.
+// The packed blocks of AddTransA, in words. Panels and strips are padded by a cache line or two: rows are written to all of
+// them in turn, which must not fall on the same lines of the cache.
+const (
+	transDepth  = 256                              // words of t at once
+	transPanels = 16                               // panels of B at once: 512 KiB
+	transStrips = 8                                // strips of A at once: 96 KiB
+	panelStride = transDepth*panelCols + panelCols // from panel to panel
+	stripStride = transDepth*stripRows + 16        // from strip to strip
+)
+
+// transBlock is one block of t of an AddTransA.
+type transBlock struct {
+	a, b           Mat
+	panels, strips []uint32
+	height         int  // rows of C in a strip
+	bf16, native   bool // native: the processor multiplies bfloat16
+}
+
+// addTransATiles is AddTransA: a block of B is packed into panels, then a few strips of A at a time into rows of 12.
 func addTransATiles(c, a, b Mat, s *Scratch, bf16 bool) {
-	const panelWords = transDepth * panelCols
-	const stripSize = transDepth*stripRows + 16
 	if s.buf == nil {
-		s.buf = alignedWords(transCols*panelWords + stripSize)
+		s.buf = alignedWords(transPanels*panelStride + transStrips*stripStride)
 	}
-	panels, strip := s.buf[:transCols*panelWords], s.buf[transCols*panelWords:]
-	native := bf16 && NativeBF16()
+	n := strips(c.Rows)
+	k := transBlock{
+		panels: s.buf[:transPanels*panelStride],
+		strips: s.buf[transPanels*panelStride:],
+		height: (c.Rows + n - 1) / n,
+		bf16:   bf16,
+		native: bf16 && NativeBF16(),
+	}
 	rows := transDepth
-	if native {
+	if k.native {
 		rows *= 2
 	}
-	args := tileArgs{b: unsafe.Pointer(&panels[0]), panel: panelWords * 4, ldc: c.Stride * 4, sum: 1}
-	n := strips(c.Rows)
+	args := tileArgs{panel: panelStride * 4, ldc: c.Stride * 4, sum: 1}
+	kind := tileKind{packed: true, bf16: k.native}
 	for t := 0; t < a.Rows; t += rows {
-		at, bt := a.RowsOf(t, min(t+rows, a.Rows)), b.RowsOf(t, min(t+rows, a.Rows))
-		args.k = packedDepth(at.Rows, native)
-		for j := 0; j < c.Cols; j += transCols * panelCols {
-			end := min(j+transCols*panelCols, c.Cols)
-			for p := j; p < end; p += panelCols {
-				dst := panels[(p-j)*transDepth:]
-				m := bt.ColsOf(p, min(p+panelCols, end))
-				if bf16 && !native {
-					packRounded(dst, m, panelCols)
-				} else {
-					packRows(dst, m, bf16)
-				}
-			}
+		k.a, k.b = a.RowsOf(t, min(t+rows, a.Rows)), b.RowsOf(t, min(t+rows, a.Rows))
+		args.k = packedDepth(k.a.Rows, k.native)
+		for j := 0; j < c.Cols; j += transPanels * panelCols {
+			end := min(j+transPanels*panelCols, c.Cols)
+			k.packPanels(j, end)
+			args.b = unsafe.Pointer(&k.panels[0])
 			args.columns(end - j)
-			for i := range n {
-				r0, r1 := stripAt(i, n, c.Rows), stripAt(i+1, n, c.Rows)
-				// A strip of fewer rows is packed with its neighbours to the left, so that every row of the copy is whole.
-				from := max(0, min(r0, c.Rows-stripRows))
-				m := at.ColsOf(from, min(from+stripRows, c.Rows))
-				if bf16 && !native {
-					packRounded(strip, m, stripRows)
-				} else {
-					packStrip(strip, m, bf16)
+			for i := 0; i < c.Rows; i += k.height {
+				if i%(transStrips*k.height) == 0 {
+					k.packStrips(i)
 				}
-				args.a = unsafe.Pointer(&strip[r0-from])
-				args.c = unsafe.Pointer(&c.Data[r0*c.Stride+j])
-				args.run(r1-r0, tileKind{packed: true, bf16: native})
+				// The last strips may have been packed with their neighbours to the left.
+				strip := i / k.height % transStrips
+				args.a = unsafe.Pointer(&k.strips[strip*stripStride+i-k.from(i)])
+				args.c = unsafe.Pointer(&c.Data[i*c.Stride+j])
+				args.run(min(k.height, c.Rows-i), kind)
 			}
 		}
 	}
 }
 
-// packRounded packs rows of the given width, rounded to bfloat16 but kept in float32, the two of a pair exchanged.
+// from returns the first of the 12 columns of A that are packed for the strip at row i of C: the same, unless they would go
+// past the end of A.
+func (k *transBlock) from(i int) int { return max(0, min(i, k.a.Cols-stripRows)) }
+
+// packPanels packs columns j to end of B.
+func (k *transBlock) packPanels(j, end int) {
+	whole := (end - j) / panelCols
+	switch n := k.b.Rows; {
+	case whole == 0 || k.bf16 && !k.native:
+		whole = 0
+	case !k.bf16:
+		packBlock32((*float32)(unsafe.Pointer(&k.panels[0])), &k.b.Data[j], k.b.Stride*4, panelCols*4, panelStride*4, n, whole)
+	default:
+		if n > 1 {
+			packBlockPairs32(&k.panels[0], &k.b.Data[j], k.b.Stride*4, panelCols*4, panelStride*4, n/2, whole)
+		}
+		for p := range whole {
+			packLast(k.panels[p*panelStride:], k.b.ColsOf(j+p*panelCols, j+(p+1)*panelCols), panelCols)
+		}
+	}
+	for p := j + whole*panelCols; p < end; p += panelCols {
+		dst, m := k.panels[(p-j)/panelCols*panelStride:], k.b.ColsOf(p, min(p+panelCols, end))
+		if k.bf16 && !k.native {
+			packRounded(dst, m, panelCols)
+		} else {
+			packRows(dst, m, k.bf16)
+		}
+	}
+}
+
+// packStrips packs the strips of A from row i of C on.
+func (k *transBlock) packStrips(i int) {
+	last := min(i+transStrips*k.height, k.a.Cols)
+	whole := 0
+	if k.a.Cols >= i+stripRows && (!k.bf16 || k.native) {
+		whole = min(transStrips, (k.a.Cols-stripRows-i)/k.height+1)
+	}
+	n := k.a.Rows
+	switch {
+	case whole == 0:
+	case !k.bf16:
+		packBlock12((*float32)(unsafe.Pointer(&k.strips[0])), &k.a.Data[i], k.a.Stride*4, k.height*4, stripStride*4, n, whole)
+	default:
+		if n > 1 {
+			packBlockPairs12(&k.strips[0], &k.a.Data[i], k.a.Stride*4, k.height*4, stripStride*4, n/2, whole)
+		}
+		for s := range whole {
+			packLast(k.strips[s*stripStride:], k.a.ColsOf(i+s*k.height, i+s*k.height+stripRows), stripRows)
+		}
+	}
+	for s := whole; i+s*k.height < last; s++ {
+		from := k.from(i + s*k.height)
+		dst, m := k.strips[s*stripStride:], k.a.ColsOf(from, min(from+stripRows, k.a.Cols))
+		if k.bf16 && !k.native {
+			packRounded(dst, m, stripRows)
+		} else {
+			packStrip(dst, m, k.bf16)
+		}
+	}
+}
+
+// packLast packs the last row of m, if it has no partner, with zeros.
+func packLast(dst []uint32, m Mat, width int) {
+	if m.Rows%2 == 0 {
+		return
+	}
+	out := dst[m.Rows/2*width:][:width]
+	for i, x := range m.Row(m.Rows - 1) {
+		out[i] = packBF16(x, 0)
+	}
+	clear(out[m.Cols:])
+}
+
+// packRounded packs rows of the given width, rounded to bfloat16 but kept in float32, the two of a pair exchanged: the
+// processor adds the second product of a pair first.
 func packRounded(dst []uint32, m Mat, width int) {
 	for t := range m.Rows {
 		from := t
@@ -72,12 +157,7 @@ func packStrip(dst []uint32, m Mat, bf16 bool) {
 		if n := m.Rows / 2; n > 0 {
 			packPairs12(&dst[0], &m.Data[0], m.Stride*4, n, 1<<m.Cols-1)
 		}
-		if t := m.Rows - 1; t%2 == 0 {
-			out := dst[t/2*stripRows:][:stripRows]
-			for i, x := range m.Row(t) {
-				out[i] = packBF16(x, 0)
-			}
-		}
+		packLast(dst, m, stripRows)
 	case m.Cols == stripRows:
 		packRows12((*float32)(unsafe.Pointer(&dst[0])), &m.Data[0], m.Stride*4, m.Rows)
 	default:
@@ -87,71 +167,5 @@ func packStrip(dst []uint32, m Mat, bf16 bool) {
 				out[i] = float32bits(x)
 			}
 		}
-	}
-}
-
-// packRows packs the rows of m, at most 32 wide, as one panel.
-func packRows(dst []uint32, m Mat, bf16 bool) {
-	switch {
-	case m.Rows == 0:
-	case variant != generic && !bf16 && m.Cols == panelCols:
-		packRows32((*float32)(unsafe.Pointer(&dst[0])), &m.Data[0], m.Stride*4, m.Rows)
-	case bf16 && NativeBF16():
-		if n := m.Rows / 2; n > 0 {
-			packPairs32(&dst[0], &m.Data[0], m.Stride*4, n, 1<<m.Cols-1)
-		}
-		if t := m.Rows - 1; t%2 == 0 {
-			packRowsGeneric(dst[t/2*panelCols:], m.RowsOf(t, t+1), true)
-		}
-	default:
-		packRowsGeneric(dst, m, bf16)
-	}
-}
-
-// packCols packs the rows of m, at most 32, as the columns of one panel.
-func packCols(dst []uint32, m Mat, bf16 bool) {
-	if variant == generic || m.Cols < 8 || m.Rows < 8 || bf16 && !NativeBF16() {
-		packColsGeneric(dst, m, bf16)
-		return
-	}
-	depth := packedDepth(m.Cols, bf16)
-	if m.Rows < panelCols {
-		clear(dst[:depth*panelCols])
-	}
-	j := 0
-	for ; j+8 <= m.Rows; j += 8 {
-		if bf16 {
-			packColsPairs(dst[j:], m.RowsOf(j, j+8))
-			continue
-		}
-		transposeInto(dst[j:], (*uint32)(unsafe.Pointer(&m.Data[j*m.Stride])), m.Stride, m.Cols)
-	}
-	if j < m.Rows {
-		fillCols(dst[j:], m.RowsOf(j, m.Rows), depth, bf16)
-	}
-}
-
-// transposeInto writes 8 rows of n words, stride words apart, as 8 columns of a panel.
-func transposeInto(dst []uint32, src *uint32, stride, n int) {
-	if n >= 8 {
-		transpose8(&dst[0], src, stride*4, n/8)
-	}
-	for r := range 8 {
-		for k := n &^ 7; k < n; k++ {
-			dst[k*panelCols+r] = *(*uint32)(unsafe.Add(unsafe.Pointer(src), (r*stride+k)*4))
-		}
-	}
-}
-
-// packColsPairs rounds 8 rows to bfloat16, block by block, and transposes the words of two.
-func packColsPairs(dst []uint32, m Mat) {
-	const words = 128
-	var buf [8 * words]uint32
-	for k := 0; k < m.Cols; k += 2 * words {
-		n := min(2*words, m.Cols-k)
-		for r := range 8 {
-			cvtPairs(&buf[r*words], &m.Data[r*m.Stride+k], n)
-		}
-		transposeInto(dst[k/2*panelCols:], &buf[0], words, (n+1)/2)
 	}
 }

@@ -185,6 +185,9 @@ func (t *tile) panelsZ(n int, mask string) {
 			t.p("VMOVUPS %s, Z%d", c, reg)
 		}
 	})
+	if n == 1 {
+		t.prefetchC("128(BX)", "192(BX)")
+	}
 	t.p("JMP %s", start)
 	t.at(zero)
 	for r := range 2 * n * t.rows {
@@ -247,6 +250,19 @@ func (t *tile) panelsZ(n int, mask string) {
 			t.p("VMOVUPS Z%d, %s", reg, c)
 		}
 	})
+}
+
+// prefetchC asks for C of the next tile, while this one is computed: its rows lie too far apart for the processor to foresee.
+func (t *tile) prefetchC(lines ...string) {
+	t.p("MOVQ DI, BX")
+	for i := range t.rows {
+		for _, l := range lines {
+			t.p("PREFETCHT0 %s", l)
+		}
+		if i < t.rows-1 {
+			t.p("ADDQ R12, BX")
+		}
+	}
 }
 
 // peakAVX512 writes the register-only loops that measure the processor.
@@ -368,6 +384,7 @@ func (t *tile) halfY(masked bool) {
 			t.p("VMOVUPS %s, Y%d", c, reg)
 		}
 	})
+	t.prefetchC("64(BX)")
 	t.p("JMP %s", start)
 	t.at(zero)
 	for r := range 2 * t.rows {

@@ -6,8 +6,10 @@ import "fmt"
 // move data and round nothing.
 func packing(f *file) {
 	packRowsY(f)
+	packBlocks(f, false)
 	transposeY(f)
 	packRowsBF16(f)
+	packBlocks(f, true)
 	cvtBF16(f)
 }
 
@@ -22,16 +24,7 @@ func packRowsY(f *file) {
 		f.p("MOVQ n+24(FP), CX")
 		loop := f.label("row")
 		f.at(loop)
-		for c, reg := 0, 0; c < width; reg++ {
-			r := fmt.Sprintf("Y%d", reg)
-			step := 8
-			if width-c < 8 {
-				r, step = fmt.Sprintf("X%d", reg), 4
-			}
-			f.p("VMOVUPS %d(SI), %s", c*4, r)
-			f.p("VMOVUPS %s, %d(DI)", r, c*4)
-			c += step
-		}
+		f.copyRow(width, "SI", "DI")
 		f.p("ADDQ BX, SI")
 		f.p("ADDQ $%d, DI", width*4)
 		f.p("DECQ CX")
@@ -150,4 +143,74 @@ func cvtBF16(f *file) {
 	f.p("VMOVDQU64 Z2, (DI)")
 	f.at(done)
 	f.ret()
+}
+
+// packBlocks writes the packing of a whole block, row after row: of each row, count pieces of 32 columns (panels of B) or 12
+// (strips of A), step bytes apart, go to places block bytes apart. Reading along the rows keeps to few pages at a time.
+func packBlocks(f *file, bf16 bool) {
+	for _, width := range []int{32, packWidth} {
+		name, doc, kind := fmt.Sprintf("packBlock%d", width), "copies n rows", "p"
+		if bf16 {
+			name, doc, kind = fmt.Sprintf("packBlockPairs%d", width), "rounds n pairs of rows to bfloat16", "w"
+		}
+		f.fn(name, fmt.Sprintf("%s in count pieces of %d columns.", doc, width),
+			kind+":dst p:src i:stride i:step i:block i:n i:count", false)
+		f.p("MOVQ dst+0(FP), DI")
+		f.p("MOVQ src+8(FP), SI")
+		f.p("MOVQ stride+16(FP), BX")
+		f.p("MOVQ step+24(FP), R10")
+		f.p("MOVQ block+32(FP), R11")
+		f.p("MOVQ n+40(FP), CX")
+		if bf16 {
+			f.p("VMOVDQU64 interleave<>(SB), Z31")
+			f.p("MOVL $0xffff, AX")
+			f.p("KMOVW AX, K1")
+			if width < 16 {
+				f.p("MOVL $%d, AX", 1<<width-1)
+				f.p("KMOVW AX, K1")
+			}
+		}
+		row, piece := f.label("row"), f.label("piece")
+		f.at(row)
+		f.p("MOVQ SI, R8")
+		f.p("MOVQ DI, R9")
+		f.p("MOVQ count+48(FP), DX")
+		f.at(piece)
+		if bf16 {
+			for h := 0; h*16 < width; h++ {
+				f.p("VMOVUPS.Z %d(R8), K1, Z0", h*64)
+				f.p("VMOVUPS.Z %d(R8)(BX*1), K1, Z1", h*64)
+				f.cvtne2(0, 1, 2)
+				f.p("VPERMW Z2, Z31, Z2")
+				f.p("VMOVDQU64 Z2, %d(R9)", h*64)
+			}
+		} else {
+			f.copyRow(width, "R8", "R9")
+		}
+		f.p("ADDQ R10, R8")
+		f.p("ADDQ R11, R9")
+		f.p("DECQ DX")
+		f.p("JNZ %s", piece)
+		if bf16 {
+			f.p("ADDQ BX, SI")
+		}
+		f.p("ADDQ BX, SI")
+		f.p("ADDQ $%d, DI", width*4)
+		f.p("DECQ CX")
+		f.p("JNZ %s", row)
+		f.ret()
+	}
+}
+
+// copyRow copies a row of width columns through 256-bit registers.
+func (f *file) copyRow(width int, src, dst string) {
+	for c, reg := 0, 0; c < width; reg++ {
+		r, step := fmt.Sprintf("Y%d", reg), 8
+		if width-c < 8 {
+			r, step = fmt.Sprintf("X%d", reg), 4
+		}
+		f.p("VMOVUPS %d(%s), %s", c*4, src, r)
+		f.p("VMOVUPS %s, %d(%s)", r, c*4, dst)
+		c += step
+	}
 }
