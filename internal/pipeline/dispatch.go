@@ -50,6 +50,12 @@ func (x *run) dispatch(ctx context.Context) error {
 			continue
 		}
 		x.mu.Lock()
+		if x.free == 0 { // a running step asked for more while nobody else seemed to be ready
+			heap.Push(&x.ready, i)
+			x.mu.Unlock()
+			unlock()
+			return nil
+		}
 		grant := max(1, min(n.Threads, x.free/(1+min(x.ready.Len(), x.free-1))))
 		x.granted[i] = grant
 		x.free -= grant

