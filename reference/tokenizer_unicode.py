@@ -7,6 +7,7 @@ their own, and neither is that of Go's unicode package. So the library itself is
 """
 
 import pathlib
+import unicodedata
 
 import tokenizers
 from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers
@@ -47,6 +48,25 @@ def word():
     return {c for c in CODE_POINTS if c != ord("@") and t.encode(chr(c) + "@").tokens[-1:] != ["@"]}
 
 
+# A character of each category that Unicode has had since long before Go's version, and no script that a pattern would name.
+STAND_INS = {
+    "Lu": 0x10400, "Ll": 0x10428, "Lm": 0x16B40, "Lo": 0x16800, "Mn": 0x16AF0, "Mc": 0x11082, "Nd": 0x104A0, "Nl": 0x10140,
+    "No": 0x10107, "Po": 0x16A6E, "Sm": 0x1D6C1, "So": 0x1D000, "Sc": 0x20B0, "Sk": 0x1F3FB, "Cf": 0x1D173, "Pd": 0x2E17,
+}  # fmt: skip
+
+
+def newer():
+    """Ranges of characters that the library knows and Unicode 14 did not, with the stand-in for each."""
+    out = []
+    for category, stand_in in STAND_INS.items():
+        assert unicodedata.category(chr(stand_in)) == category, (category, hex(stand_in))
+        points = {c for c in matching(rf"\p{{{category}}}") if unicodedata.category(chr(c)) == "Cn"}
+        for a, b in ranges(points):
+            han = 0x20000 <= a < 0x32000
+            out.append((a, b, 0x20000 if han else stand_in))
+    return sorted(out)
+
+
 def ranges(points):
     out = []
     for c in sorted(points):
@@ -76,6 +96,13 @@ def main():
                 f.write("\t" + ", ".join(f"{{0x{a:X}, 0x{b:X}}}" for a, b in rs[i : i + 6]) + ",\n")
             f.write("}\n")
             print(name, len(points), "code points,", len(rs), "ranges")
+        f.write("\n// newerRanges are younger than Go's tables may be: first, last, and an older character of the same category.\n")
+        f.write("var newerRanges = [...][3]rune{\n")
+        rs = newer()
+        for i in range(0, len(rs), 4):
+            f.write("\t" + ", ".join(f"{{0x{a:X}, 0x{b:X}, 0x{c:X}}}" for a, b, c in rs[i : i + 4]) + ",\n")
+        f.write("}\n")
+        print("newerRanges", sum(b - a + 1 for a, b, _ in rs), "code points,", len(rs), "ranges")
 
 
 if __name__ == "__main__":

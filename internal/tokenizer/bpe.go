@@ -10,6 +10,7 @@ type model struct {
 
 	bytes        [256]int32 // byte-level: the token of each byte; -1 has none and is dropped, as the library does
 	byteLevel    bool
+	words        bool // nothing is merged across the beginning of a word as Metaspace marks it
 	ignoreMerges bool // a word that is a token stays whole, whatever the merges say
 
 	fallback     [256]int32 // char-level: the tokens <0x00> to <0xFF>; -1 has none

@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"slices"
 	"sync"
 	"unicode/utf8"
 )
@@ -13,6 +14,7 @@ const (
 	space               // \s
 	numeric             // Rust's char::is_numeric
 	word                // Rust's \w
+	newer               // perhaps unknown to Go: see standIn
 )
 
 // A classTable answers for the class of any character in two loads. Pages of 256 code points; those without any class
@@ -30,6 +32,9 @@ var classes = sync.OnceValue(func() *classTable {
 	t.set(spaceRanges[:], space)
 	t.set(numericRanges[:], numeric)
 	t.set(wordRanges[:], word)
+	for _, r := range newerRanges {
+		t.set([][2]rune{{r[0], r[1]}}, newer)
+	}
 	copy(t.ascii[:], t.pages[t.index[0]][:])
 	return t
 })
@@ -92,4 +97,22 @@ func (t *classTable) otherRun(s string, i int) int {
 		i += width
 	}
 	return i
+}
+
+// standIn returns a character that regular expressions built on Go's Unicode tables take as the library's own engine, whose
+// tables are younger, takes c.
+func standIn(c rune) rune {
+	i, ok := slices.BinarySearchFunc(newerRanges[:], c, func(r [3]rune, c rune) int {
+		switch {
+		case r[1] < c:
+			return -1
+		case r[0] > c:
+			return 1
+		}
+		return 0
+	})
+	if !ok {
+		return c
+	}
+	return newerRanges[i][2]
 }

@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/text/unicode/norm"
@@ -68,11 +69,83 @@ func newNormalizer(j *normalizerJSON) (normalizer, error) {
 
 func unicodeForm(f norm.Form) normalizer {
 	return func(s string) string {
-		if n := ascii(s); n == len(s) { // the forms differ beyond ASCII only
+		if ascii(s) == len(s) || f.IsNormalString(s) { // the forms differ beyond ASCII only
 			return s
 		}
-		return f.String(s)
+		out := f.String(s)
+		// Behind 30 marks x/text puts a joiner that the forms themselves do not have. Normalising leaves joiners as they are, so
+		// a count tells.
+		const joiner = "\u034F"
+		if strings.Count(out, joiner) != strings.Count(s, joiner) {
+			return normalizeRunes(f, s)
+		}
+		return out
 	}
+}
+
+// normalizeRunes is Unicode's definition of the four forms, character by character: slow, and without a limit on marks.
+func normalizeRunes(f norm.Form, s string) string {
+	type char struct {
+		r     rune
+		class uint8 // canonical combining class: 0 for what begins anew
+	}
+	decompose, compose := f, false
+	switch f {
+	case norm.NFC:
+		decompose, compose = norm.NFD, true
+	case norm.NFKC:
+		decompose, compose = norm.NFKD, true
+	}
+	var chars []char
+	for _, r := range s {
+		parts := []rune{r}
+		if d := decompose.PropertiesString(string(r)).Decomposition(); d != nil {
+			parts = []rune(string(d))
+		} else if r >= 0xAC00 && r < 0xD7A4 { // Hangul is decomposed by rule
+			parts = []rune(norm.NFD.String(string(r)))
+		}
+		for _, p := range parts {
+			chars = append(chars, char{p, norm.NFD.PropertiesString(string(p)).CCC()})
+		}
+	}
+	for i := 0; i < len(chars); i++ { // marks behind one character stand in the order of their classes
+		j := i
+		for j < len(chars) && chars[j].class != 0 {
+			j++
+		}
+		slices.SortStableFunc(chars[i:j], func(a, b char) int { return int(a.class) - int(b.class) })
+		i = max(i, j)
+	}
+	if compose {
+		out, starter := chars[:0], -1
+		for _, c := range chars {
+			if starter >= 0 {
+				last := out[len(out)-1]
+				blocked := len(out)-1 > starter && last.class >= c.class
+				if r, ok := composePair(out[starter].r, c.r); ok && !blocked {
+					out[starter].r = r
+					continue
+				}
+			}
+			if c.class == 0 {
+				starter = len(out)
+			}
+			out = append(out, c)
+		}
+		chars = out
+	}
+	var b strings.Builder
+	for _, c := range chars {
+		b.WriteRune(c.r)
+	}
+	return b.String()
+}
+
+// composePair returns the one character that two make, if they do.
+func composePair(a, b rune) (rune, bool) {
+	pair := string(a) + string(b)
+	got := []rune(norm.NFC.String(pair))
+	return got[0], len(got) == 1 && string(got) != pair
 }
 
 // ascii returns the length of the ASCII text that s begins with.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // The file, as far as it says what this package needs to know. Fields that a component does not know are refused with it.
@@ -96,8 +97,11 @@ type preTokenizerJSON struct {
 // Parse reads a tokenizer.json. It keeps b.
 func Parse(b []byte) (*Tokenizer, error) {
 	var f fileJSON
-	if err := json.Unmarshal(b, &f); err != nil {
+	if _, err := read(b, &f); err != nil {
 		return nil, fmt.Errorf("reading tokenizer.json: %w", err)
+	}
+	if f.Version != "" && f.Version != "1.0" {
+		return nil, fmt.Errorf("reading tokenizer.json: unknown version %q", f.Version)
 	}
 	t := &Tokenizer{source: b}
 	for _, part := range []struct {
@@ -106,6 +110,7 @@ func Parse(b []byte) (*Tokenizer, error) {
 	}{
 		{"model", func() error { return t.readModel(f.Model) }},
 		{"pre_tokenizer", func() error { return t.readPreTokenizer(f.PreTokenizer) }},
+		{"pre_tokenizer", t.cutWords},
 		{"normalizer", func() error { return t.readNormalizer(f.Normalizer) }},
 		{"decoder", func() error { return t.readDecoder(f.Decoder) }},
 		{"added_tokens", func() error { return t.readAdded(f.AddedTokens) }},
@@ -171,6 +176,7 @@ func (t *Tokenizer) setModel(j *modelJSON) error {
 		}
 	}
 	m.merges = newMergeTable(len(j.Merges))
+	_, m.words = m.tokens[metaspace]
 	var joined []byte
 	for i, p := range j.Merges {
 		left, okLeft := m.tokens[p.left]
@@ -179,6 +185,9 @@ func (t *Tokenizer) setModel(j *modelJSON) error {
 		made, ok := m.tokens[string(joined)]
 		if !okLeft || !okRight || !ok {
 			return fmt.Errorf("merges[%d]: %q and %q or what they make is not in the vocabulary", i, p.left, p.right)
+		}
+		if strings.HasPrefix(p.right, metaspace) && !strings.HasSuffix(p.left, metaspace) {
+			m.words = false
 		}
 		m.merges.set(left, right, merge{rank: int32(i), token: made})
 	}
@@ -219,32 +228,42 @@ func (t *Tokenizer) setText(token string, id int32) error {
 	return nil
 }
 
+// readAdded takes the added tokens in the order of the file. The library numbers them itself and only warns where the file
+// says otherwise; here that is refused, for the model was trained with one of the two.
 func (t *Tokenizer) readAdded(list []addedJSON) error {
 	t.addedID, t.special = map[string]int32{}, map[int32]bool{}
 	var raw, normalized []addedToken
+	next := int32(len(t.model.tokens)) // the id of an added token that the vocabulary does not have
 	for i, a := range list {
 		if a.Content == "" {
 			return fmt.Errorf("[%d]: empty content", i)
 		}
-		if id, ok := t.model.tokens[a.Content]; ok && id != a.ID {
-			return fmt.Errorf("[%d]: %q has id %d, but %d in the vocabulary", i, a.Content, a.ID, id)
+		want, known := t.ID(a.Content)
+		if !known {
+			want = next
 		}
-		if err := t.setText(a.Content, a.ID); err != nil {
-			return fmt.Errorf("[%d]: %w", i, err)
+		if a.ID != want {
+			return fmt.Errorf("[%d]: %q has id %d, but its place in the vocabulary is %d", i, a.Content, a.ID, want)
 		}
+		next = max(next, want+1)
 		t.addedID[a.Content] = a.ID
 		if a.Special {
 			t.special[a.ID] = true
 		}
 		token := addedToken{content: a.Content, id: a.ID, special: a.Special, singleWord: a.SingleWord, left: a.LStrip, right: a.RStrip}
-		if !a.Normalized {
+		if a.Normalized && t.normalizer != nil {
+			token.content = t.normalizer(token.content) // also when it is decoded
+		}
+		if !known {
+			if err := t.setText(token.content, a.ID); err != nil {
+				return fmt.Errorf("[%d]: %w", i, err)
+			}
+		}
+		if a.Normalized {
+			normalized = append(normalized, token)
+		} else {
 			raw = append(raw, token)
-			continue
 		}
-		if t.normalizer != nil {
-			token.content = t.normalizer(token.content)
-		}
-		normalized = append(normalized, token)
 	}
 	t.added, t.normalized = newMatcher(raw), newMatcher(normalized)
 	return nil
@@ -276,6 +295,15 @@ func (t *Tokenizer) readPreTokenizer(b json.RawMessage) error {
 		return err
 	}
 	return t.addStages(&j)
+}
+
+// cutWords cuts a text without pre-tokenizer before each of its words, as far as that changes nothing, for short words are
+// merged faster than one long one, and are found in the cache.
+func (t *Tokenizer) cutWords() error {
+	if len(t.stages) == 0 && !t.model.byteLevel && t.model.words {
+		t.stages = []stage{{scan: scanMetaspace}}
+	}
+	return nil
 }
 
 func (t *Tokenizer) addStages(j *preTokenizerJSON) error {

@@ -148,20 +148,15 @@ func literalSpans(s, pattern string) []span {
 
 // matchSpans panics with a *PatternError if the pattern takes too long: see TryEncode.
 func matchSpans(re *regexp2.Regexp, pattern, s string) []span {
-	// The engine counts bytes that are not UTF-8 as characters of three bytes; it gets a text without them.
-	offset := func(i int) int { return i }
-	in := s
-	if !utf8.ValidString(s) {
-		var at []int
-		var clean strings.Builder
-		for i, r := range s {
-			for range utf8.RuneLen(r) {
-				at = append(at, i)
-			}
-			clean.WriteRune(r)
+	in, at := s, []int(nil)
+	if c := classes(); !plain(c, s) {
+		in, at = substitute(c, s)
+	}
+	offset := func(i int) int {
+		if at == nil {
+			return i
 		}
-		at = append(at, len(s))
-		in, offset = clean.String(), func(i int) int { return at[i] }
+		return at[i]
 	}
 	found, err := re.FindAllStringIndex(in, -1)
 	if err != nil {
@@ -172,6 +167,33 @@ func matchSpans(re *regexp2.Regexp, pattern, s string) []span {
 		spans = cover(spans, s, offset(f[0]), offset(f[1]))
 	}
 	return cover(spans, s, len(s), len(s))
+}
+
+// plain reports that the engine's and the library's view of s are the same: it is UTF-8 and has no character that is too young
+// for Go's tables.
+func plain(c *classTable, s string) bool {
+	for i, r := range s {
+		if r >= utf8.RuneSelf && (c.of(r)&newer != 0 || r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD")) {
+			return false
+		}
+	}
+	return true
+}
+
+// substitute returns s as the engine can read it, and where in s each of its bytes stands.
+func substitute(c *classTable, s string) (string, []int) {
+	var b strings.Builder
+	var at []int
+	for i, r := range s {
+		if c.of(r)&newer != 0 {
+			r = standIn(r)
+		}
+		for range utf8.RuneLen(r) {
+			at = append(at, i)
+		}
+		b.WriteRune(r)
+	}
+	return b.String(), append(at, len(s))
 }
 
 // behaviours say what becomes of the matches of a Split.

@@ -1,6 +1,9 @@
 package tokenizer
 
-import "unicode/utf8"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // A scanner returns the length of the first piece of s, which is not empty. The pieces of a text are what it returns for the
 // text, then for the rest, and so on: the patterns below leave no character out.
@@ -177,4 +180,19 @@ func scanDigits(c *classTable, s string) int {
 		return c.run(s, width, numeric)
 	}
 	return scanDigit(c, s)
+}
+
+// metaspace is how SentencePiece's vocabularies write a space.
+const metaspace = "▁"
+
+// scanMetaspace cuts before each run of metaspaces.
+func scanMetaspace(_ *classTable, s string) int {
+	i := 0
+	for strings.HasPrefix(s[i:], metaspace) {
+		i += len(metaspace)
+	}
+	if n := strings.Index(s[i:], metaspace); n >= 0 {
+		return i + n
+	}
+	return len(s)
 }
