@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -187,25 +188,25 @@ func choose(files []string, s Source) ([]string, error) {
 	if canonical, ok := splits[want]; ok {
 		want = canonical
 	}
-	var data []string
+	files, err := ofConfig(files, s.Config)
+	if err != nil {
+		return nil, err
+	}
 	bySplit := map[string][]string{}
-	formats := map[string]string{} // format → an example
+	formats := map[string]string{} // text or parquet → an example
+	stems := map[string]string{}   // name without suffixes → file
 	for _, f := range slices.Sorted(slices.Values(files)) {
-		format, _ := formatOf(f)
-		if format == "" || !inConfig(f, s.Config) || described(f) {
-			continue
-		}
-		data = append(data, f)
+		format, packing := formatOf(f)
 		formats[strings.TrimSuffix(format, "l")] = f
+		stem := f[:len(f)-len(format)-len(packing)]
+		if other, ok := stems[stem]; ok {
+			return nil, fmt.Errorf("holds the same rows twice (%s and %s): keep one", other, f)
+		}
+		stems[stem] = f
 		split := splitOf(f, want)
 		bySplit[split] = append(bySplit[split], f)
 	}
-	switch {
-	case len(data) == 0 && s.Config != "":
-		return nil, fmt.Errorf("no data files of the config %q (%s)", s.Config, kinds)
-	case len(data) == 0:
-		return nil, fmt.Errorf("no data files (%s)", kinds)
-	case len(formats) > 1:
+	if len(formats) > 1 {
 		return nil, fmt.Errorf("holds its rows in more than one form (%s and %s): keep one", formats[".json"], formats[".parquet"])
 	}
 	have := make([]string, 0, len(bySplit))
@@ -245,17 +246,57 @@ func splitOf(file, want string) string {
 	return split
 }
 
-// inConfig reports whether a file belongs to a config: a folder of that name, or a word of the file's name.
-func inConfig(file, config string) bool {
-	if config == "" || config == "default" {
-		return true
+// ofConfig returns the data files of a config: those in a folder of that name or with it as a word of their own names.
+// Where none is asked for, folders beside each other are not mixed: the files outside of folders count, else the folder "all".
+func ofConfig(files []string, config string) ([]string, error) {
+	var out []string
+	byFolder := map[string][]string{}
+	for _, f := range files {
+		if format, _ := formatOf(f); format == "" || described(f) {
+			continue
+		}
+		if config != "" && config != "default" {
+			if slices.Contains(strings.Split(path.Dir(f), "/"), config) || slices.Contains(words(path.Base(f)), strings.ToLower(config)) {
+				out = append(out, f)
+			}
+			continue
+		}
+		folder := configFolder(f)
+		byFolder[folder] = append(byFolder[folder], f)
 	}
-	for part := range strings.SplitSeq(path.Dir(file), "/") {
-		if part == config {
-			return true
+	if config != "" && config != "default" {
+		if len(out) == 0 {
+			return nil, fmt.Errorf("no data files of the config %q (%s)", config, kinds)
+		}
+		return out, nil
+	}
+	names := slices.Sorted(maps.Keys(byFolder))
+	for _, name := range []string{"", "all"} {
+		if len(byFolder[name]) > 0 {
+			return byFolder[name], nil
 		}
 	}
-	return slices.Contains(words(path.Base(file)), strings.ToLower(config))
+	switch len(names) {
+	case 0:
+		return nil, fmt.Errorf("no data files (%s)", kinds)
+	case 1:
+		return byFolder[names[0]], nil
+	}
+	if len(names) > 8 {
+		names = append(names[:8], "…")
+	}
+	return nil, fmt.Errorf("holds several configs: name one (there are %s)", strings.Join(names, ", "))
+}
+
+// configFolder returns the folders of a file that may name a config, not those that name a split or say that data is in them.
+func configFolder(file string) string {
+	var parts []string
+	for part := range strings.SplitSeq(path.Dir(file), "/") {
+		if _, split := splits[strings.ToLower(part)]; !split && part != "." && part != "data" && part != "default" {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, "/")
 }
 
 // described reports whether a file says something about the data set and is no part of it.

@@ -74,3 +74,29 @@ func TestDamagedParquet(t *testing.T) {
 		t.Errorf("%d files refused of %d", refused, len(good))
 	}
 }
+
+// FuzzRead reads anything as every kind of file: rows or an error that names the file, never a panic.
+func FuzzRead(f *testing.F) {
+	for _, name := range []string{"quiz.parquet", "talks.parquet"} {
+		b, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Add([]byte(two))
+	f.Add([]byte("[" + strings.Replace(two, "\n", ",", 1) + "]"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		dir := t.TempDir()
+		for _, name := range []string{"a.jsonl", "a.json", "a.parquet"} {
+			path := filepath.Join(dir, name)
+			if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			err := Read(context.Background(), path, func(Record) error { return nil })
+			if err != nil && !strings.HasPrefix(err.Error(), path) {
+				t.Errorf("the error does not name the file: %v", err)
+			}
+		}
+	})
+}
