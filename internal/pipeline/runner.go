@@ -42,6 +42,7 @@ type run struct {
 	store *store.Store
 
 	events  sync.Mutex // one event at a time
+	clock   sync.Mutex
 	journal *journal
 	over    bool // Run has returned: steps that were left behind are not heard any more
 
@@ -288,10 +289,13 @@ func (x *run) setOutcome(i int, o outcome) {
 	x.outcomes[i] = o
 }
 
+// now asks the clock, one question at a time.
 func (x *run) now() time.Time {
 	if x.Clock == nil {
 		return time.Time{}
 	}
+	x.clock.Lock()
+	defer x.clock.Unlock()
 	return x.Clock()
 }
 
