@@ -27,8 +27,9 @@ const DefaultDate = "26 Jul 2024"
 
 // Options are what a format leaves open. They change the tokens, so they are part of a renderer's digest.
 type Options struct {
-	Format string // one of Formats()
-	Date   string // llama3.1: today's date as its system header says it; "" is DefaultDate
+	Format string `json:"format"`           // one of Formats()
+	Date   string `json:"date,omitempty"`   // llama3.1: today's date as its system header says it; "" is DefaultDate
+	System string `json:"system,omitempty"` // chatml: the system prompt of conversations that have none; "" leaves it out
 }
 
 // A Renderer renders conversations in one format with one tokenizer. Any number of goroutines may use it.
@@ -62,6 +63,8 @@ func NewWith(o Options, tok *tokenizer.Tokenizer) (*Renderer, error) {
 	switch {
 	case !f.dated && o.Date != "":
 		return nil, fmt.Errorf("chat format %s has no date, %q was given", o.Format, o.Date)
+	case o.Format != "chatml" && o.System != "":
+		return nil, fmt.Errorf("chat format %s has its own default system prompt, %q was given: use chatml", o.Format, o.System)
 	case f.dated && o.Date == "":
 		o.Date = DefaultDate
 	}
@@ -80,7 +83,7 @@ func NewWith(o Options, tok *tokenizer.Tokenizer) (*Renderer, error) {
 		}
 	}
 	name, err := digest.Of(map[string]any{
-		"version": 1, "format": o.Format, "date": o.Date, "tokenizer": digest.Bytes(tok.JSON()).String(),
+		"version": 1, "format": o, "tokenizer": digest.Bytes(tok.JSON()).String(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("naming chat format %s: %w", o.Format, err)

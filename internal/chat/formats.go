@@ -1,6 +1,9 @@
 package chat
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 // A format says where control tokens and texts stand. What a published template does to the text (trimming, default system
 // prompts, headers with dates) is done here, as it is there.
@@ -8,6 +11,7 @@ type format struct {
 	control  []string // tokens that it places; the first is the one that begins a turn
 	stop     []string // tokens that end a turn; the first is the one that is rendered
 	dated    bool     // has Options.Date
+	system   string   // of conversations that have none
 	segments func(o Options, msgs []Message, prompt bool) []segment
 }
 
@@ -61,13 +65,15 @@ func llama(dated bool) format {
 
 const imStart, imEnd = "<|im_start|>", "<|im_end|>"
 
-// chatML is ChatML with a system prompt for conversations that have none; "" leaves it out.
+// chatML is ChatML with a system prompt for conversations that have none; "" leaves it to Options.System.
 func chatML(system string) format {
 	return format{
 		control: []string{imStart, imEnd},
 		stop:    []string{imEnd, "<|endoftext|>"},
-		segments: func(_ Options, msgs []Message, prompt bool) []segment {
+		system:  system,
+		segments: func(o Options, msgs []Message, prompt bool) []segment {
 			var out []segment
+			system := cmp.Or(system, o.System)
 			if system != "" && msgs[0].Role != "system" {
 				out = chatMLTurn(out, 0, Message{Role: "system", Content: system}, "")
 			}
