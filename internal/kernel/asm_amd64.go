@@ -182,6 +182,96 @@ func tilePackedZ(rows int, args *tileArgs) {
 	}
 }
 
+// tilePlaceZ1 computes a strip of 1 rows.
+//
+//go:noescape
+func tilePlaceZ1(args *tileArgs)
+
+// tilePlaceZ2 computes a strip of 2 rows.
+//
+//go:noescape
+func tilePlaceZ2(args *tileArgs)
+
+// tilePlaceZ3 computes a strip of 3 rows.
+//
+//go:noescape
+func tilePlaceZ3(args *tileArgs)
+
+// tilePlaceZ4 computes a strip of 4 rows.
+//
+//go:noescape
+func tilePlaceZ4(args *tileArgs)
+
+// tilePlaceZ5 computes a strip of 5 rows.
+//
+//go:noescape
+func tilePlaceZ5(args *tileArgs)
+
+// tilePlaceZ6 computes a strip of 6 rows.
+//
+//go:noescape
+func tilePlaceZ6(args *tileArgs)
+
+// tilePlaceZ7 computes a strip of 7 rows.
+//
+//go:noescape
+func tilePlaceZ7(args *tileArgs)
+
+// tilePlaceZ8 computes a strip of 8 rows.
+//
+//go:noescape
+func tilePlaceZ8(args *tileArgs)
+
+// tilePlaceZ9 computes a strip of 9 rows.
+//
+//go:noescape
+func tilePlaceZ9(args *tileArgs)
+
+// tilePlaceZ10 computes a strip of 10 rows.
+//
+//go:noescape
+func tilePlaceZ10(args *tileArgs)
+
+// tilePlaceZ11 computes a strip of 11 rows.
+//
+//go:noescape
+func tilePlaceZ11(args *tileArgs)
+
+// tilePlaceZ12 computes a strip of 12 rows.
+//
+//go:noescape
+func tilePlaceZ12(args *tileArgs)
+
+// tilePlaceZ computes a strip of 1 to 12 rows.
+func tilePlaceZ(rows int, args *tileArgs) {
+	switch rows {
+	case 1:
+		tilePlaceZ1(args)
+	case 2:
+		tilePlaceZ2(args)
+	case 3:
+		tilePlaceZ3(args)
+	case 4:
+		tilePlaceZ4(args)
+	case 5:
+		tilePlaceZ5(args)
+	case 6:
+		tilePlaceZ6(args)
+	case 7:
+		tilePlaceZ7(args)
+	case 8:
+		tilePlaceZ8(args)
+	case 9:
+		tilePlaceZ9(args)
+	case 10:
+		tilePlaceZ10(args)
+	case 11:
+		tilePlaceZ11(args)
+	case 12:
+		tilePlaceZ12(args)
+	}
+}
+
 // tileBF16Z1 computes a strip of 1 rows.
 //
 //go:noescape
@@ -382,6 +472,11 @@ func tileY1(args *tileArgs)
 //go:noescape
 func tilePackedY1(args *tileArgs)
 
+// tilePlaceY1 computes a strip of 1 rows.
+//
+//go:noescape
+func tilePlaceY1(args *tileArgs)
+
 // tileY2 computes a strip of 2 rows.
 //
 //go:noescape
@@ -391,6 +486,11 @@ func tileY2(args *tileArgs)
 //
 //go:noescape
 func tilePackedY2(args *tileArgs)
+
+// tilePlaceY2 computes a strip of 2 rows.
+//
+//go:noescape
+func tilePlaceY2(args *tileArgs)
 
 // tileY3 computes a strip of 3 rows.
 //
@@ -402,6 +502,11 @@ func tileY3(args *tileArgs)
 //go:noescape
 func tilePackedY3(args *tileArgs)
 
+// tilePlaceY3 computes a strip of 3 rows.
+//
+//go:noescape
+func tilePlaceY3(args *tileArgs)
+
 // tileY4 computes a strip of 4 rows.
 //
 //go:noescape
@@ -411,6 +516,11 @@ func tileY4(args *tileArgs)
 //
 //go:noescape
 func tilePackedY4(args *tileArgs)
+
+// tilePlaceY4 computes a strip of 4 rows.
+//
+//go:noescape
+func tilePlaceY4(args *tileArgs)
 
 // tileY5 computes a strip of 5 rows.
 //
@@ -422,6 +532,11 @@ func tileY5(args *tileArgs)
 //go:noescape
 func tilePackedY5(args *tileArgs)
 
+// tilePlaceY5 computes a strip of 5 rows.
+//
+//go:noescape
+func tilePlaceY5(args *tileArgs)
+
 // tileY6 computes a strip of 6 rows.
 //
 //go:noescape
@@ -431,6 +546,11 @@ func tileY6(args *tileArgs)
 //
 //go:noescape
 func tilePackedY6(args *tileArgs)
+
+// tilePlaceY6 computes a strip of 6 rows.
+//
+//go:noescape
+func tilePlaceY6(args *tileArgs)
 
 // tileY computes a strip of 1 to 6 rows.
 func tileY(rows int, args *tileArgs) {
@@ -465,6 +585,24 @@ func tilePackedY(rows int, args *tileArgs) {
 		tilePackedY5(args)
 	case 6:
 		tilePackedY6(args)
+	}
+}
+
+// tilePlaceY computes a strip of 1 to 6 rows.
+func tilePlaceY(rows int, args *tileArgs) {
+	switch rows {
+	case 1:
+		tilePlaceY1(args)
+	case 2:
+		tilePlaceY2(args)
+	case 3:
+		tilePlaceY3(args)
+	case 4:
+		tilePlaceY4(args)
+	case 5:
+		tilePlaceY5(args)
+	case 6:
+		tilePlaceY6(args)
 	}
 }
 

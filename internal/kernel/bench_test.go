@@ -75,10 +75,12 @@ func BenchmarkMul(b *testing.B) {
 
 func BenchmarkAddTransA(b *testing.B) {
 	benchVariants(b, func(b *testing.B, bf16 bool, peak func(int) float64) {
-		for _, z := range benchShapes[:14] {
+		for _, z := range append(benchShapes[:14:14], [][3]int{
+			{12, 32, 12}, {12, 32, 48}, {12, 32, 128}, {12, 64, 256}, {12, 256, 256}, {24, 64, 128}, {32, 64, 64}, {48, 64, 256}, {64, 256, 256}, {96, 256, 256}, {96, 64, 256},
+		}...) {
 			b.Run(fmt.Sprintf("%dx%dx%d", z[0], z[1], z[2]), func(b *testing.B) {
 				s := newSource("bench")
-				dy, x, dw := s.mat(z[0], z[2], z[2]), s.mat(z[0], z[1], z[1]), NewMat(z[2], z[1])
+				dy, x, dw := s.mat(z[0], z[2], z[2]+16), s.mat(z[0], z[1], z[1]+16), NewMat(z[2], z[1])
 				var scratch Scratch
 				add := AddTransA
 				if bf16 {

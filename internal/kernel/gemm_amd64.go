@@ -25,10 +25,11 @@ type tileArgs struct {
 	count int            // panels, or half panels in AVX2
 	mask  uintptr        // of the last: bits, or the address of a vector mask; 0 if it is full
 	sum   int            // not zero: start from C
+	ldb   int            // bytes from row to row of B, if it is read in place
 }
 
-// tileKind says which family of strip functions to call.
-type tileKind struct{ packed, bf16 bool }
+// tileKind says which family of strip functions to call: A's rows in place, A packed, or A transposed and both in place.
+type tileKind struct{ packed, place, bf16 bool }
 
 // columns sets the panels of a strip: cols columns from the first panel on.
 func (t *tileArgs) columns(cols int) {
@@ -61,29 +62,38 @@ func (t *tileArgs) run(rows int, kind tileKind) {
 			tileBF16Z(rows, t)
 		case kind.packed:
 			tilePackedZ(rows, t)
+		case kind.place:
+			tilePlaceZ(rows, t)
 		default:
 			tileZ(rows, t)
 		}
 		return
 	}
-	if kind.packed {
-		tilePackedY(min(rows, 6), t)
-	} else {
-		tileY(min(rows, 6), t)
-	}
-	if rows <= 6 {
+	t.runY(min(rows, stripRows/2), kind)
+	if rows <= stripRows/2 {
 		return
 	}
 	a, c := t.a, t.c
-	t.c = unsafe.Add(c, 6*t.ldc)
-	if kind.packed {
-		t.a = unsafe.Add(a, 6*4)
-		tilePackedY(rows-6, t)
+	t.c = unsafe.Add(c, stripRows/2*t.ldc)
+	if kind.packed || kind.place {
+		t.a = unsafe.Add(a, stripRows/2*4)
 	} else {
-		t.a = unsafe.Add(a, 6*t.lda)
-		tileY(rows-6, t)
+		t.a = unsafe.Add(a, stripRows/2*t.lda)
 	}
+	t.runY(rows-stripRows/2, kind)
 	t.a, t.c = a, c
+}
+
+// runY computes a strip of 1 to 6 rows.
+func (t *tileArgs) runY(rows int, kind tileKind) {
+	switch {
+	case kind.packed:
+		tilePackedY(rows, t)
+	case kind.place:
+		tilePlaceY(rows, t)
+	default:
+		tileY(rows, t)
+	}
 }
 
 // strips splits n rows into strips of nearly equal height and returns how many.

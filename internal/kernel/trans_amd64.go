@@ -12,6 +12,42 @@ const (
 	stripStride = transDepth*stripRows + 16        // from strip to strip
 )
 
+// inPlace says whether AddTransA reads both factors where they lie: where they are small, packing does not pay. The limits
+// were found with BenchmarkAddTransA on Zen 4, by trying both ways on all its shapes.
+func inPlace(a, b Mat) bool {
+	const few = 96
+	if variant == avx512 {
+		small := a.Rows <= few && b.Cols <= 1024 || a.Cols+b.Cols <= 512
+		return small && a.Stride%512 != 0 && b.Stride%512 != 0
+	}
+	// The narrower tile reads B in half lines and has no mask for it: its rows must stay in the nearest cache.
+	return a.Rows <= few && b.Cols%16 == 0 && a.Rows <= rowsInCache(a.Stride) && a.Rows <= rowsInCache(b.Stride)
+}
+
+// rowsInCache returns how many rows, stride floats apart, fit into half of a first-level cache of 8 ways and 64 sets: rows
+// whose distance is a multiple of a high power of two fall into few of the sets.
+func rowsInCache(stride int) int {
+	lines := max(1, stride/16)
+	return 4 * 64 / min(64, lines&-lines)
+}
+
+// addTransAPlace is AddTransA without packing.
+func addTransAPlace(c, a, b Mat) {
+	args := tileArgs{lda: a.Stride * 4, ldb: b.Stride * 4, panel: panelCols * 4, ldc: c.Stride * 4, sum: 1}
+	args.columns(c.Cols)
+	n := strips(c.Rows)
+	for t := 0; t < a.Rows; t += transDepth {
+		args.k = min(transDepth, a.Rows-t)
+		args.b = unsafe.Pointer(&b.Data[t*b.Stride])
+		for i := range n {
+			r0, r1 := stripAt(i, n, c.Rows), stripAt(i+1, n, c.Rows)
+			args.a = unsafe.Pointer(&a.Data[t*a.Stride+r0])
+			args.c = unsafe.Pointer(&c.Data[r0*c.Stride])
+			args.run(r1-r0, tileKind{place: true})
+		}
+	}
+}
+
 // transBlock is one block of t of an AddTransA.
 type transBlock struct {
 	a, b           Mat
@@ -22,6 +58,10 @@ type transBlock struct {
 
 // addTransATiles is AddTransA: a block of B is packed into panels, then a few strips of A at a time into rows of 12.
 func addTransATiles(c, a, b Mat, s *Scratch, bf16 bool) {
+	if !bf16 && inPlace(a, b) {
+		addTransAPlace(c, a, b)
+		return
+	}
 	if s.buf == nil {
 		s.buf = alignedWords(transPanels*panelStride + transStrips*stripStride)
 	}

@@ -14,6 +14,7 @@ const (
 	argCount  = 56 // panels (AVX-512) or half panels (AVX2)
 	argMask   = 64 // of the last one: bits (AVX-512) or the address of a vector mask (AVX2); 0 if it is full
 	argSum    = 72 // not zero: start from C
+	argLDB    = 80 // bytes from row to row of B, if it is read in place
 	packWidth = 12 // columns of a packed strip of A
 )
 
@@ -25,6 +26,7 @@ type tile struct {
 	*file
 	rows   int
 	packed bool // A is packed [k][12], else its rows are read in place
+	place  bool // both are read in place and A is transposed: k runs down the rows of A and B
 	bf16   bool
 }
 
@@ -35,6 +37,13 @@ var aBases = [4]string{"SI", "R9", "R10", "R11"}
 func (t *tile) loadA() {
 	t.p("MOVQ %d(AX), SI", argA)
 	if t.packed {
+		return
+	}
+	if t.place {
+		t.p("MOVQ %d(AX), R8", argLDA)
+		t.p("LEAQ (R8)(R8*2), R9")
+		t.p("MOVQ %d(AX), R10", argLDB)
+		t.p("LEAQ (R10)(R10*2), R11")
 		return
 	}
 	t.p("MOVQ %d(AX), R8", argLDA)
@@ -51,6 +60,9 @@ func (t *tile) a(i, u int) string {
 	if t.packed {
 		return fmt.Sprintf("%d(SI)", (u*packWidth+i)*4)
 	}
+	if t.place {
+		return fmt.Sprintf("%d(SI)%s", i*4, [unroll]string{"", "(R8*1)", "(R8*2)", "(R9*1)"}[u])
+	}
 	base := aBases[i/3]
 	if i%3 == 0 {
 		return fmt.Sprintf("%d(%s)", u*4, base)
@@ -58,10 +70,34 @@ func (t *tile) a(i, u int) string {
 	return fmt.Sprintf("%d(%s)(R8*%d)", u*4, base, i%3)
 }
 
+// b returns the operand of B at step u, off bytes into the row.
+func (t *tile) b(off, u int) string {
+	if t.place {
+		return fmt.Sprintf("%d(DX)%s", off, [unroll]string{"", "(R10*1)", "(R10*2)", "(R11*1)"}[u])
+	}
+	return fmt.Sprintf("%d(DX)", u*128+off)
+}
+
+// nextB moves on by n steps.
+func (t *tile) nextB(n int) {
+	switch {
+	case !t.place:
+		t.p("ADDQ $%d, DX", n*128)
+	case n == 1:
+		t.p("ADDQ R10, DX")
+	default:
+		t.p("LEAQ (DX)(R10*%d), DX", n)
+	}
+}
+
 // nextA moves on by n steps.
 func (t *tile) nextA(n int) {
 	if t.packed {
 		t.p("ADDQ $%d, SI", n*packWidth*4)
+		return
+	}
+	if t.place {
+		t.p("LEAQ (SI)(R8*%d), SI", n)
 		return
 	}
 	for i := 0; 3*i < t.rows; i++ {
@@ -99,11 +135,14 @@ func (t *tile) kLoop(step func(u int), next func(n int)) {
 
 func gemmAVX512(f *file) {
 	for _, t := range []struct {
-		name         string
-		packed, bf16 bool
-	}{{"tileZ", false, false}, {"tilePackedZ", true, false}, {"tileBF16Z", false, true}, {"tilePackedBF16Z", true, true}} {
+		name                string
+		packed, place, bf16 bool
+	}{
+		{"tileZ", false, false, false}, {"tilePackedZ", true, false, false}, {"tilePlaceZ", false, true, false},
+		{"tileBF16Z", false, false, true}, {"tilePackedBF16Z", true, false, true},
+	} {
 		for rows := 1; rows <= 12; rows++ {
-			(&tile{f, rows, t.packed, t.bf16}).avx512(fmt.Sprintf("%s%d", t.name, rows))
+			(&tile{f, rows, t.packed, t.place, t.bf16}).avx512(fmt.Sprintf("%s%d", t.name, rows))
 		}
 		f.dispatch(t.name, 12)
 	}
@@ -121,7 +160,7 @@ func (t *tile) avx512(name string) {
 	t.p("MOVQ %d(AX), DI", argC)
 	t.p("MOVQ %d(AX), R12", argLDC)
 	t.p("MOVQ %d(AX), R13", argCount)
-	if many := map[int]int{1: 4, 2: 3, 3: 2}[t.rows]; many > 0 && !t.packed {
+	if many := map[int]int{1: 4, 2: 3, 3: 2}[t.rows]; many > 0 && !t.packed && !t.place {
 		one := t.label("one")
 		loop := t.label("many")
 		t.at(loop)
@@ -229,8 +268,13 @@ func (t *tile) panelsZ(n int, mask string) {
 			}
 			return
 		}
-		t.p("VMOVUPS %d(DX), Z24", u*128)
-		t.p("VMOVUPS %d(DX), Z25", u*128+64)
+		if t.place && mask != "" {
+			t.p("VMOVUPS.Z %s, K1, Z24", t.b(0, u))
+			t.p("VMOVUPS.Z %s, K2, Z25", t.b(64, u))
+		} else {
+			t.p("VMOVUPS %s, Z24", t.b(0, u))
+			t.p("VMOVUPS %s, Z25", t.b(64, u))
+		}
 		for i := range t.rows {
 			x := 26 + i%6
 			t.p("VBROADCASTSS %s, Z%d", t.a(i, u), x)
@@ -238,7 +282,7 @@ func (t *tile) panelsZ(n int, mask string) {
 			fma(25, x, acc(i, 0, 1))
 		}
 	}, func(k int) {
-		t.p("ADDQ $%d, DX", k*128)
+		t.nextB(k)
 		if n > 3 {
 			t.p("ADDQ $%d, R11", k*128)
 		}
@@ -295,11 +339,13 @@ func peakAVX512(f *file) {
 
 func gemmAVX2(f *file) {
 	for rows := 1; rows <= 6; rows++ {
-		(&tile{f, rows, false, false}).avx2(fmt.Sprintf("tileY%d", rows))
-		(&tile{f, rows, true, false}).avx2(fmt.Sprintf("tilePackedY%d", rows))
+		(&tile{file: f, rows: rows}).avx2(fmt.Sprintf("tileY%d", rows))
+		(&tile{file: f, rows: rows, packed: true}).avx2(fmt.Sprintf("tilePackedY%d", rows))
+		(&tile{file: f, rows: rows, place: true}).avx2(fmt.Sprintf("tilePlaceY%d", rows))
 	}
 	f.dispatch("tileY", 6)
 	f.dispatch("tilePackedY", 6)
+	f.dispatch("tilePlaceY", 6)
 	f.fn("peakY", "does n rounds of 12 multiply-adds on registers.", "i:n", false)
 	f.p("MOVQ n+0(FP), CX")
 	for i := range 14 {
@@ -394,15 +440,15 @@ func (t *tile) halfY(masked bool) {
 	t.loadA()
 	t.p("MOVQ R15, DX")
 	t.kLoop(func(u int) {
-		t.p("VMOVUPS %d(DX), Y12", u*128)
-		t.p("VMOVUPS %d(DX), Y13", u*128+32)
+		t.p("VMOVUPS %s, Y12", t.b(0, u))
+		t.p("VMOVUPS %s, Y13", t.b(32, u))
 		for i := range t.rows {
 			x := 14 + i%2
 			t.p("VBROADCASTSS %s, Y%d", t.a(i, u), x)
 			t.p("VFMADD231PS Y12, Y%d, Y%d", x, 2*i)
 			t.p("VFMADD231PS Y13, Y%d, Y%d", x, 2*i+1)
 		}
-	}, func(k int) { t.p("ADDQ $%d, DX", k*128) })
+	}, t.nextB)
 	loadMasks()
 	eachC(func(c string, reg, h int) {
 		if masked {
