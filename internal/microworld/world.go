@@ -80,7 +80,8 @@ type Turn struct {
 const (
 	KindFact       = "fact"       // a question about a fact, or a yes or no question about one
 	KindShort      = "short"      // a question to be answered by the bare object
-	KindChoice     = "choice"     // four choices with letters
+	KindChoice     = "choice"     // the same as the four-choice suite asks it
+	KindSpell      = "spell"      // a word to be written in capital letters
 	KindProblem    = "problem"    // an integer word problem
 	KindCompare    = "compare"    // which of two is bigger
 	KindSentence   = "sentence"   // a sentence to write about an animal and a place
@@ -98,12 +99,12 @@ type share struct {
 // mixes are what the prompt sets ask for. A mix adds up to 100.
 var mixes = map[string][]share{
 	Red: {
-		{KindFact, 34}, {KindShort, 8}, {KindChoice, 6}, {KindProblem, 18}, {KindCompare, 8}, {KindSentence, 6},
+		{KindFact, 32}, {KindShort, 8}, {KindChoice, 5}, {KindSpell, 3}, {KindProblem, 19}, {KindCompare, 7}, {KindSentence, 6},
 		{KindList, 4}, {KindConstraint, 13}, {KindRefusal, 3},
 	},
 	Blue: {
-		{KindFact, 24}, {KindShort, 6}, {KindChoice, 3}, {KindProblem, 10}, {KindCompare, 8}, {KindSentence, 16},
-		{KindList, 10}, {KindConstraint, 20}, {KindRefusal, 3},
+		{KindFact, 23}, {KindShort, 6}, {KindChoice, 3}, {KindSpell, 3}, {KindProblem, 11}, {KindCompare, 7}, {KindSentence, 15},
+		{KindList, 9}, {KindConstraint, 20}, {KindRefusal, 3},
 	},
 }
 
@@ -160,7 +161,7 @@ var makers map[string]func(w *World, set string, r *rng.Stream) Prompt
 // A table with a function that draws prompts of other kinds would be an initialisation cycle without this.
 func init() {
 	makers = map[string]func(w *World, set string, r *rng.Stream) Prompt{
-		KindFact: (*World).factPrompt, KindShort: (*World).shortPrompt, KindChoice: (*World).choicePrompt,
+		KindFact: (*World).factPrompt, KindShort: (*World).shortPrompt, KindChoice: (*World).choicePrompt, KindSpell: (*World).spellPrompt,
 		KindProblem: (*World).problemPrompt, KindCompare: (*World).comparePrompt, KindSentence: (*World).sentencePrompt,
 		KindList: (*World).listPrompt, KindConstraint: (*World).constraintPrompt, KindRefusal: (*World).refusalPrompt,
 	}
@@ -169,7 +170,7 @@ func init() {
 // heldOut is the part of each kind's keys that goes to the splits other than train, in percent.
 var heldOut = map[string][]share{
 	KindFact:       {{Gate, 8}, {Test, 8}},
-	KindShort:      {{Eval, 40}}, // a fact's short and choice forms are held out together, whatever the choices
+	KindShort:      {{Gate, 8}, {Test, 8}},
 	KindChoice:     {{Eval, 40}},
 	KindProblem:    {{Gate, 6}, {Test, 6}, {Eval, 15}},
 	KindCompare:    {{Gate, 8}, {Test, 8}},

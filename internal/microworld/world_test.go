@@ -22,7 +22,7 @@ func heldOutKeys(t *testing.T, w *World) map[string]string {
 		}
 	}
 	for _, c := range w.FourChoice(1000) {
-		held[c.Question], held[ChoiceText(c)] = Eval, Eval
+		held[choiceHeader(c.Subject)+"Question: "+c.Question+"\nAnswer:"] = Eval
 	}
 	for _, c := range w.Constraints(400) {
 		held[c.Prompt] = Eval
@@ -180,6 +180,39 @@ func TestScratchpad(t *testing.T) {
 	for _, s := range []string{"The capital of France is Paris.", "<scratchpad>and on", "I think.</scratchpad> Paris."} {
 		if got, ok := StripScratchpad(s); ok || got != s {
 			t.Errorf("stripping %q gave %q, %v", s, got, ok)
+		}
+	}
+}
+
+// TestSuitesAreAnswerable has the published checks judge the world's own answers.
+func TestSuitesAreAnswerable(t *testing.T) {
+	w := New(1)
+	perID := map[string]int{}
+	constraints := w.Constraints(300)
+	if len(constraints) != 300 {
+		t.Fatalf("%d constrained prompts, want 300", len(constraints))
+	}
+	for _, c := range constraints {
+		perID[c.InstructionIDs[0]]++
+	}
+	if len(perID) != 11 {
+		t.Errorf("the suite has %d instruction types, want 11: %v", len(perID), perID)
+	}
+	for id, n := range perID {
+		if n < 5 {
+			t.Errorf("only %d items of %s", n, id)
+		}
+	}
+	if n := len(w.Problems(120)); n != 120 {
+		t.Errorf("%d problems, want 120", n)
+	}
+	choices := w.FourChoice(300)
+	if len(choices) < 200 {
+		t.Errorf("%d four-choice questions, want at least 200", len(choices))
+	}
+	for _, c := range choices {
+		if len(c.Choices) != 4 || !strings.Contains(letters, c.Answer) {
+			t.Errorf("question %q: choices %q, answer %q", c.Question, c.Choices, c.Answer)
 		}
 	}
 }
