@@ -219,3 +219,73 @@ func TestAdapterRefuses(t *testing.T) {
 		t.Error("an adapter of two As was written")
 	}
 }
+
+// TestSharded opens a checkpoint that transformers wrote in shards (reference/weights_sharded.py).
+func TestSharded(t *testing.T) {
+	f, err := OpenMapped("testdata/sharded")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	var sums map[string]struct {
+		Shape []int
+		Sum   float64
+	}
+	if err := json.Unmarshal(read(t, "sharded", "sums.json"), &sums); err != nil {
+		t.Fatal(err)
+	}
+	if f.Len() != len(sums) || f.Metadata["format"] != "pt" {
+		t.Errorf("%d tensors of %d, metadata %v", f.Len(), len(sums), f.Metadata)
+	}
+	for name, want := range sums {
+		x, ok := f.Tensor(name)
+		if !ok || x.DType != BF16 || !slices.Equal(x.Shape, want.Shape) {
+			t.Errorf("%s: %v, want shape %v", name, x.Shape, want.Shape)
+			continue
+		}
+		values, sum := make([]float32, x.Len()), 0.0
+		if err := x.Float32(values); err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range values {
+			sum += float64(v)
+		}
+		if math.Abs(sum-want.Sum) > 1e-9 {
+			t.Errorf("%s: sum %v, want %v", name, sum, want.Sum)
+		}
+	}
+}
+
+func BenchmarkFloat32(b *testing.B) {
+	const n = 1 << 20
+	values := make([]float32, n)
+	for i := range values {
+		values[i] = float32(i%1000)/500 - 1
+	}
+	for _, dtype := range []string{F32, BF16, F16} {
+		x, err := FromFloat32("x", dtype, []int{n}, values)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run("read/"+dtype, func(b *testing.B) {
+			b.SetBytes(4 * n)
+			for b.Loop() {
+				if err := x.Float32(values); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("write/"+dtype, func(b *testing.B) {
+			b.SetBytes(4 * n)
+			for b.Loop() {
+				if _, err := FromFloat32("x", dtype, []int{n}, values); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
