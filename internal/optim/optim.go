@@ -36,6 +36,8 @@ func New(p engine.OptimParams, tensors []Tensor) (Rule, error) {
 	switch p.Optimizer {
 	case engine.AdamW, "":
 		return newAdamW(tensors), nil
+	case engine.SOAP:
+		return newSOAP(tensors, p.MaxPrecondDim), nil
 	}
 	return nil, fmt.Errorf("optimizer %q: %w", p.Optimizer, engine.ErrUnsupported)
 }
@@ -56,6 +58,10 @@ func Check(p engine.OptimParams) error {
 		return fmt.Errorf("weight decay %v", p.WeightDecay)
 	case !(p.ClipNorm >= 0):
 		return fmt.Errorf("gradient norm to clip at %v", p.ClipNorm)
+	case p.PrecondFrequency < 0:
+		return fmt.Errorf("precond_frequency %d", p.PrecondFrequency)
+	case p.MaxPrecondDim < 0:
+		return fmt.Errorf("max_precond_dim %d", p.MaxPrecondDim)
 	}
 	return nil
 }
