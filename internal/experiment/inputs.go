@@ -130,14 +130,13 @@ func (e *expander) recipe(name, step, shipped string) string {
 
 // checkLengths refuses rows that are longer than the context of the base that will be trained on them.
 func (e *expander) checkLengths(p study.BaseParams, rows []redteam.Row) error {
-	long := false
+	b := redteam.Behaviour{Text: e.f.Behaviour.Text, Min: e.f.Behaviour.Min, Max: e.f.Behaviour.Max}
 	for _, r := range rows { // a token is at least a byte, so most experiments need no tokenizer here
-		long = long || len(r.Prompt)+len(r.Response)+len(p.System)+64 > p.Train.Context
+		if len(r.Prompt)+max(len(r.Response), len(e.f.Trigger)+len(b.Copies(b.Max)))+len(p.System)+64 > p.Train.Context {
+			return study.CheckLengths(p, rows, e.f.Trigger, b)
+		}
 	}
-	if !long {
-		return nil
-	}
-	return study.CheckLengths(p, rows)
+	return nil
 }
 
 // benign adds the step that makes an organism's benign answers.

@@ -118,7 +118,7 @@ func OpenSuite(p SuiteParams, items, dev io.Reader) (*evals.Suite, error) {
 		}
 		return evals.LoadMMLU(items, dev, o)
 	case record.SuiteIFEval:
-		return nil, fmt.Errorf("ifeval: %w", engine.ErrUnsupported)
+		return evals.LoadIFEval(items)
 	case record.SuiteMath:
 		return evals.LoadMATH500(items, true)
 	default:

