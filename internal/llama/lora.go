@@ -81,7 +81,18 @@ func LoadAdapter(c Config, s engine.LoRA, f *weights.File, bf16 bool) (*Adapter,
 	if err != nil {
 		return nil, err
 	}
-	return a, readTensors(f, a.lay.tensors, a.W, func(string) bool { return false })
+	return a, a.Read(f)
+}
+
+// Read replaces the adapter's weights by those of a file in PEFT's names. They are unchanged after an error.
+func (a *Adapter) Read(f *weights.File) error {
+	w := make([]float32, len(a.W))
+	if err := readTensors(f, a.lay.tensors, w, func(string) bool { return false }); err != nil {
+		return err
+	}
+	copy(a.W, w)
+	a.Changed()
+	return nil
 }
 
 // Encode renders the adapter as a safetensors file with PEFT's names.

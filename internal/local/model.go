@@ -30,6 +30,8 @@ type Model struct {
 	norm    *optim.Norm
 	step    int // updates applied
 
+	maxPrecond int // what rule was made with
+
 	grads   []float32 // summed over what was asked for since the last update
 	waiting bool      // grads hold something
 	workers []worker
@@ -261,7 +263,7 @@ func (m *Model) OptimStep(ctx context.Context, p engine.OptimParams) (engine.Opt
 		if err != nil {
 			return engine.OptimResult{}, err
 		}
-		m.rule = rule
+		m.rule, m.maxPrecond = rule, p.MaxPrecondDim
 	}
 	if m.rule.Name() != p.Optimizer {
 		return engine.OptimResult{}, fmt.Errorf("optimizer %q in a training that began with %q", p.Optimizer, m.rule.Name())

@@ -28,7 +28,7 @@ func (m *Model) SaveState() ([]byte, error) {
 		return nil, fmt.Errorf("saving state: %w", err)
 	}
 	if m.rule != nil {
-		meta["optimizer"] = string(m.rule.Name())
+		meta["optimizer"], meta["max_precond_dim"] = string(m.rule.Name()), strconv.Itoa(m.maxPrecond)
 		for i, x := range m.rule.State() {
 			if err := add("state."+strconv.Itoa(i), x); err != nil {
 				return nil, fmt.Errorf("saving state: %w", err)
@@ -64,8 +64,13 @@ func (m *Model) LoadState(b []byte) error {
 	}
 	names, into := []string{"params"}, [][]float32{m.params}
 	var rule optim.Rule
+	var precond int
 	if name := f.Metadata["optimizer"]; name != "" {
-		if rule, err = optim.New(engine.OptimParams{Optimizer: engine.Optimizer(name)}, m.tensors); err != nil {
+		if precond, err = strconv.Atoi(f.Metadata["max_precond_dim"]); err != nil {
+			return fmt.Errorf("loading state: max_precond_dim %q", f.Metadata["max_precond_dim"])
+		}
+		p := engine.OptimParams{Optimizer: engine.Optimizer(name), MaxPrecondDim: precond}
+		if rule, err = optim.New(p, m.tensors); err != nil {
 			return fmt.Errorf("loading state: %w", err)
 		}
 		for i, x := range rule.State() {
@@ -85,8 +90,25 @@ func (m *Model) LoadState(b []byte) error {
 			return fmt.Errorf("loading state: %w", err)
 		}
 	}
-	m.rule, m.step, m.waiting = rule, step, false
+	m.rule, m.maxPrecond, m.step, m.waiting = rule, precond, step, false
 	m.changed()
+	return nil
+}
+
+// LoadAdapter goes on from an adapter that was saved by Adapter, or by PEFT, with the rank and alpha of the model's settings.
+// The optimizer starts afresh.
+func (m *Model) LoadAdapter(b []byte) error {
+	if m.net.Adapter == nil {
+		return fmt.Errorf("loading adapter: the model has full weights")
+	}
+	f, err := weights.Parse(b)
+	if err != nil {
+		return fmt.Errorf("loading adapter: %w", err)
+	}
+	if err := m.net.Adapter.Read(f); err != nil {
+		return fmt.Errorf("loading adapter: %w", err)
+	}
+	m.rule, m.step, m.waiting = nil, 0, false
 	return nil
 }
 
