@@ -122,7 +122,8 @@ func TestErrors(t *testing.T) {
 		{"turns without speaker", "a.jsonl", `{"messages":[{"content":"hi"}]}`, nil, `turn 1 has neither role and content nor`},
 		{"array of numbers", "a.json", `[{"prompt":"a","response":"b"},2]`, nil, "FILE: element 2: not a JSON object"},
 		{"array cut short", "a.json", `[{"prompt":"a","response":"b"}`, nil, "FILE: the array ends within element 2"},
-		{"not parquet", "a.parquet", "this is not parquet", nil, "FILE: "},
+		{"not parquet", "a.parquet", "this is not parquet", nil, "FILE: not a parquet file, or cut short"},
+		{"footer", "a.parquet", "PAR1\xff\xff\xff\xffPAR1", nil, "FILE: footer of 4294967295 bytes in a file of 12"},
 		{"empty parquet", "a.parquet", "", nil, "FILE: is empty"},
 		{"not gzip", "b.gz/a.jsonl.GZ", two, nil, "FILE: gzip: invalid header"},
 	} {

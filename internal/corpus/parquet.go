@@ -1,6 +1,7 @@
 package corpus
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -63,11 +64,34 @@ type parquetRows struct {
 
 func openParquet(r io.ReaderAt, size int64) (rows parquetRows, err error) {
 	defer recovered(&err)
+	if err := checkFooter(r, size); err != nil {
+		return rows, err
+	}
 	f, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return rows, err
 	}
 	return parquetRows{parquet.NewGenericReader[any](f, f.Schema())}, nil
+}
+
+// checkFooter looks at a file's end: its footer, the length of that in 4 bytes, "PAR1". The library makes room for whatever
+// length stands there, up to 4 GB, before it looks whether the file has as much.
+func checkFooter(r io.ReaderAt, size int64) error {
+	const frame = 12 // PAR1 at the start, length and PAR1 at the end
+	if size < frame {
+		return errors.New("not a parquet file")
+	}
+	var tail [8]byte
+	if _, err := r.ReadAt(tail[:], size-int64(len(tail))); err != nil {
+		return err
+	}
+	if string(tail[4:]) != "PAR1" {
+		return errors.New("not a parquet file, or cut short")
+	}
+	if n := binary.LittleEndian.Uint32(tail[:4]); int64(n) > size-frame {
+		return fmt.Errorf("footer of %d bytes in a file of %d", n, size)
+	}
+	return nil
 }
 
 func (p parquetRows) read(buf []any) (n int, err error) {
