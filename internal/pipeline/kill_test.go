@@ -139,20 +139,25 @@ func TestKill(t *testing.T) {
 		t.Fatalf("the undisturbed run had %d rounds", got)
 	}
 	moments := rng.New(1).Split("kill")
-	killed := 0
+	total := 0
 	for i := range n {
-		dir := t.TempDir()
 		kills := 1 + i%2
-		for range kills {
-			cmd, _ := start(t, dir)
-			time.Sleep(time.Duration(moments.Float64() * float64(took)))
-			if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-				t.Fatal(err)
-			}
-			if err := cmd.Wait(); err != nil {
-				killed++
+		var dir string
+		hits := 0
+		for hits == 0 { // a run that was faster than the first kill is no case
+			dir = t.TempDir()
+			for range kills {
+				cmd, _ := start(t, dir)
+				time.Sleep(time.Duration(moments.Float64() * float64(took)))
+				if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+					t.Fatal(err)
+				}
+				if err := cmd.Wait(); err != nil {
+					hits++
+				}
 			}
 		}
+		total += hits
 		cmd, out := start(t, dir)
 		if got := finish(t, cmd, out); got != want {
 			t.Fatalf("run %d made %s, undisturbed %s", i, got, want)
@@ -177,10 +182,7 @@ func TestKill(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if killed < n/2 {
-		t.Errorf("only %d kills hit a running process", killed)
-	}
-	t.Logf("%d runs of %v, %d kills", n, took, killed)
+	t.Logf("%d runs of %v, %d kills", n, took, total)
 }
 
 // TestTwoProcesses: two processes with the same plan and store make the same, and every round runs once.

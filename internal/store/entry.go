@@ -121,26 +121,38 @@ func (s *Store) Lookup(key digest.Digest) (Entry, bool, error) {
 	return e, true, nil
 }
 
-// Entries returns all entries that can be believed, in the order of keys. Damaged ones are left to Verify.
-func (s *Store) Entries() ([]Entry, error) {
-	var entries []Entry
-	err := s.eachFile(indexDir, func(name, base string) error {
-		key, err := digest.Parse(strings.TrimSuffix(base, entryExt))
-		if err != nil || !strings.HasSuffix(base, entryExt) {
-			return nil
+// Keys returns the keys of all entries in order, without reading them.
+func (s *Store) Keys() ([]digest.Digest, error) {
+	var keys []digest.Digest
+	err := s.eachFile(indexDir, func(_, base string) error {
+		if key, ok := parseName(base, entryExt); ok {
+			keys = append(keys, key)
 		}
-		e, ok, err := s.Lookup(key)
-		if ok {
-			entries = append(entries, e)
-		}
-		var damaged *DamagedError
-		if errors.As(err, &damaged) {
-			return nil
-		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing the index: %w", err)
+	}
+	return keys, nil
+}
+
+// Entries returns all entries that can be believed, in the order of keys. Damaged ones are left to Verify.
+func (s *Store) Entries() ([]Entry, error) {
+	keys, err := s.Keys()
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]Entry, 0, len(keys))
+	for _, key := range keys {
+		e, ok, err := s.Lookup(key)
+		var damaged *DamagedError
+		switch {
+		case errors.As(err, &damaged):
+		case err != nil:
+			return nil, fmt.Errorf("listing the index: %w", err)
+		case ok:
+			entries = append(entries, e)
+		}
 	}
 	return entries, nil
 }
