@@ -43,7 +43,7 @@ func TestParquet(t *testing.T) {
 	}
 }
 
-// TestDamagedParquet changes each byte of a file in turn and cuts it everywhere: rows or an error, never a panic.
+// TestDamagedParquet changes every third byte of a file in turn and cuts it in many places: rows or an error, never a panic.
 func TestDamagedParquet(t *testing.T) {
 	good, err := os.ReadFile("testdata/quiz.parquet")
 	if err != nil {
@@ -62,7 +62,7 @@ func TestDamagedParquet(t *testing.T) {
 			}
 		}
 	}
-	for i := range good {
+	for i := 0; i < len(good); i += 3 {
 		b := append([]byte(nil), good...)
 		b[i] ^= 0xff
 		try(b)
@@ -70,7 +70,7 @@ func TestDamagedParquet(t *testing.T) {
 	for i := 0; i < len(good); i += 7 {
 		try(good[:i])
 	}
-	if refused < len(good)/4 {
+	if refused < len(good)/8 {
 		t.Errorf("%d files refused of %d", refused, len(good))
 	}
 }
