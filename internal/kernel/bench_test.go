@@ -124,6 +124,9 @@ func BenchmarkRows(b *testing.B) {
 				in := make([][]float32, op.inputs, op.inputs+1)
 				for i := range in {
 					in[i] = s.floats(n, 0)
+					if op.name == "adamw" {
+						Exp(in[i], in[i])
+					}
 				}
 				rate := bestRate(b, n, func() {
 					in[0][0] = 1

@@ -73,15 +73,15 @@ func (t *tileArgs) run(rows int, kind tileKind) {
 	if rows <= stripRows/2 {
 		return
 	}
-	a, c := t.a, t.c
-	t.c = unsafe.Add(c, stripRows/2*t.ldc)
+	// A copy, since a pointer written back through t would move what it points at to the heap.
+	rest := *t
+	rest.c = unsafe.Add(t.c, stripRows/2*t.ldc)
 	if kind.packed || kind.place {
-		t.a = unsafe.Add(a, stripRows/2*4)
+		rest.a = unsafe.Add(t.a, stripRows/2*4)
 	} else {
-		t.a = unsafe.Add(a, stripRows/2*t.lda)
+		rest.a = unsafe.Add(t.a, stripRows/2*t.lda)
 	}
-	t.runY(rows-stripRows/2, kind)
-	t.a, t.c = a, c
+	rest.runY(rows-stripRows/2, kind)
 }
 
 // runY computes a strip of 1 to 6 rows.

@@ -79,23 +79,28 @@ func checkMul(t *testing.T, s source, m, k, n, lda, ldc int, bf16 bool) {
 
 func TestAddTransAGivesTheSameBits(t *testing.T) {
 	eachVariant(t, func(t *testing.T) {
-		var scratch Scratch
 		for _, bf16 := range []bool{false, true} {
 			s := newSource("transposed")
 			for _, z := range append(sizes, largeSizes...) {
-				tokens, m, n := z[1], z[0], z[2]
-				a, b, c := s.mat(tokens, m, m+s.IntN(5)), s.mat(tokens, n, n+s.IntN(5)), s.mat(m, n, n+s.IntN(5))
-				want := c.clone()
-				add := AddTransA
-				if bf16 {
-					add = AddTransABF16
-				}
-				add(c, a, b, &scratch)
-				plain(func() { add(want, a, b, nil) })
-				same(t, fmt.Sprintf("%d × %d × %d, bfloat16 %v", tokens, m, n, bf16), c.Data, want.Data)
+				checkAddTransA(t, s, z[1], z[0], z[2], s.IntN(5), bf16)
 			}
 		}
 	})
+}
+
+// checkAddTransA compares one transposed product with the plain variant.
+func checkAddTransA(t *testing.T, s source, tokens, m, n, gap int, bf16 bool) {
+	t.Helper()
+	a, b, c := s.mat(tokens, m, m+gap), s.mat(tokens, n, n+gap), s.mat(m, n, n+gap)
+	want := c.clone()
+	add := AddTransA
+	if bf16 {
+		add = AddTransABF16
+	}
+	var scratch Scratch
+	add(c, a, b, &scratch)
+	plain(func() { add(want, a, b, nil) })
+	same(t, fmt.Sprintf("%d × %d × %d, bfloat16 %v", tokens, m, n, bf16), c.Data, want.Data)
 }
 
 // TestMulIsAProduct holds the plain variant against float64.

