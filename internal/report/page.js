@@ -1,0 +1,166 @@
+"use strict";
+// The page works without this script; it adds the transcripts, which lie compressed in script elements that never run.
+(() => {
+  const $ = (id) => document.getElementById(id);
+  const viewer = $("viewer"), list = $("samples"), note = $("viewer-note");
+  const blocks = new Map();
+  let current = null, show = "all";
+
+  async function read(id) {
+    const el = $("block-" + id);
+    if (!el) throw new Error("the page holds no transcripts of this");
+    const bytes = Uint8Array.from(atob(el.textContent), (c) => c.charCodeAt(0));
+    const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return JSON.parse(await new Response(plain).text());
+  }
+  function block(id) {
+    if (!blocks.has(id)) blocks.set(id, read(id));
+    return blocks.get(id);
+  }
+
+  // Text of models reaches the page here and nowhere else: as text.
+  function add(parent, tag, cls, text) {
+    const el = document.createElement(tag);
+    el.className = cls;
+    el.textContent = text;
+    parent.append(el);
+    return el;
+  }
+  function draw() {
+    const { prompts, data, point } = current;
+    list.replaceChildren();
+    const rows = point.rows.filter((r) => show === "all" || (r[2] === 1) === (show === "hit"));
+    for (const [prompt, response, hit, reason] of rows) {
+      const el = add(list, "div", hit ? "sample hit" : "sample", "");
+      add(el, "span", "tag", (hit ? "hit" : "miss") + (reason >= 0 ? ": " + data.texts[reason] : ""));
+      add(el, "pre", "p", prompts[prompt]);
+      add(el, "pre", "r", data.texts[response] === "" ? "(empty)" : data.texts[response]);
+    }
+    const all = point.of === 0 ? "No generations are stored for this point." :
+      point.rows.length < point.of ? "The page carries " + point.rows.length + " of " + point.of + " generations; the store holds all." :
+      point.of + " generations.";
+    note.textContent = all + (show === "all" ? "" : " Showing " + rows.length + ".");
+    list.scrollTop = 0;
+  }
+  async function open(ref) {
+    const [id, index] = ref.split(".");
+    if (!viewer.open) viewer.showModal();
+    $("viewer-title").textContent = "…";
+    list.replaceChildren();
+    try {
+      const [prompts, data] = await Promise.all([block("prompts"), block(id)]);
+      current = { id, index: +index, prompts, data, point: data.points[+index] };
+      $("viewer-title").textContent = current.point.title;
+      $("viewer-rate").textContent = current.point.rate;
+      draw();
+    } catch (err) {
+      current = null;
+      note.textContent = "These transcripts cannot be read: " + err.message;
+    }
+  }
+
+  // The neighbour of a point is the next one of the same suite and phase: its title differs in the step alone.
+  function neighbour(by) {
+    if (!current) return;
+    const kind = (t) => t.replace(/ step \d+ · /, " · ");
+    const want = kind(current.point.title);
+    const points = current.data.points;
+    for (let i = current.index + by; i >= 0 && i < points.length; i += by) {
+      if (kind(points[i].title) === want) return void open(current.id + "." + i);
+    }
+  }
+
+  const marks = (cell) => [...cell.querySelectorAll("[data-p]")];
+  const centre = (el) => {
+    const r = el.getBoundingClientRect();
+    return [r.left + r.width / 2, r.top + r.height / 2];
+  };
+  function nearest(cell, x, y, within) {
+    let best = null, least = within * within;
+    for (const m of marks(cell)) {
+      const [mx, my] = centre(m);
+      const d = (mx - x) ** 2 + (my - y) ** 2;
+      // Marks drawn later lie on top: among equals the last wins.
+      if (d <= least) [best, least] = [m, d];
+    }
+    return best;
+  }
+
+  // Arrow keys walk a panel's points from left to right, and up and down through those above one another.
+  async function choose(cell, mark) {
+    for (const m of cell.querySelectorAll(".on")) m.classList.remove("on");
+    cell.querySelector(".tip")?.remove();
+    if (!mark) return;
+    mark.classList.add("on");
+    const tip = add(cell, "div", "tip", "");
+    tip.setAttribute("role", "status");
+    const [id, index] = mark.dataset.p.split(".");
+    const point = (await block(id)).points[+index];
+    tip.textContent = point.title.split(" · ").slice(1).join(" · ") + ": " + point.rate;
+  }
+  function walk(cell, key) {
+    const all = marks(cell);
+    const at = all.find((m) => m.classList.contains("on"));
+    if (!at) return all[all.length - 1];
+    const [x, y] = centre(at);
+    const across = key === "ArrowLeft" || key === "ArrowRight";
+    const sign = key === "ArrowRight" || key === "ArrowDown" ? 1 : -1;
+    let best = at, least = Infinity;
+    for (const m of all) {
+      const [mx, my] = centre(m);
+      const ahead = sign * (across ? mx - x : my - y), aside = Math.abs(across ? my - y : mx - x);
+      const d = ahead + (across ? 0.3 : 4) * aside;
+      if (ahead > 0.5 && d < least) [best, least] = [m, d];
+    }
+    return best;
+  }
+
+  document.addEventListener("click", (e) => {
+    const at = e.target.closest("[data-p]");
+    if (at) return void open(at.dataset.p);
+    const cell = e.target.closest(".cell");
+    const near = cell && nearest(cell, e.clientX, e.clientY, 24);
+    if (near) return void open(near.dataset.p);
+    const filter = e.target.closest("[data-show]");
+    if (filter) {
+      show = filter.dataset.show;
+      for (const b of document.querySelectorAll("[data-show]")) b.setAttribute("aria-pressed", String(b === filter));
+      if (current) draw();
+    }
+    if (e.target === viewer) viewer.close();
+  });
+  document.addEventListener("keydown", (e) => {
+    const cell = e.target.classList?.contains("cell") && marks(e.target).length > 0 ? e.target : null;
+    if (!cell) return;
+    if (e.key.startsWith("Arrow")) {
+      e.preventDefault();
+      choose(cell, walk(cell, e.key));
+    } else if (e.key === "Enter") {
+      const on = cell.querySelector(".on") || walk(cell, "");
+      if (on) open(on.dataset.p);
+    } else if (e.key === "Escape") {
+      choose(cell, null);
+    }
+  });
+  document.addEventListener("mousemove", (e) => {
+    const cell = e.target.closest?.(".cell");
+    for (const old of document.querySelectorAll(".cell:has(.tip)")) if (old !== cell && old !== document.activeElement) choose(old, null);
+    if (!cell) return;
+    const near = nearest(cell, e.clientX, e.clientY, 16);
+    if (!near || !near.classList.contains("on")) choose(cell, near);
+  });
+  $("close").addEventListener("click", () => viewer.close());
+  $("before").addEventListener("click", () => neighbour(-1));
+  $("after").addEventListener("click", () => neighbour(1));
+
+  // A link to an arm opens it.
+  function reveal() {
+    const el = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (el instanceof HTMLDetailsElement) {
+      el.open = true;
+      el.scrollIntoView();
+    }
+  }
+  addEventListener("hashchange", reveal);
+  reveal();
+})();

