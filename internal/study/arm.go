@@ -150,32 +150,12 @@ func modelBefore(ctx context.Context, j *pipeline.Job, p ArmParams) (local.Check
 	}
 	for i, link := range p.Chain {
 		role := fmt.Sprintf("after/%d", i)
-		if link.Method == "full" {
-			if cp.Weights, err = j.Input(role, OutWeights); err != nil {
-				return cp, err
-			}
-			continue
-		}
-		adapter, err := j.Input(role, OutAdapter)
+		cp.Weights, err = follow(ctx, newEngine(j), cp, link, func(output string) ([]byte, error) { return j.Input(role, output) })
 		if err != nil {
-			return cp, err
-		}
-		if cp.Weights, err = merge(ctx, j, cp, &local.Adapter{LoRA: link.LoRA, Weights: adapter}); err != nil {
-			return cp, fmt.Errorf("merging the adapter of %s: %w", role, err)
+			return cp, fmt.Errorf("following %s: %w", role, err)
 		}
 	}
 	return cp, nil
-}
-
-func merge(ctx context.Context, j *pipeline.Job, cp local.Checkpoint, adapter *local.Adapter) ([]byte, error) {
-	s := defaultSettings()
-	s.Merge = adapter
-	m, err := newEngine(j).Load(ctx, cp, s)
-	if err != nil {
-		return nil, err
-	}
-	defer closeModel(m)
-	return m.Weights()
 }
 
 func putFinal(j *pipeline.Job, m *local.Model, method string) error {

