@@ -141,7 +141,7 @@ def edges(rng):
 
 def texts():
     rng = random.Random(1)
-    out = list(edges(rng)) + list(code(rng)) + list(fuzz(rng, 3600))
+    out = list(edges(rng)) + list(code(rng)) + list(fuzz(rng, 3400))
     for t in rng.sample(prose(), 500):
         out.append(t[: rng.choice([40, 80, 160, 300])])
     return list(dict.fromkeys(out))

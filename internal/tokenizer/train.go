@@ -31,7 +31,7 @@ func Train(texts iter.Seq[string], o TrainOptions) (*Tokenizer, error) {
 	counts := map[string]int64{}
 	for text := range texts {
 		if o.Pattern == "qwen2" { // whose files normalise
-			text = norm.NFC.String(text)
+			text = normalizeNFC(text)
 		}
 		for len(text) > 0 {
 			n := scan(c, text)
@@ -43,6 +43,8 @@ func Train(texts iter.Seq[string], o TrainOptions) (*Tokenizer, error) {
 	b.run(o.VocabSize, int64(max(o.MinFrequency, 1)))
 	return Parse(b.json(o))
 }
+
+var normalizeNFC = unicodeForm(norm.NFC)
 
 var trainPatterns = map[string]string{"": patternGPT2, "gpt2": patternGPT2, "llama3": patternLlama3, "qwen2": patternQwen2}
 
