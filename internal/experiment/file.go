@@ -206,6 +206,9 @@ type Thresholds struct {
 
 func (t Thresholds) record() record.Thresholds { return record.Thresholds(t) }
 
+// Path is where the file was read from.
+func (f *File) Path() string { return f.path }
+
 // Load reads and checks a file. The error is Problems for everything that is wrong with its contents.
 func Load(path string) (*File, error) {
 	src, err := os.ReadFile(path)

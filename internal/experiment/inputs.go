@@ -66,6 +66,7 @@ func (e *expander) base(name string) string {
 	if e.names[step] || e.err != nil {
 		return step
 	}
+	e.out.Models = append(e.out.Models, study.NamedModel{Name: step, Step: step, Output: study.OutWeights})
 	b, _ := e.f.Bases.Get(name)
 	if b.Train == nil {
 		d, load, err := e.bases.Model(e.ctx, b)

@@ -68,7 +68,7 @@ func expand(t *testing.T, path string) (*pipeline.Plan, Expansion) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	src := NewSources("")
+	src := NewSources("", nil)
 	x, err := f.Expand(t.Context(), src, src)
 	if err != nil {
 		t.Fatal(err)
@@ -298,7 +298,7 @@ func TestBadData(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			src := NewSources("")
+			src := NewSources("", nil)
 			_, err = f.Expand(t.Context(), src, src)
 			var ps Problems
 			if !errors.As(err, &ps) || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "\n") {

