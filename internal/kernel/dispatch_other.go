@@ -27,6 +27,7 @@ func maxOf(x []float32) float32                  { return maxGeneric(x) }
 func expAffine(dst, x []float32, scale, shift, post float32) {
 	expAffineGeneric(dst, x, scale, shift, post)
 }
+
 func expSum(dst, x []float32, scale, shift float32) float32 {
 	return expSumGeneric(dst, x, scale, shift)
 }

@@ -32,25 +32,6 @@ func SumSquares(x []float32) float64 {
 // Max returns the largest element of x, minus infinity if there is none.
 func Max(x []float32) float32 { return maxOf(x) }
 
-// MatVec computes dst[i] = m.Row(i)·x: the scores of one query over the keys of its past, for instance.
-func MatVec(dst []float32, m Mat, x []float32) {
-	m.check("matrix")
-	want(len(dst) == m.Rows && len(x) == m.Cols, "MatVec of sizes that do not fit")
-	for i := range m.Rows {
-		dst[i] = Dot(m.Row(i), x)
-	}
-}
-
-// VecMat computes dst = Σ x[i]·m.Row(i), from i = 0 up: the values of the past, weighted by their probabilities.
-func VecMat(dst, x []float32, m Mat) {
-	m.check("matrix")
-	want(len(x) == m.Rows && len(dst) == m.Cols, "VecMat of sizes that do not fit")
-	clear(dst)
-	for i, a := range x {
-		Axpy(dst, a, m.Row(i))
-	}
-}
-
 // RowDots computes dst[i] = a.Row(i)·b.Row(i).
 func RowDots(dst []float32, a, b Mat) {
 	a.check("a")

@@ -94,7 +94,5 @@ func (f *file) dpbf16(src2, src1, dst int) {
 	f.evex(fmt.Sprintf("VDPBF16PS Z%d, Z%d, Z%d", src2, src1, dst), 2, 0x52, src2, src1, dst)
 }
 
-// cvtne2 rounds two vectors to bfloat16: low becomes the lower half of dst.
-func (f *file) cvtne2(low, high, dst int) {
-	f.evex(fmt.Sprintf("VCVTNE2PS2BF16 Z%d, Z%d, Z%d", low, high, dst), 3, 0x72, low, high, dst)
-}
+// cvtne2 rounds Z0 and Z1 to bfloat16: the lower and the upper half of Z2.
+func (f *file) cvtne2() { f.evex("VCVTNE2PS2BF16 Z0, Z1, Z2", 3, 0x72, 0, 1, 2) }

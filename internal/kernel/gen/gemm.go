@@ -138,8 +138,11 @@ func gemmAVX512(f *file) {
 		name                string
 		packed, place, bf16 bool
 	}{
-		{"tileZ", false, false, false}, {"tilePackedZ", true, false, false}, {"tilePlaceZ", false, true, false},
-		{"tileBF16Z", false, false, true}, {"tilePackedBF16Z", true, false, true},
+		{"tileZ", false, false, false},
+		{"tilePackedZ", true, false, false},
+		{"tilePlaceZ", false, true, false},
+		{"tileBF16Z", false, false, true},
+		{"tilePackedBF16Z", true, false, true},
 	} {
 		for rows := 1; rows <= 12; rows++ {
 			(&tile{f, rows, t.packed, t.place, t.bf16}).avx512(fmt.Sprintf("%s%d", t.name, rows))
@@ -460,9 +463,9 @@ func (t *tile) halfY(masked bool) {
 }
 
 // dispatch writes the Go function that picks a strip's function by its number of rows.
-func (f *file) dispatch(name string, max int) {
-	fmt.Fprintf(&f.decl, "\n// %s computes a strip of 1 to %d rows.\nfunc %s(rows int, args *tileArgs) {\n\tswitch rows {\n", name, max, name)
-	for r := 1; r <= max; r++ {
+func (f *file) dispatch(name string, most int) {
+	fmt.Fprintf(&f.decl, "\n// %s computes a strip of 1 to %d rows.\nfunc %s(rows int, args *tileArgs) {\n\tswitch rows {\n", name, most, name)
+	for r := 1; r <= most; r++ {
 		fmt.Fprintf(&f.decl, "\tcase %d:\n\t\t%s%d(args)\n", r, name, r)
 	}
 	fmt.Fprintf(&f.decl, "\t}\n}\n")

@@ -26,12 +26,18 @@ func TestInstructionBytes(t *testing.T) {
 		emit func(*file)
 		want string
 	}{
-		{"vdpbf16ps %zmm24,%zmm26,%zmm0", func(f *file) { f.dpbf16(24, 26, 0) },
-			"\tLONG $0x402e9262; WORD $0xc052 // VDPBF16PS Z24, Z26, Z0\n"},
-		{"vdpbf16ps %zmm25,%zmm31,%zmm23", func(f *file) { f.dpbf16(25, 31, 23) },
-			"\tLONG $0x40068262; WORD $0xf952 // VDPBF16PS Z25, Z31, Z23\n"},
-		{"vcvtne2ps2bf16 %zmm0,%zmm1,%zmm2", func(f *file) { f.cvtne2(0, 1, 2) },
-			"\tLONG $0x4877f262; WORD $0xd072 // VCVTNE2PS2BF16 Z0, Z1, Z2\n"},
+		{
+			"vdpbf16ps %zmm24,%zmm26,%zmm0", func(f *file) { f.dpbf16(24, 26, 0) },
+			"\tLONG $0x402e9262; WORD $0xc052 // VDPBF16PS Z24, Z26, Z0\n",
+		},
+		{
+			"vdpbf16ps %zmm25,%zmm31,%zmm23", func(f *file) { f.dpbf16(25, 31, 23) },
+			"\tLONG $0x40068262; WORD $0xf952 // VDPBF16PS Z25, Z31, Z23\n",
+		},
+		{
+			"vcvtne2ps2bf16 %zmm0,%zmm1,%zmm2", func(f *file) { f.cvtne2() },
+			"\tLONG $0x4877f262; WORD $0xd072 // VCVTNE2PS2BF16 Z0, Z1, Z2\n",
+		},
 	}
 	for _, c := range cases {
 		f := &file{}

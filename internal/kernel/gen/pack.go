@@ -93,7 +93,7 @@ func packRowsBF16(f *file) {
 		for h := 0; h*16 < width; h++ {
 			f.p("VMOVUPS.Z %d(SI), K%d, Z0", h*64, h+1)
 			f.p("VMOVUPS.Z %d(SI)(BX*1), K%d, Z1", h*64, h+1)
-			f.cvtne2(0, 1, 2)
+			f.cvtne2()
 			f.p("VPERMW Z2, Z31, Z2")
 			// A strip's store runs over into the next one's place, which is written after it.
 			f.p("VMOVDQU64 Z2, %d(DI)", h*64)
@@ -123,7 +123,7 @@ func cvtBF16(f *file) {
 	f.p("JLT %s", tail)
 	f.p("VMOVUPS (SI), Z0")
 	f.p("VMOVUPS 64(SI), Z1")
-	f.cvtne2(0, 1, 2)
+	f.cvtne2()
 	f.p("VMOVDQU64 Z2, (DI)")
 	f.p("ADDQ $128, SI")
 	f.p("ADDQ $64, DI")
@@ -139,7 +139,7 @@ func cvtBF16(f *file) {
 	f.p("KMOVW AX, K2")
 	f.p("VMOVUPS.Z (SI), K1, Z0")
 	f.p("VMOVUPS.Z 64(SI), K2, Z1")
-	f.cvtne2(0, 1, 2)
+	f.cvtne2()
 	f.p("VMOVDQU64 Z2, (DI)")
 	f.at(done)
 	f.ret()
@@ -180,7 +180,7 @@ func packBlocks(f *file, bf16 bool) {
 			for h := 0; h*16 < width; h++ {
 				f.p("VMOVUPS.Z %d(R8), K1, Z0", h*64)
 				f.p("VMOVUPS.Z %d(R8)(BX*1), K1, Z1", h*64)
-				f.cvtne2(0, 1, 2)
+				f.cvtne2()
 				f.p("VPERMW Z2, Z31, Z2")
 				f.p("VMOVDQU64 Z2, %d(R9)", h*64)
 			}
