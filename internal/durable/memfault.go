@@ -204,8 +204,9 @@ func (c *crash) loseName() bool {
 		return true
 	case LoseSome:
 		return c.coin()
+	default:
+		return false
 	}
-	return false
 }
 
 func (c *crash) content(f *inode) []byte {
@@ -220,14 +221,16 @@ func (c *crash) content(f *inode) []byte {
 	case TearData:
 		return torn
 	case LoseSome:
-		switch {
-		case c.coin():
+		if c.coin() {
 			return slices.Clone(f.synced)
-		case c.coin():
+		}
+		if c.coin() {
 			return torn
 		}
+		return slices.Clone(f.data)
+	default:
+		return slices.Clone(f.data)
 	}
-	return slices.Clone(f.data)
 }
 
 func union(a, b map[string]*inode) map[string]*inode {

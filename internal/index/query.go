@@ -92,8 +92,11 @@ func (f Filter) where() (string, []any) {
 		args  []any
 	)
 	for _, t := range []struct{ column, value string }{
-		{"a.experiment", f.Experiment}, {"a.organism", f.Organism}, {"a.intervention", f.Intervention},
-		{"a.technique", f.Technique}, {"v.verdict", f.Verdict},
+		{"a.experiment", f.Experiment},
+		{"a.organism", f.Organism},
+		{"a.intervention", f.Intervention},
+		{"a.technique", f.Technique},
+		{"v.verdict", f.Verdict},
 	} {
 		if t.value != "" {
 			terms, args = append(terms, t.column+" = ?"), append(args, t.value)

@@ -40,13 +40,13 @@ func bigStep(name string, inputs ...string) (pipeline.Step, *atomic.Int64) {
 	return s, runs
 }
 
-// noise does not compress.
+// noise begins with what does not compress, by which the store judges the rest.
 func noise(seed []byte) []byte {
-	out := make([]byte, 0, big+32)
-	for d := digest.Bytes(seed); len(out) < big; d = digest.Bytes(d[:]) {
-		out = append(out, d[:]...)
+	block := make([]byte, 0, 128<<10)
+	for d := digest.Bytes(seed); len(block) < cap(block); d = digest.Bytes(d[:]) {
+		block = append(block, d[:]...)
 	}
-	return out[:big]
+	return bytes.Repeat(block, big/len(block))
 }
 
 // TestDamagedStoreIsMadeWhole damages what a finished plan left and runs the plan again, with a step more that reads

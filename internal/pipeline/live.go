@@ -148,6 +148,7 @@ func (t *tally) add(l journalLine) {
 	case Running:
 		s.Since, s.Workers, s.Note = instant(l.Time), l.Workers, ""
 		s.t0, s.t1, s.Done, s.Total = 0, 0, 0, 0
+	default:
 	}
 	s.state = l.State
 	if !l.State.Finished() {
@@ -183,6 +184,7 @@ func (t *tally) finish() RunStatus {
 			if s.Why != "" {
 				t.Halted = append(t.Halted, s.LiveStep)
 			}
+		default:
 		}
 	}
 	for _, list := range [][]LiveStep{t.Active, t.Failed, t.Halted} {

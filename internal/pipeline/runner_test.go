@@ -147,7 +147,8 @@ func TestGatesAndFailures(t *testing.T) {
 		{"closed gate", "gate=done arm=halted probe=halted", "", []pipeline.Step{gate("gate", "rate 0.4"), concat("arm", "arm", "gate"), concat("probe", "probe", "arm")}, false},
 		{
 			"optional input behind a closed gate", "gate=done arm=halted verdict=done", "verdict in0:true:rate 0.4 in1:false:rate 0.4",
-			[]pipeline.Step{gate("gate", "rate 0.4"), concat("arm", "arm", "gate"), optional("verdict", "gate", "arm")}, false,
+			[]pipeline.Step{gate("gate", "rate 0.4"), concat("arm", "arm", "gate"), optional("verdict", "gate", "arm")},
+			false,
 		},
 		{"a failure stops its dependents only", "a=failed b=blocked c=blocked d=done", "d", []pipeline.Step{fail("a"), concat("b", "b", "a"), concat("c", "c", "b"), concat("d", "d")}, true},
 		{"a failure stops optional dependents too", "a=failed b=blocked", "", []pipeline.Step{fail("a"), optional("b", "a")}, true},

@@ -168,7 +168,7 @@ func TestWorkersOfAStep(t *testing.T) {
 	long.Threads, long.Cost = 4, 100
 	long.Run = func(ctx context.Context, j *pipeline.Job) error {
 		least.Store(4)
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) { //nolint:forbidigo // a test's patience
+		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 			n := int64(j.Workers())
 			least.Store(min(least.Load(), n))
 			if least.Load() == 1 && n == 4 {
@@ -283,9 +283,9 @@ func TestCancel(t *testing.T) {
 			if !tt.listen {
 				r.Grace = 50 * time.Millisecond
 			}
-			begin := time.Now() //nolint:forbidigo // measures the runner
+			begin := time.Now()
 			report, err := r.Run(ctx, mustPlan(t, s, concat("b", "b", "a"), concat("c", "c")))
-			took := time.Since(begin) //nolint:forbidigo // measures the runner
+			took := time.Since(begin)
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("error %v", err)
 			}

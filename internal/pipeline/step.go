@@ -67,6 +67,7 @@ func (s State) Finished() bool {
 	switch s {
 	case Cached, Done, Failed, Blocked, Halted, Canceled:
 		return true
+	default:
+		return false
 	}
-	return false
 }

@@ -15,9 +15,8 @@ import (
 
 // promise is what the store has acknowledged before a crash, and so must still have after it.
 type promise struct {
-	entries []string          // committed
-	objects map[string][]byte // by entry
-	state   int               // number of the last saved state
+	entries []string // committed
+	state   int      // number of the last saved state
 	opened  bool
 }
 
@@ -49,6 +48,14 @@ func workload(m *durable.Mem, p *promise) error {
 	return s.Close()
 }
 
+// orMissing makes an error of something that is not there without one.
+func orMissing(err error) error {
+	if err == nil {
+		return store.ErrMissing
+	}
+	return err
+}
+
 // check opens what a crash left and asks for everything that was promised, and that nothing in it is wrong.
 func (p *promise) check(m *durable.Mem) error {
 	s, err := store.Open(dir, store.Options{FS: m})
@@ -65,23 +72,23 @@ func (p *promise) check(m *durable.Mem) error {
 	for _, name := range p.entries {
 		e, ok, err := s.Lookup(key(name))
 		if err != nil || !ok {
-			return fmt.Errorf("entry %s was committed: %v, %v", name, ok, err)
+			return fmt.Errorf("entry %s was committed: %v, %w", name, ok, orMissing(err))
 		}
 		for i, want := range [][]byte{text, []byte(name)} {
 			got, err := s.Get(e.Outputs[i].Digest)
 			if err != nil || !bytes.Equal(got, want) {
-				return fmt.Errorf("entry %s, output %d: %q, %v", name, i, got, err)
+				return fmt.Errorf("entry %s, output %d: %q, %w", name, i, got, orMissing(err))
 			}
 		}
 	}
 	if p.state > 0 {
 		b, ok, err := s.Scratch(key("unfinished")).Load("state")
 		if err != nil || !ok || string(b) < fmt.Sprint("state ", p.state) {
-			return fmt.Errorf("state %d was saved: %q, %v, %v", p.state, b, ok, err)
+			return fmt.Errorf("state %d was saved: %q, %v, %w", p.state, b, ok, orMissing(err))
 		}
 	}
 	if infos, err := m.ReadDir("/s/tmp"); err != nil || len(infos) > 0 {
-		return fmt.Errorf("left over: %v, %v", infos, err)
+		return errors.Join(fmt.Errorf("left over: %v", infos), err)
 	}
 	// The store must go on to work.
 	return workload(m, &promise{})
