@@ -96,56 +96,78 @@ func (n *Net) backward(ctx context.Context, w *Workspace, ch Chunk, g *gradients
 func (n *Net) backwardLayer(w *Workspace, i int, ch Chunk, g *gradients) {
 	b, c, l, a := n.Base, n.Base.Config, w.layers[i].rowsOf(ch.n), n.Adapter
 	at, pk := b.lay.layers[i], &b.layers[i]
+	n.backwardBehind(w, i, w.behind(i, ch.n), g)
 	dx, dn := w.dx.RowsOf(0, ch.n), w.dn.RowsOf(0, ch.n)
-	dh, dgu := w.dh.RowsOf(0, ch.n), w.dgu.RowsOf(0, ch.n)
 	datt, dqkv := w.dAtt.RowsOf(0, ch.n), w.dqkv.RowsOf(0, ch.n)
+	if i == len(w.layers)-1 {
+		scatter(dx, w.rows)
+		scatter(datt, w.rows)
+	}
+	w.attentionBackward(c, ch, l, datt, dqkv)
+	b.finishQKVBackward(at, dqkv, l, w, g, b.rotation.Load())
+	g.addTransA(at.qkv, dqkv, l.n1, &w.scratch)
+	lowest := i == 0 && g.full == nil // below the lowest layer of a frozen base nothing waits for a gradient
+	if !lowest {
+		kernel.Mul(dn, dqkv, &pk.qkvB, false)
+	}
+	if a != nil {
+		a.backwardQKV(w, g, i, dqkv, dn, l)
+	}
+	if !lowest {
+		kernel.RMSNormBackward(dx, dn, l.x, b.W[at.norm1:][:c.Hidden], l.r1, g.vector(at.norm1, c.Hidden))
+	}
+}
 
-	// Feed-forward.
+// scatter moves row k of m to row rows[k], which is never above k, and clears the others.
+func scatter(m kernel.Mat, rows []int32) {
+	end := m.Rows
+	for k := len(rows) - 1; k >= 0; k-- {
+		t := int(rows[k])
+		if t != k {
+			copy(m.Row(t), m.Row(k))
+		}
+		m.RowsOf(t+1, end).Zero()
+		end = t
+	}
+	m.RowsOf(0, end).Zero()
+}
+
+// backwardBehind goes back from a layer's output to its attention's: from w.dx into w.dx, the gradient of the residual
+// stream, and w.dAtt.
+func (n *Net) backwardBehind(w *Workspace, i int, l activations, g *gradients) {
+	b, c, a := n.Base, n.Base.Config, n.Adapter
+	at, pk := b.lay.layers[i], &b.layers[i]
+	rows := l.x.Rows
+	dx, dn := w.dx.RowsOf(0, rows), w.dn.RowsOf(0, rows)
+	dh, dgu, datt := w.dh.RowsOf(0, rows), w.dgu.RowsOf(0, rows), w.dAtt.RowsOf(0, rows)
+
 	kernel.Mul(dh, dx, &pk.downB, false)
 	g.addTransA(at.down, dx, l.h, &w.scratch)
 	if a != nil {
-		r := a.Settings.Rank
-		z := w.dz.View(0, ch.n, 0, r)
-		la := a.lay.layers[i]
-		a.backward(w, g, &a.layers[i].bDwn, la.bDown, dx, l.zDown, z)
-		a.backwardA(w, g, &a.layers[i].aDown, la.aDown, dh, l.h, z)
+		la, p, z := a.lay.layers[i], &a.layers[i], w.dz.View(0, rows, 0, a.Settings.Rank)
+		a.backward(w, g, &p.bDwn, la.bDown, dx, l.zDown, z)
+		a.backwardA(w, g, &p.aDown, la.aDown, dh, l.h, z)
 	}
-	for t := range ch.n {
+	for t := range rows {
 		gu, d := l.gu.Row(t), dgu.Row(t)
 		kernel.SwiGLUBackward(d[:c.FFN], d[c.FFN:], dh.Row(t), gu[:c.FFN], gu[c.FFN:])
 	}
 	kernel.Mul(dn, dgu, &pk.guB, false)
 	g.addTransA(at.gateUp, dgu, l.n2, &w.scratch)
 	if a != nil {
-		r, la, p := a.Settings.Rank, a.lay.layers[i], &a.layers[i]
-		z := w.dz.View(0, ch.n, 0, 2*r)
+		la, p, r := a.lay.layers[i], &a.layers[i], a.Settings.Rank
+		z := w.dz.View(0, rows, 0, 2*r)
 		a.backward(w, g, &p.bG, la.bGate, dgu.ColsOf(0, c.FFN), l.zGU.ColsOf(0, r), z.ColsOf(0, r))
 		a.backward(w, g, &p.bU, la.bUp, dgu.ColsOf(c.FFN, 2*c.FFN), l.zGU.ColsOf(r, 2*r), z.ColsOf(r, 2*r))
 		a.backwardA(w, g, &p.aGU, la.aGU, dn, l.n2, z)
 	}
 	kernel.RMSNormBackward(dx, dn, l.mid, b.W[at.norm2:][:c.Hidden], l.r2, g.vector(at.norm2, c.Hidden))
-
-	// Attention.
 	kernel.Mul(datt, dx, &pk.oB, false)
 	g.addTransA(at.o, dx, l.att, &w.scratch)
 	if a != nil {
-		z := w.dz.View(0, ch.n, 0, a.Settings.Rank)
-		la := a.lay.layers[i]
-		a.backward(w, g, &a.layers[i].bO, la.bO, dx, l.zO, z)
-		a.backwardA(w, g, &a.layers[i].aO, la.aO, datt, l.att, z)
-	}
-	w.attentionBackward(c, ch, l, datt, dqkv)
-	b.finishQKVBackward(at, dqkv, l, w, g, b.rotation.Load())
-	g.addTransA(at.qkv, dqkv, l.n1, &w.scratch)
-	if lowest := i == 0 && g.full == nil; !lowest {
-		// Below the lowest layer of a frozen base nothing waits for a gradient.
-		kernel.Mul(dn, dqkv, &pk.qkvB, false)
-	}
-	if a != nil {
-		a.backwardQKV(w, g, i, dqkv, dn, l)
-	}
-	if i > 0 || g.full != nil {
-		kernel.RMSNormBackward(dx, dn, l.x, b.W[at.norm1:][:c.Hidden], l.r1, g.vector(at.norm1, c.Hidden))
+		la, p, z := a.lay.layers[i], &a.layers[i], w.dz.View(0, rows, 0, a.Settings.Rank)
+		a.backward(w, g, &p.bO, la.bO, dx, l.zO, z)
+		a.backwardA(w, g, &p.aO, la.aO, datt, l.att, z)
 	}
 }
 

@@ -115,19 +115,21 @@ func (c Config) qWidth() int   { return c.Heads * c.HeadDim }
 func (c Config) kvWidth() int  { return c.KVHeads * c.HeadDim }
 func (c Config) qkvWidth() int { return c.qWidth() + 2*c.kvWidth() }
 
-// MatmulFLOPs is the number of floating-point operations of the matrix products of one training token (forward and
-// backward), attention counted exactly for a causal sample of length t and the output layer for the share of the tokens
-// that carry loss. With full weights a backward product costs two forward ones; with frozen weights one.
+// MatmulFLOPs is the number of floating-point operations of the matrix products of one training token, forward and backward,
+// on average over a causal sample of length t of which a share of the tokens carries loss. Attention counts as its causal
+// half; behind the attention of the last layer the tokens with loss count alone, for the others are not computed there. With
+// full weights a backward product costs two forward ones; with an adapter of rank lora, the frozen ones cost one.
 func (c Config) MatmulFLOPs(t int, lossShare float64, lora int) float64 {
-	d, f := float64(c.Hidden), float64(c.FFN)
-	qkv, q := float64(c.qkvWidth()), float64(c.qWidth())
-	linear := float64(c.Layers)*(d*qkv+q*d+3*d*f) + float64(c.Vocab)*d*lossShare
-	attention := float64(c.Layers) * q * float64(t+1) / 2 * 2 // scores and mixing, half of the square each
+	d, f, layers := float64(c.Hidden), float64(c.FFN), float64(c.Layers)
+	qkv, q, kv := float64(c.qkvWidth()), float64(c.qWidth()), float64(c.kvWidth())
+	behind := layers - 1 + lossShare // layers, as far as their second half is computed
+	linear := layers*d*qkv + behind*(q*d+3*d*f) + lossShare*float64(c.Vocab)*d
+	attention := 6 * layers * q * float64(t+1) // scores and mixing, each half a square, forward and twice backward
 	if lora == 0 {
-		return 6*linear + 6*attention
+		return 6*linear + attention
 	}
 	r := float64(lora)
-	kv := float64(c.kvWidth())
-	low := float64(c.Layers) * r * ((3*d + q + 2*kv) + (q + d) + 2*(d+f) + (f + d))
-	return 4*linear + 6*low + 6*attention
+	low := layers*r*(3*d+q+2*kv) + behind*r*((q+d)+2*(d+f)+(f+d))
+	// Nothing goes back below the first layer's projections.
+	return 4*linear - 2*d*qkv + 6*low - 2*r*3*d + attention
 }

@@ -22,7 +22,8 @@ func (n *Net) rank() int {
 	return n.Adapter.Settings.Rank
 }
 
-// forward takes a chunk through all layers and leaves the residual stream in w.out.
+// forward takes a chunk through all layers and leaves in w.out the residual stream of the tokens that carry loss. Behind the
+// attention of the last layer nobody asks for the others, so they are not computed.
 func (n *Net) forward(ctx context.Context, w *Workspace, ch Chunk) error {
 	b := n.Base
 	c := b.Config
@@ -30,10 +31,14 @@ func (n *Net) forward(ctx context.Context, w *Workspace, ch Chunk) error {
 		return err
 	}
 	t, longest := 0, 0
+	w.rows = w.rows[:0]
 	for i := range ch.data {
 		longest = max(longest, len(ch.data[i].Tokens))
 		for p, id := range ch.data[i].Tokens {
 			w.pos[t] = int32(p)
+			if ch.data[i].Weights[p] != 0 {
+				w.rows = append(w.rows, int32(t))
+			}
 			copy(w.layers[0].x.Row(t), b.W[b.lay.embed+int(id)*c.Hidden:][:c.Hidden])
 			t++
 		}
@@ -43,14 +48,19 @@ func (n *Net) forward(ctx context.Context, w *Workspace, ch Chunk) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		out := w.out
-		if i+1 < len(w.layers) {
-			out = w.layers[i+1].x
-		}
 		l := w.layers[i].rowsOf(ch.n)
 		n.project(i, l, w.pos, rot)
 		w.attention(c, ch, l)
-		n.finish(i, l, out.RowsOf(0, ch.n))
+		if i+1 < len(w.layers) {
+			n.finish(i, l, w.layers[i+1].x.RowsOf(0, ch.n))
+			continue
+		}
+		last := w.behind(i, ch.n)
+		for k, t := range w.rows {
+			copy(last.x.Row(k), l.x.Row(int(t)))
+			copy(last.att.Row(k), l.att.Row(int(t)))
+		}
+		n.finish(i, last, w.out.RowsOf(0, len(w.rows)))
 	}
 	return nil
 }
@@ -90,6 +100,17 @@ func (n *Net) finish(i int, l activations, out kernel.Mat) {
 	if a := n.Adapter; a != nil {
 		a.forward(&a.layers[i].aDown, &a.layers[i].bDwn, out, l.h, l.zDown)
 	}
+}
+
+// behind views the activations of layer i behind its attention: of all n tokens, or in the last layer of those that carry
+// loss, whose x and att are copies.
+func (w *Workspace) behind(i, n int) activations {
+	if i+1 < len(w.layers) {
+		return w.layers[i].rowsOf(n)
+	}
+	l := w.layers[i].rowsOf(len(w.rows))
+	l.x, l.att = w.lastX.RowsOf(0, len(w.rows)), w.lastAtt.RowsOf(0, len(w.rows))
+	return l
 }
 
 // rowsOf views the first n tokens.
@@ -205,79 +226,61 @@ type Measured struct {
 	Rows   int     // tokens that carry loss
 }
 
-// lossRows computes the output layer where the weight is not zero, headRows rows at a time, and sums the loss. With grads it
-// goes straight back: into dW of the output layer and its norm, and into w.dx, which is zero elsewhere.
+// lossRows computes the output layer of the tokens in w.rows, headRows at a time, and sums the loss. With gradients it goes
+// straight back: into those of the output layer and its norm, and into w.dx, whose row k belongs to token w.rows[k].
 func (n *Net) lossRows(w *Workspace, ch Chunk, loss engine.Loss, g *gradients) Measured {
-	b, c := n.Base, n.Base.Config
-	norm := b.W[b.lay.norm:][:c.Hidden]
 	var m Measured
-	var slice [headRows]lossRow
-	fill := 0
-	flush := func() {
-		if fill > 0 {
-			n.lossSlice(w, slice[:fill], loss, g, norm, &m)
-		}
-		fill = 0
-	}
-	if g != nil {
-		w.dx.RowsOf(0, ch.n).Zero()
-	}
-	t := 0
+	k := 0 // rows done
 	for i := range ch.data {
 		d := &ch.data[i]
-		for j, weight := range d.Weights {
-			if weight != 0 {
-				slice[fill] = lossRow{d: d, at: j, token: t}
-				if fill++; fill == headRows {
-					flush()
-				}
+		for at, weight := range d.Weights {
+			if weight == 0 {
+				continue
 			}
-			t++
+			if k%headRows == 0 {
+				if k > 0 {
+					n.lossSlice(w, k-headRows, k, g)
+				}
+				n.logits(w, k, min(k+headRows, len(w.rows)))
+			}
+			row := w.logits.Row(k % headRows)
+			lse := kernel.LogSumExp(row)
+			target := int(d.Targets[at])
+			value, slope := datumObjective(d, loss, at, float64(row[target])-float64(lse))
+			m.Loss += value
+			m.Weight += float64(weight)
+			m.Rows++
+			if g != nil {
+				kernel.CrossEntropyGrad(row, row, lse, target, float32(slope))
+			}
+			k++
 		}
 	}
-	flush()
+	if k > 0 {
+		n.lossSlice(w, (k-1)/headRows*headRows, k, g)
+	}
 	return m
 }
 
-// lossRow is one token that carries loss.
-type lossRow struct {
-	d     *engine.Datum
-	at    int // in its sample
-	token int // in the chunk
+// logits computes the logits of rows from to to of w.out.
+func (n *Net) logits(w *Workspace, from, to int) {
+	b, c := n.Base, n.Base.Config
+	hn := w.hn.RowsOf(0, to-from)
+	kernel.RMSNorm(hn, w.out.RowsOf(from, to), b.W[b.lay.norm:][:c.Hidden], float32(c.NormEps), w.hr)
+	kernel.Mul(w.logits.RowsOf(0, to-from), hn, &b.headF, false)
 }
 
-// lossSlice does up to headRows rows of lossRows.
-func (n *Net) lossSlice(w *Workspace, rows []lossRow, loss engine.Loss, g *gradients, norm []float32, m *Measured) {
-	b, c, k := n.Base, n.Base.Config, len(rows)
-	hx, hn, logits := w.hx.RowsOf(0, k), w.hn.RowsOf(0, k), w.logits.RowsOf(0, k)
-	for i, r := range rows {
-		copy(hx.Row(i), w.out.Row(r.token))
-	}
-	kernel.RMSNorm(hn, hx, norm, float32(c.NormEps), w.hr)
-	kernel.Mul(logits, hn, &b.headF, false)
-	for i, r := range rows {
-		x := logits.Row(i)
-		lse := kernel.LogSumExp(x)
-		target := int(r.d.Targets[r.at])
-		value, slope := datumObjective(r.d, loss, r.at, float64(x[target])-float64(lse))
-		m.Loss += value
-		m.Weight += float64(r.d.Weights[r.at])
-		m.Rows++
-		if g != nil {
-			kernel.CrossEntropyGrad(x, x, lse, target, float32(slope))
-		}
-	}
+// lossSlice goes back from the gradient of the logits of rows from to to, which has taken the logits' place.
+func (n *Net) lossSlice(w *Workspace, from, to int, g *gradients) {
 	if g == nil {
 		return
 	}
-	dhn, dhx := w.dhn.RowsOf(0, k), w.dhx.RowsOf(0, k)
+	b, c, k := n.Base, n.Base.Config, to-from
+	hn, logits, dhn, dx := w.hn.RowsOf(0, k), w.logits.RowsOf(0, k), w.dhn.RowsOf(0, k), w.dx.RowsOf(from, to)
 	kernel.Mul(dhn, logits, &b.headB, false)
 	g.addTransA(b.lay.head, logits, hn, &w.scratch)
-	dhx.Zero()
-	kernel.RMSNormBackward(dhx, dhn, hx, norm, w.hr, g.vector(b.lay.norm, c.Hidden))
-	for i, r := range rows {
-		copy(w.dx.Row(r.token), dhx.Row(i))
-	}
+	dx.Zero()
+	kernel.RMSNormBackward(dx, dhn, w.out.RowsOf(from, to), b.W[b.lay.norm:][:c.Hidden], w.hr, g.vector(b.lay.norm, c.Hidden))
 }
 
 // ppoClip is how far the ratio of probabilities may go before PPO gives no more gradient.

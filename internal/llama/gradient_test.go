@@ -142,6 +142,31 @@ func TestGradients(t *testing.T) {
 	}
 }
 
+// TestNoLoss: a chunk of which no token carries loss adds nothing.
+func TestNoLoss(t *testing.T) {
+	pool := parallel.New(1)
+	defer pool.Close()
+	for _, rank := range []int{0, 3} {
+		n := randomNet(t, small()["qwen2"], rank, 3)
+		n.prepare(pool)
+		data := ragged(n.Base.Config, 5)
+		for i := range data {
+			clear(data[i].Weights)
+		}
+		grads := make([]float32, n.Base.Config.Parameters())
+		var w Workspace
+		m, err := n.ForwardBackward(t.Context(), &w, newChunk(data), engine.CrossEntropy, grads)
+		if err != nil || m != (Measured{}) {
+			t.Errorf("measured %v, error %v", m, err)
+		}
+		for i, g := range grads {
+			if g != 0 {
+				t.Fatalf("gradient %d is %v", i, g)
+			}
+		}
+	}
+}
+
 // checkGradients moves a few elements of every tensor.
 func checkGradients(t *testing.T, o *oracle, tensors []Tensor, grads []float32, loss func() float64) {
 	t.Helper()

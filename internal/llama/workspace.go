@@ -29,10 +29,13 @@ type Workspace struct {
 	scratch kernel.Scratch
 
 	layers []activations
-	out    kernel.Mat // (N,D) the residual stream after the last layer
 
 	pos  []int32 // (N) position of each token in its sample
 	rows []int32 // tokens that carry loss
+
+	// Behind the last layer's attention row k belongs to token rows[k].
+	lastX, lastAtt kernel.Mat // (N,D), (N,Q)
+	out            kernel.Mat // (N,D) the residual stream after the last layer
 
 	// Backward, reused by every layer.
 	dx, dn   kernel.Mat // (N,D)
@@ -100,14 +103,14 @@ func (w *Workspace) layout(c Config, n, rank int, a *kernel.Arena) (size int) {
 			w.layers[i] = l
 		}
 	}
-	w.out = mat(n, d)
+	w.lastX, w.lastAtt, w.out = mat(n, d), mat(n, q), mat(n, d)
 	w.dx, w.dn, w.dAtt, w.dqkv = mat(n, d), mat(n, d), mat(n, q), mat(n, c.qkvWidth())
 	w.dh, w.dgu, w.dz = mat(n, f), mat(n, 2*f), mat(n, 3*rank)
 	if c.QKNorm {
 		w.rawGrad = mat(n, q+kv)
 	}
 	w.delta, w.p, w.dp = floats(n), floats(stripRows*n), floats(stripRows*n)
-	w.hx, w.hn, w.dhx, w.dhn = mat(headRows, d), mat(headRows, d), mat(headRows, d), mat(headRows, d)
+	w.hn, w.dhn = mat(headRows, d), mat(headRows, d)
 	w.logits, w.hr = mat(headRows, c.Vocab), floats(headRows)
 	return size
 }
