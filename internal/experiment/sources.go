@@ -19,7 +19,9 @@ type Sources struct {
 
 // NewSources returns the sources that look for data sets below dir, where it is not empty, and then at hub, where it is not
 // nil.
-func NewSources(dir string, hub corpus.Hub) *Sources { return &Sources{corpus.Resolver{Dir: dir, Hub: hub}} }
+func NewSources(dir string, hub corpus.Hub) *Sources {
+	return &Sources{corpus.Resolver{Dir: dir, Hub: hub}}
+}
 
 // gateShare and testShare are the parts of a data set's prompts that are held out, by the hash of the prompt: a prompt's
 // part never changes when rows are added.
