@@ -77,7 +77,7 @@ func GroupOfCounts(k1, n1, k2, n2 int) Group {
 func (g *Group) prepare() {
 	left := 1.0
 	for _, s := range g.shares[:max(0, len(g.shares)-1)] {
-		g.parts = append(g.parts, multinomial{p: min(1, s/left), tables: map[int][]float64{}})
+		g.parts = append(g.parts, multinomial{p: min(1, s/left)})
 		left = max(left-s, 1e-300)
 	}
 }
@@ -95,7 +95,7 @@ func (g *Group) mean() float64 {
 func (g *Group) draw(src Source) float64 {
 	sum, left := 0.0, g.n
 	for i := range g.parts {
-		k := g.parts[i].draw(left, src)
+		k := g.parts[i].draw(left, g.n, src)
 		sum += g.values[i] * float64(k)
 		left -= k
 	}
@@ -103,30 +103,44 @@ func (g *Group) draw(src Source) float64 {
 	return sum / float64(g.n)
 }
 
-// A multinomial draws binomial counts of one probability, with the distribution functions it has needed so far.
+// A multinomial draws binomial counts of one probability, with the distribution functions that it has needed so far.
 type multinomial struct {
 	p      float64
-	tables map[int][]float64
+	tables [][]float64 // by the number of trials, from the whole sample downwards
 }
 
-func (m *multinomial) draw(n int, src Source) int {
+func (m *multinomial) draw(n, whole int, src Source) int {
 	if n == 0 || m.p <= 0 {
 		return 0
 	}
 	if m.p >= 1 {
 		return n
 	}
-	cdf, ok := m.tables[n]
-	if !ok {
-		cdf = make([]float64, n+1)
-		sum := 0.0
-		for k := range cdf {
-			sum += BinomialPMF(k, n, m.p)
-			cdf[k] = sum
-		}
-		m.tables[n] = cdf
+	if m.tables == nil {
+		m.tables = make([][]float64, whole+1)
 	}
-	return min(n, sort.SearchFloat64s(cdf, src.Float64()))
+	if m.tables[n] == nil {
+		m.tables[n] = distribution(n, m.p)
+	}
+	return min(n, sort.SearchFloat64s(m.tables[n], src.Float64()))
+}
+
+// distribution is the binomial distribution function, by the ratio of neighbouring terms outwards from the most likely one.
+func distribution(n int, p float64) []float64 {
+	f := make([]float64, n+1)
+	mode := min(n, int(float64(n+1)*p))
+	f[mode] = BinomialPMF(mode, n, p)
+	odds := p / (1 - p)
+	for k := mode; k > 0 && f[k] > 0; k-- {
+		f[k-1] = f[k] * float64(k) / (float64(n-k+1) * odds)
+	}
+	for k := mode; k < n && f[k] > 0; k++ {
+		f[k+1] = f[k] * odds * float64(n-k) / float64(k+1)
+	}
+	for k := range n {
+		f[k+1] += f[k]
+	}
+	return f
 }
 
 // Stratified is the hierarchical bootstrap over several strata, each of which weighs the same and is always kept: settings of a grid
