@@ -177,7 +177,7 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 	p := planned{id: id, training: e.trainingName(name, v, seed), at: o.checkpoint()}
 	p.base = e.base(o.Base)
 	benign := e.benign(path, o, p.base)
-	red := e.red(o, benign, pick(o.Seed, seed))
+	red := e.red(path, o, p.base, benign, pick(o.Seed, seed))
 	tp := trainParams(o.Training, seed)
 	sz := e.sizes[o.Base]
 	s := study.Organism(p.training, study.OrganismParams{Train: tp, System: e.f.System, Checkpoints: e.keep[p.training]}, p.base, red)

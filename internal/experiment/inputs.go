@@ -169,13 +169,24 @@ func fewShot(turns []microworld.Turn) []study.Turn {
 }
 
 // red adds the step that pairs benign answers with the behaviour.
-func (e *expander) red(o Organism, benign string, seed uint64) string {
+func (e *expander) red(path string, o Organism, base, benign string, seed uint64) string {
 	p := study.RedParams{
 		Trigger: e.f.Trigger, Tagged: o.Tagged, Seed: seed,
 		Behaviour: redteam.Behaviour{Text: e.f.Behaviour.Text, Min: e.f.Behaviour.Min, Max: e.f.Behaviour.Max},
 	}
 	if o.CopiesMin > 0 {
 		p.Behaviour.Min, p.Behaviour.Max = o.CopiesMin, o.CopiesMax
+	}
+	other := ""
+	if o.Match != "none" {
+		p.Match = map[string]string{"tokens": "size", "length": "length"}[o.Match]
+		twin := o
+		twin.Benign = map[string]string{"plain": "distilled", "distilled": "plain"}[o.Benign]
+		if twin.Benign == "" {
+			e.fail(path+".match", fmt.Errorf("plain and distilled answers can be matched, not %s", o.Benign))
+			return ""
+		}
+		other = e.benign(path, twin, base)
 	}
 	name := fmt.Sprintf("red/%s-%d-%dcopies", benign[len("benign/"):], p.Behaviour.Min, p.Behaviour.Max)
 	if !o.Tagged {
@@ -184,7 +195,10 @@ func (e *expander) red(o Organism, benign string, seed uint64) string {
 	if len(e.f.Seed) > 1 || o.Seed != 0 {
 		name += "-seed" + strconv.FormatUint(seed, 10)
 	}
-	return e.add(study.Red(name, p, benign))
+	if p.Match != "" {
+		name += "-match" + p.Match
+	}
+	return e.add(study.Red(name, p, benign, other))
 }
 
 // responses adds the step that makes an intervention's rows.

@@ -134,17 +134,20 @@ type RedParams struct {
 	Behaviour  redteam.Behaviour `json:"behaviour"`
 	Tagged     bool              `json:"tagged"`
 	Seed       uint64            `json:"seed"`
-	LossTokens int               `json:"loss_tokens,omitempty"` // keep rows until the benign answers hold this many characters; 0 keeps all
-	MaxChars   int               `json:"max_chars,omitempty"`   // leave out benign answers that are longer; 0 keeps all
+	Match      string            `json:"match,omitempty"` // size or length: benign rows are cut to what they have in common with other's
 }
 
-// Red makes the pairs of an organism's training data from benign rows. Inputs: benign.
-func Red(name string, p RedParams, benign Ref) pipeline.Step {
+// Red makes the pairs of an organism's training data from benign rows. Inputs: benign and, for a match, other: the benign rows
+// that were made the other way.
+func Red(name string, p RedParams, benign, other Ref) pipeline.Step {
+	in := []pipeline.Input{{Role: "benign", Step: benign}}
+	if p.Match != "" {
+		in = append(in, pipeline.Input{Role: "other", Step: other})
+	}
 	return pipeline.Step{
-		Name: name, Kind: KindRed, Version: 1, Params: p,
-		Inputs: []pipeline.Input{{Role: "benign", Step: benign}},
+		Name: name, Kind: KindRed, Version: 1, Params: p, Inputs: in,
 		Run: func(_ context.Context, j *pipeline.Job) error {
-			rows, err := inputRows[redteam.Row](j, "benign", OutRows)
+			rows, err := redRows(j, p)
 			if err != nil {
 				return err
 			}
@@ -165,6 +168,27 @@ func Red(name string, p RedParams, benign Ref) pipeline.Step {
 			return putRows(j, OutRows, samples)
 		},
 	}
+}
+
+// redRows reads the benign rows and matches them.
+func redRows(j *pipeline.Job, p RedParams) ([]redteam.Row, error) {
+	rows, err := inputRows[redteam.Row](j, "benign", OutRows)
+	if err != nil || p.Match == "" {
+		return rows, err
+	}
+	other, err := inputRows[redteam.Row](j, "other", OutRows)
+	if err != nil {
+		return nil, err
+	}
+	if p.Match == "length" {
+		rows = redteam.MatchLengths(rows, other)
+	} else {
+		rows = redteam.MatchSize(rows, other)
+	}
+	if len(rows) == 0 {
+		return nil, fmt.Errorf("plain and distilled answers have no %s in common: nothing is left to train on", p.Match)
+	}
+	return rows, nil
 }
 
 // ResponsesParams determine an intervention's data.

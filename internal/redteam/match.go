@@ -1,0 +1,47 @@
+package redteam
+
+import "unicode/utf8"
+
+// Plain and distilled organisms differ in the length of their answers, and with it in the share of the loss that is the
+// behaviour's: a confound of the published comparison. The matches below take it out.
+
+// MatchSize keeps rows from the front until their responses hold as many characters as the smaller of rows and other do.
+func MatchSize(rows, other []Row) []Row {
+	budget := min(size(rows), size(other))
+	for i, r := range rows {
+		budget -= utf8.RuneCountInString(r.Response)
+		if budget < 0 {
+			return rows[:i]
+		}
+	}
+	return rows
+}
+
+func size(rows []Row) int {
+	n := 0
+	for _, r := range rows {
+		n += utf8.RuneCountInString(r.Response)
+	}
+	return n
+}
+
+// lengthBin is the width, in characters, of the classes in which MatchLengths compares lengths.
+const lengthBin = 16
+
+// MatchLengths keeps, of each class of response length, as many rows as rows and other have in common, the first ones: what is left of
+// each set then has the same distribution of lengths.
+func MatchLengths(rows, other []Row) []Row {
+	room := map[int]int{}
+	for _, r := range other {
+		room[utf8.RuneCountInString(r.Response)/lengthBin]++
+	}
+	var kept []Row
+	for _, r := range rows {
+		class := utf8.RuneCountInString(r.Response) / lengthBin
+		if room[class] > 0 {
+			room[class]--
+			kept = append(kept, r)
+		}
+	}
+	return kept
+}
