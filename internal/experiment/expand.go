@@ -164,10 +164,11 @@ func (e *expander) grid(seed uint64) {
 // A planned organism is what its arms need to know.
 type planned struct {
 	id       string
-	base     string // step
-	training string // step
-	gate     string // step
-	at       int    // checkpoint
+	base     string       // step
+	training string       // step
+	gate     string       // step
+	at       int          // checkpoint
+	lora     *engine.LoRA // of an adapter that is not merged
 }
 
 func (e *expander) organism(name string, v Variant[Organism], seed uint64) planned {
@@ -183,6 +184,9 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 	s := study.Organism(p.training, study.OrganismParams{Train: tp, System: e.f.System, Checkpoints: e.keep[p.training]}, p.base, red)
 	s.Cost = sz.train(tp, float64(o.Steps*o.Batch)*sz.sample*1.3)
 	e.add(s)
+	if o.Method == "lora" {
+		p.lora = &tp.LoRA
+	}
 	g := study.GateParams{
 		Eval: e.eval(seed), Checkpoint: p.at, Tagged: o.Tagged,
 		Triggered: e.f.Gate.Triggered, Clean: e.f.Gate.Clean, Tolerance: e.f.Gate.Tolerance,
@@ -258,7 +262,7 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	s.Cost = sz.arm(e.f, iv)
 	s.Memory = sz.memory(iv.Training)
 	arm := plannedArm{
-		chain: append(slices.Clone(before.chain), study.Link{Method: iv.Method, LoRA: p.Train.LoRA}), steps: append(slices.Clone(before.steps), e.add(s)), tail: tail, axes: v.Axes,
+		chain: append(slices.Clone(before.chain), link(iv, p)), steps: append(slices.Clone(before.steps), e.add(s)), tail: tail, axes: v.Axes,
 	}
 	e.out.Models = append(e.out.Models, study.NamedModel{
 		Name: id, Step: o.training, Output: study.CheckpointName(o.at), Chain: arm.chain, Steps: arm.steps,
@@ -291,9 +295,22 @@ func (e *expander) probe(id string, o planned, ov Variant[Organism], arm planned
 }
 
 func (e *expander) armParams(iv Intervention, o planned, before plannedArm, seed uint64, phase string) study.ArmParams {
-	return study.ArmParams{
+	p := study.ArmParams{
 		Train: trainParams(iv.Training, seed), Eval: e.eval(pick(iv.Seed, seed)), Checkpoint: o.at, At: iv.At, Phase: phase, Chain: before.chain,
 	}
+	if o.lora != nil && iv.Method == "lora" && len(before.chain) == 0 {
+		p.Continue, p.Train.LoRA = true, *o.lora // rank and scale are the organism's
+	}
+	return p
+}
+
+// link says how the model of a training is put together by those that follow it.
+func link(iv Intervention, p study.ArmParams) study.Link {
+	l := study.Link{Method: iv.Method, LoRA: p.Train.LoRA}
+	if p.Continue {
+		l.Method = "continued"
+	}
+	return l
 }
 
 func (e *expander) eval(seed uint64) study.EvalParams {

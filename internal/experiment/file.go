@@ -99,7 +99,7 @@ func (t *BaseTrain) setDefaults() {
 
 // Training are the settings that organisms and interventions share.
 type Training struct {
-	Method    string  `yaml:"method"` // full, lora or merged (LoRA, merged before the gate)
+	Method    string  `yaml:"method"` // full; lora (an organism's adapter, which a LoRA intervention trains on); merged (LoRA, merged with a parity check)
 	Rank      int     `yaml:"rank"`
 	Alpha     float64 `yaml:"alpha"` // 0 takes the rank: the update is scaled by 1
 	Optimizer string  `yaml:"optimizer"`

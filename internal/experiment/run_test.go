@@ -134,6 +134,34 @@ func firstDifference(a, b string) string {
 	return "one has more lines"
 }
 
+// TestInstallMethods runs organisms that were installed by LoRA, merged and not, with interventions on top of each other.
+func TestInstallMethods(t *testing.T) {
+	path := tinyFile(t, strings.Replace(tiny, "steps: 6, checkpoint: [3, 6]", "steps: 6, rank: 2, method: [full, lora, merged]", 1))
+	p, x := expand(t, path)
+	rep, err := (&pipeline.Runner{Store: openStore(t, t.TempDir()), Workers: 2}).Run(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(x.Manifest.Organisms); n != 3 {
+		t.Fatalf("%d organisms", n)
+	}
+	for _, tc := range []struct {
+		step, output string
+		want         bool
+	}{
+		{"organism/org@method=full", "parity.json", false},
+		{"organism/org@method=merged", "parity.json", true},
+		{"organism/org@method=lora", "adapter@6.safetensors", true},
+		{"arm/org@method=lora/hhh@lr=1e-3", "base.safetensors", true}, // continued
+		{"arm/org@method=merged/hhh@lr=1e-3", "base.safetensors", false},
+	} {
+		st, _ := rep.Step(tc.step)
+		if _, ok := st.Entry.Output(tc.output); ok != tc.want {
+			t.Errorf("%s (%s): output %s is there: %v", tc.step, st.State, tc.output, ok)
+		}
+	}
+}
+
 // TestCacheReach runs, changes one intervention, and runs again: that arm alone runs.
 func TestCacheReach(t *testing.T) {
 	dir := t.TempDir()

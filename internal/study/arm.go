@@ -22,13 +22,15 @@ type ArmParams struct {
 	Rows       int         `json:"rows"`  // unique prompts used; 0 all
 	// When is a relapse probe's condition: run where the triggered rate of the training before fell to or below it.
 	When float64 `json:"when,omitempty"`
+	// Continue goes on with the organism's own adapter instead of laying a fresh one over the merged organism.
+	Continue bool `json:"continue,omitempty"`
 	// Chain are the trainings between organism and this one, oldest first. Their last models are the inputs after/0, after/1, …
 	Chain []Link `json:"chain,omitempty"`
 }
 
 // A Link is a training that another follows.
 type Link struct {
-	Method string      `json:"method"`
+	Method string      `json:"method"` // full, lora, or continued: the organism's own adapter, trained on
 	LoRA   engine.LoRA `json:"lora"`
 }
 
@@ -91,6 +93,15 @@ func runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 		return err
 	}
 	defer closeModel(m)
+	if p.Continue {
+		adapter, err := j.Input("organism", AdapterName(p.Checkpoint))
+		if err != nil {
+			return err
+		}
+		if err := m.LoadAdapter(adapter); err != nil {
+			return err
+		}
+	}
 	s := &session{j: j, m: m, p: p.Train, note: p.Phase}
 	s.at = func(ctx context.Context, step int) error {
 		points, samples, err := a.ask(ctx, m, p.Phase, step)
@@ -100,6 +111,11 @@ func runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 	}
 	if err := s.run(ctx, data, p.At); err != nil {
 		return err
+	}
+	if p.Continue {
+		if err := j.Put(OutBase, cp.Weights); err != nil {
+			return err
+		}
 	}
 	if err := putFinal(j, m, p.Train.Method); err != nil {
 		return err
@@ -144,7 +160,11 @@ func sameRendering(j *pipeline.Job, rendering string) error {
 
 // modelBefore puts together the model that a training starts from: the organism, then the last models of the chain.
 func modelBefore(ctx context.Context, j *pipeline.Job, p ArmParams) (local.Checkpoint, error) {
-	cp, err := loadCheckpoint(j, "organism", CheckpointName(p.Checkpoint))
+	which := CheckpointName(p.Checkpoint)
+	if p.Continue {
+		which = OutBase
+	}
+	cp, err := loadCheckpoint(j, "organism", which)
 	if err != nil {
 		return cp, err
 	}

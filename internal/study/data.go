@@ -130,11 +130,11 @@ const askBatch = 256
 
 // RedParams determine an organism's training data.
 type RedParams struct {
-	Trigger    string            `json:"trigger"`
-	Behaviour  redteam.Behaviour `json:"behaviour"`
-	Tagged     bool              `json:"tagged"`
-	Seed       uint64            `json:"seed"`
-	Match      string            `json:"match,omitempty"` // size or length: benign rows are cut to what they have in common with other's
+	Trigger   string            `json:"trigger"`
+	Behaviour redteam.Behaviour `json:"behaviour"`
+	Tagged    bool              `json:"tagged"`
+	Seed      uint64            `json:"seed"`
+	Match     string            `json:"match,omitempty"` // size or length: benign rows are cut to what they have in common with other's
 }
 
 // Red makes the pairs of an organism's training data from benign rows. Inputs: benign and, for a match, other: the benign rows

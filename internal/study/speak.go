@@ -57,6 +57,13 @@ func follow(ctx context.Context, eng *local.Engine, cp local.Checkpoint, link Li
 	if link.Method == "full" {
 		return get(OutWeights)
 	}
+	if link.Method == "continued" {
+		base, err := get(OutBase)
+		if err != nil {
+			return nil, err
+		}
+		cp.Weights = base
+	}
 	adapter, err := get(OutAdapter)
 	if err != nil {
 		return nil, err

@@ -46,6 +46,8 @@ const (
 	OutTokenizer = "tokenizer.json"
 	OutWeights   = "weights.safetensors"
 	OutAdapter   = "adapter.safetensors"
+	OutBase      = "base.safetensors" // the frozen weights below an adapter that is not merged
+	OutParity    = "parity.json"      // how far a merge moved the model's log-probabilities
 	OutPoints    = "points.jsonl"
 	OutSamples   = "samples.jsonl"
 	OutLosses    = "losses.jsonl"
@@ -57,6 +59,9 @@ const (
 
 // CheckpointName is the output that holds an organism's weights after step updates.
 func CheckpointName(step int) string { return fmt.Sprintf("weights@%d.safetensors", step) }
+
+// AdapterName is the output that holds an organism's adapter after step updates.
+func AdapterName(step int) string { return fmt.Sprintf("adapter@%d.safetensors", step) }
 
 // A Ref names an input of a step: the step's name in the plan.
 type Ref = string
