@@ -15,6 +15,7 @@ type machine struct {
 	tail   bool
 	next   int // the next free register
 	consts map[uint32]int
+	kept   map[float32]vec // constants that the function holds in registers
 }
 
 // A vec is 16 lanes; its numbers are those of the registers, and both are the same for a value that all lanes share.
@@ -33,7 +34,7 @@ func (m *machine) begin(name, doc, ps string, result bool) map[string]string {
 	if m.wide {
 		suffix = "Z"
 	}
-	m.next, m.tail = 0, false
+	m.next, m.tail, m.kept = 0, false, nil
 	return m.fn(name+suffix, doc, ps, result)
 }
 
@@ -116,9 +117,31 @@ func (m *machine) opc(name string, c uint32, vs ...vec) {
 // opf is opc with a float constant.
 func (m *machine) opf(name string, c float32, vs ...vec) { m.opc(name, math.Float32bits(c), vs...) }
 
+// keep holds constants in registers from here to the end of the function, where there are registers to spare.
+func (m *machine) keep(cs ...float32) {
+	if !m.wide {
+		return
+	}
+	m.kept = map[float32]vec{}
+	for _, c := range cs {
+		m.kept[c] = m.all(m.constant(math.Float32bits(c)))
+	}
+}
+
+// is returns a constant: in its own register if it is kept, else in v, which it fills.
+func (m *machine) is(c float32, v vec) vec {
+	if k, ok := m.kept[c]; ok {
+		return k
+	}
+	m.op("VBROADCASTSS "+m.constant(math.Float32bits(c))+",", v)
+	return v
+}
+
 // set fills v with a constant.
 func (m *machine) set(c float32, v vec) {
-	m.op("VBROADCASTSS "+m.constant(math.Float32bits(c))+",", v)
+	if k := m.is(c, v); k != v {
+		m.op("VMOVAPS", k, v)
+	}
 }
 
 // constant returns the operand of a constant, kept eight times so that 256-bit instructions can take it from memory.

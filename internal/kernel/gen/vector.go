@@ -85,13 +85,18 @@ func sums(m *machine) {
 // opInf fills v with minus infinity.
 func (m *machine) opInf(v vec) { m.op("VBROADCASTSS "+m.constant(0xff800000)+",", v) }
 
+// The bounds of exp's argument and the first coefficient of its polynomial.
+const (
+	expLow   = float32(-104)
+	expHigh  = float32(89)
+	expFirst = float32(1.9875691500e-4)
+)
+
 // exp computes p = exp(x), overwriting x, n and q.
 func (m *machine) exp(x, n, p, q vec) {
 	// The bounds come first among the operands, so that what is not a number stays so.
-	m.set(-104, n)
-	m.op("VMAXPS", x, n, x)
-	m.set(89, n)
-	m.op("VMINPS", x, n, x)
+	m.op("VMAXPS", x, m.is(expLow, n), x)
+	m.op("VMINPS", x, m.is(expHigh, n), x)
 	m.opf("VMULPS", 1.44269504088896341, x, n)
 	if m.wide {
 		m.imm("VRNDSCALEPS", 8, n, n)
@@ -100,7 +105,7 @@ func (m *machine) exp(x, n, p, q vec) {
 	}
 	m.opf("VFNMADD231PS", 0.693359375, n, x)
 	m.opf("VFNMADD231PS", -2.12194440e-4, n, x)
-	m.set(1.9875691500e-4, p)
+	m.set(expFirst, p)
 	for _, c := range []float32{1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1} {
 		m.opf("VFMADD213PS", c, x, p)
 	}
@@ -126,6 +131,7 @@ func exponentials(m *machine) {
 	at := m.begin("expAffine", "computes dst = exp(x·scale + shift)·post.", "p:dst p:x i:n f:scale f:shift f:post", false)
 	r := m.ptrs(at, "dst", "x")
 	scale, shift, post := m.all(at["scale"]), m.all(at["shift"]), m.all(at["post"])
+	m.keep(expLow, expHigh, expFirst)
 	x, n, p, q := m.vec(), m.vec(), m.vec(), m.vec()
 	m.loop(r, func() {
 		m.load(r[1], x)
@@ -146,6 +152,7 @@ func exponentials(m *machine) {
 		at = m.begin(name, doc, ps, true)
 		r = m.ptrs(at, ptrs...)
 		scale, shift = m.all(at["scale"]), m.all(at["shift"])
+		m.keep(expLow, expHigh, expFirst)
 		acc := m.vec()
 		x, n, p, q = m.vec(), m.vec(), m.vec(), m.vec()
 		m.zero(acc)
@@ -223,6 +230,7 @@ func layers(m *machine) {
 
 	at = m.begin("swiGLU", "computes h = silu(g)·u.", "p:h p:gate p:u i:n", false)
 	r = m.ptrs(at, "h", "gate", "u")
+	m.keep(expLow, expHigh, expFirst, 1)
 	x, n, p, q := m.vec(), m.vec(), m.vec(), m.vec()
 	m.loop(r, func() {
 		m.sigmoid(r[1], x, n, p, q)
@@ -235,6 +243,7 @@ func layers(m *machine) {
 
 	at = m.begin("swiGLUBackward", "computes the gradients of g and u from that of h.", "p:dg p:du p:dh p:gate p:u i:n", false)
 	r = m.ptrs(at, "dg", "du", "dh", "gate", "u")
+	m.keep(expLow, expHigh, expFirst, 1)
 	x, n, p, q = m.vec(), m.vec(), m.vec(), m.vec()
 	y = m.vec()
 	m.loop(r, func() {
@@ -245,8 +254,7 @@ func layers(m *machine) {
 		m.op("VMULPS", n, y, y) // dh·u
 		m.op("VMULPS", p, x, q)
 		m.op("VMULPS", q, n, n) // du = dh·(g·s)
-		m.set(1, q)
-		m.op("VSUBPS", p, q, q)
+		m.op("VSUBPS", p, m.is(1, q), q)
 		m.opf("VFMADD213PS", 1, x, q) // g·(1-s) + 1
 		m.op("VMULPS", q, p, p)
 		m.op("VMULPS", p, y, y)
@@ -262,8 +270,7 @@ func (m *machine) sigmoid(ptr string, x, n, p, q vec) {
 	m.opc("VXORPS", 0x80000000, x, x)
 	m.exp(x, n, p, q)
 	m.opf("VADDPS", 1, p, p)
-	m.set(1, x)
-	m.op("VDIVPS", p, x, p)
+	m.op("VDIVPS", p, m.is(1, x), p)
 	m.load(ptr, x)
 }
 
