@@ -16,6 +16,12 @@ type addedToken struct {
 	right      bool // and after it
 }
 
+// An addedText is what Decode knows of an added token.
+type addedText struct {
+	text    string
+	special bool
+}
+
 // A matcher finds added tokens: at each place the longest, from left to right, without overlap.
 type matcher struct {
 	tokens []addedToken // by content

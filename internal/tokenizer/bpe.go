@@ -1,11 +1,9 @@
 package tokenizer
 
-import "math/bits"
-
 // A model turns a word into tokens: it begins with the word's characters (or bytes) and joins the neighbours that come
 // first in the list of merges, again and again.
 type model struct {
-	tokens map[string]int32 // the vocabulary, added tokens left out
+	vocab  *vocabulary // added tokens left out
 	merges mergeTable
 
 	bytes        [256]int32 // byte-level: the token of each byte; -1 has none and is dropped, as the library does
@@ -25,42 +23,47 @@ type merge struct {
 	token int32
 }
 
-// A mergeTable finds the merge of two tokens. It is a hash table with linear probing, at most half full.
-type mergeTable struct {
-	keys   []uint64
-	values []merge
-	shift  uint
+// A mergeTable finds the merge of two tokens. It is a hash table with linear probing, half full.
+type mergeTable struct{ slots []mergeSlot }
+
+type mergeSlot struct {
+	key uint64
+	merge
 }
 
 func newMergeTable(n int) mergeTable {
-	width := max(bits.Len(uint(2*n)), 2)
-	m := mergeTable{keys: make([]uint64, 1<<width), values: make([]merge, 1<<width), shift: uint(64 - width)}
-	for i := range m.values {
-		m.values[i].rank = -1
+	m := mergeTable{make([]mergeSlot, max(2*n, 1))}
+	for i := range m.slots {
+		m.slots[i].rank = -1
 	}
 	return m
 }
 
 func pairKey(left, right int32) uint64 { return uint64(uint32(left))<<32 | uint64(uint32(right)) }
 
-func (m *mergeTable) slot(key uint64) int {
-	i := int((key * 0x9E3779B97F4A7C15) >> m.shift)
-	for m.values[i].rank >= 0 && m.keys[i] != key {
-		i = (i + 1) & (len(m.keys) - 1)
+// find returns the slot of a pair, or the free one where it would be.
+func (m *mergeTable) find(key uint64) *mergeSlot {
+	h := (key * 0x9E3779B97F4A7C15) >> 32
+	i := int((h * uint64(len(m.slots))) >> 32)
+	for {
+		s := &m.slots[i]
+		if s.key == key || s.rank < 0 {
+			return s
+		}
+		if i++; i == len(m.slots) {
+			i = 0
+		}
 	}
-	return i
 }
 
 // set adds a merge; a pair that is there already takes the new one, as in the library.
 func (m *mergeTable) set(left, right int32, v merge) {
 	key := pairKey(left, right)
-	i := m.slot(key)
-	m.keys[i], m.values[i] = key, v
+	s := m.find(key)
+	s.key, s.merge = key, v
 }
 
-func (m *mergeTable) get(left, right int32) merge {
-	return m.values[m.slot(pairKey(left, right))]
-}
+func (m *mergeTable) get(left, right int32) merge { return m.find(pairKey(left, right)).merge }
 
 // heapFrom is the number of symbols from which a word is merged with a heap. Measured by BenchmarkMerge: below it, looking
 // for the lowest rank in a few dozen neighbours is faster than keeping order.

@@ -1,7 +1,6 @@
 package tokenizer
 
 import (
-	"fmt"
 	"strings"
 	"unicode/utf8"
 )
@@ -11,7 +10,7 @@ import (
 func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
 	tokens := make([]string, 0, len(ids))
 	for _, id := range ids {
-		if skipSpecial && t.special[id] {
+		if skipSpecial && t.Special(id) {
 			continue
 		}
 		if s, ok := t.Token(id); ok {
@@ -30,71 +29,73 @@ func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
 // A decoder rewrites the list of tokens; what is left in the end is joined.
 type decoder func([]string) []string
 
-type decoderJSON struct {
-	Type     string            `json:"type"`
-	Decoders []decoderJSON     `json:"decoders"` // Sequence
-	Pattern  map[string]string `json:"pattern"`  // Replace
-	Content  string            `json:"content"`  // Replace, Strip
-	Start    int               `json:"start"`    // Strip
-	Stop     int               `json:"stop"`
-
-	AddPrefixSpace bool   `json:"add_prefix_space"` // ByteLevel: without effect here
-	TrimOffsets    bool   `json:"trim_offsets"`
-	UseRegex       bool   `json:"use_regex"`
-	Replacement    string `json:"replacement"` // Metaspace
-	PrependScheme  string `json:"prepend_scheme"`
-	Split          bool   `json:"split"`
+var decoderKinds = kinds{
+	"ByteLevel":    "add_prefix_space trim_offsets use_regex", // for encoding alone
+	"ByteFallback": "",
+	"Fuse":         "",
+	"Replace":      "pattern! content!",
+	"Strip":        "content! start! stop!",
+	"Metaspace":    "replacement! add_prefix_space prepend_scheme split",
+	"Sequence":     "decoders!",
 }
 
-func newDecoders(j *decoderJSON) ([]decoder, error) {
-	switch j.Type {
+// decoders reads a decoder; a sequence is several.
+func (r *reader) decoders() []decoder {
+	all := []decoder{}
+	var text, pattern string
+	var start, stop int32
+	scheme := "always"
+	switch r.component(decoderKinds, func(_, key string) {
+		switch key {
+		case "pattern":
+			pattern = r.literal()
+		case "content", "replacement":
+			text = r.string()
+		case "start":
+			start = r.id()
+		case "stop":
+			stop = r.id()
+		case "prepend_scheme":
+			scheme = r.string()
+		case "decoders":
+			r.array(func(int) { all = append(all, r.decoders()...) })
+		default:
+			r.bool()
+		}
+	}) {
 	case "ByteLevel":
-		return []decoder{decodeByteLevel}, nil
+		return []decoder{decodeByteLevel}
 	case "ByteFallback":
-		return []decoder{decodeByteFallback}, nil
+		return []decoder{decodeByteFallback}
 	case "Fuse":
-		return []decoder{func(tokens []string) []string { return []string{strings.Join(tokens, "")} }}, nil
+		return []decoder{func(tokens []string) []string { return []string{strings.Join(tokens, "")} }}
 	case "Replace":
-		pattern, literal, err := readPattern(j.Pattern)
-		if err != nil {
-			return nil, fmt.Errorf("Replace: %w", err)
-		}
-		if !literal {
-			return nil, fmt.Errorf("Replace: regular expressions are not supported, only strings")
-		}
-		return []decoder{each(func(_ int, s string) string { return strings.ReplaceAll(s, pattern, j.Content) })}, nil
+		return []decoder{each(func(_ int, s string) string { return strings.ReplaceAll(s, pattern, text) })}
 	case "Strip":
-		if utf8.RuneCountInString(j.Content) != 1 {
-			return nil, fmt.Errorf("Strip: content %q is not one character", j.Content)
+		if utf8.RuneCountInString(text) != 1 {
+			r.fail("Strip: content %q is not one character", text)
 		}
-		return []decoder{each(func(_ int, s string) string {
-			for range j.Start {
-				s = strings.TrimPrefix(s, j.Content)
-			}
-			for range j.Stop {
-				s = strings.TrimSuffix(s, j.Content)
-			}
-			return s
-		})}, nil
+		return []decoder{each(func(_ int, s string) string { return strip(s, text, int(start), int(stop)) })}
 	case "Metaspace":
 		return []decoder{each(func(i int, s string) string {
-			if i == 0 && j.PrependScheme != "never" {
-				s = strings.TrimPrefix(s, j.Replacement)
+			if i == 0 && scheme != "never" {
+				s = strings.TrimPrefix(s, text)
 			}
-			return strings.ReplaceAll(s, j.Replacement, " ")
-		})}, nil
-	case "Sequence":
-		all := []decoder{}
-		for i := range j.Decoders {
-			d, err := newDecoders(&j.Decoders[i])
-			if err != nil {
-				return nil, fmt.Errorf("Sequence[%d]: %w", i, err)
-			}
-			all = append(all, d...)
-		}
-		return all, nil
+			return strings.ReplaceAll(s, text, " ")
+		})}
 	}
-	return nil, fmt.Errorf("unknown type %q", j.Type)
+	return all
+}
+
+// strip takes up to start texts from the beginning of s and up to stop from its end.
+func strip(s, text string, start, stop int) string {
+	for ; start > 0 && strings.HasPrefix(s, text); start-- {
+		s = s[len(text):]
+	}
+	for ; stop > 0 && strings.HasSuffix(s, text); stop-- {
+		s = s[:len(s)-len(text)]
+	}
+	return s
 }
 
 func each(f func(i int, s string) string) decoder {

@@ -1,7 +1,6 @@
 package tokenizer
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -11,60 +10,61 @@ import (
 // A normalizer rewrites a piece of text before it is cut into words. It is not called with "".
 type normalizer func(string) string
 
-type normalizerJSON struct {
-	Type        string            `json:"type"`
-	Normalizers []normalizerJSON  `json:"normalizers"` // Sequence
-	Prepend     string            `json:"prepend"`     // Prepend
-	Pattern     map[string]string `json:"pattern"`     // Replace
-	Content     string            `json:"content"`
+var normalizerKinds = kinds{
+	"NFC": "", "NFD": "", "NFKC": "", "NFKD": "", "Prepend": "prepend!", "Replace": "pattern! content!", "Sequence": "normalizers!",
 }
 
-// newNormalizer returns nil for a normalizer that changes nothing.
-func newNormalizer(j *normalizerJSON) (normalizer, error) {
-	switch j.Type {
-	case "NFC":
-		return unicodeForm(norm.NFC), nil
-	case "NFD":
-		return unicodeForm(norm.NFD), nil
-	case "NFKC":
-		return unicodeForm(norm.NFKC), nil
-	case "NFKD":
-		return unicodeForm(norm.NFKD), nil
-	case "Prepend":
-		return func(s string) string { return j.Prepend + s }, nil
-	case "Replace":
-		pattern, literal, err := readPattern(j.Pattern)
-		if err != nil {
-			return nil, fmt.Errorf("Replace: %w", err)
-		}
-		if !literal {
-			return nil, fmt.Errorf("Replace: regular expressions are not supported, only strings")
-		}
-		return func(s string) string { return strings.ReplaceAll(s, pattern, j.Content) }, nil
-	case "Sequence":
-		var all []normalizer
-		for i := range j.Normalizers {
-			n, err := newNormalizer(&j.Normalizers[i])
-			if err != nil {
-				return nil, fmt.Errorf("Sequence[%d]: %w", i, err)
-			}
-			if n != nil {
-				all = append(all, n)
-			}
-		}
-		if len(all) == 0 {
-			return nil, nil
-		}
-		return func(s string) string {
-			for _, n := range all {
-				if s != "" {
-					s = n(s)
+// normalizer reads a normalizer. It is nil if it changes nothing.
+func (r *reader) normalizer() normalizer {
+	var text, pattern string
+	var all []normalizer
+	switch r.component(normalizerKinds, func(_, key string) {
+		switch key {
+		case "prepend", "content":
+			text = r.string()
+		case "pattern":
+			pattern = r.literal()
+		case "normalizers":
+			r.array(func(int) {
+				if n := r.normalizer(); n != nil {
+					all = append(all, n)
 				}
-			}
-			return s
-		}, nil
+			})
+		}
+	}) {
+	case "NFC":
+		return unicodeForm(norm.NFC)
+	case "NFD":
+		return unicodeForm(norm.NFD)
+	case "NFKC":
+		return unicodeForm(norm.NFKC)
+	case "NFKD":
+		return unicodeForm(norm.NFKD)
+	case "Prepend":
+		return func(s string) string { return text + s }
+	case "Replace":
+		return func(s string) string { return strings.ReplaceAll(s, pattern, text) }
 	}
-	return nil, fmt.Errorf("unknown type %q", j.Type)
+	if len(all) == 0 {
+		return nil
+	}
+	return func(s string) string {
+		for _, n := range all {
+			if s != "" {
+				s = n(s)
+			}
+		}
+		return s
+	}
+}
+
+// literal reads the pattern of a Replace.
+func (r *reader) literal() string {
+	pattern, literal := r.pattern()
+	if !literal {
+		r.fail("a Replace by a regular expression is not supported, only by a String")
+	}
+	return pattern
 }
 
 func unicodeForm(f norm.Form) normalizer {
@@ -156,18 +156,4 @@ func ascii(s string) int {
 		}
 	}
 	return len(s)
-}
-
-// readPattern reads {"String": "x"} or {"Regex": "x"}.
-func readPattern(p map[string]string) (pattern string, literal bool, err error) {
-	if s, ok := p["String"]; ok && len(p) == 1 {
-		if s == "" {
-			return "", false, fmt.Errorf("empty pattern")
-		}
-		return s, true, nil
-	}
-	if s, ok := p["Regex"]; ok && len(p) == 1 {
-		return s, false, nil
-	}
-	return "", false, fmt.Errorf("pattern is neither a String nor a Regex")
 }

@@ -2,353 +2,333 @@ package tokenizer
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
-	"slices"
+	"math"
 	"strings"
+	"unicode/utf8"
 )
 
-// The file, as far as it says what this package needs to know. Fields that a component does not know are refused with it.
-type fileJSON struct {
-	Version       string          `json:"version"`
-	Truncation    json.RawMessage `json:"truncation"` // callers cut texts themselves
-	Padding       json.RawMessage `json:"padding"`
-	AddedTokens   []addedJSON     `json:"added_tokens"`
-	Normalizer    json.RawMessage `json:"normalizer"`
-	PreTokenizer  json.RawMessage `json:"pre_tokenizer"`
-	PostProcessor json.RawMessage `json:"post_processor"`
-	Decoder       json.RawMessage `json:"decoder"`
-	Model         json.RawMessage `json:"model"`
-}
-
-type addedJSON struct {
-	ID         int32  `json:"id"`
-	Content    string `json:"content"`
-	SingleWord bool   `json:"single_word"`
-	LStrip     bool   `json:"lstrip"`
-	RStrip     bool   `json:"rstrip"`
-	Normalized bool   `json:"normalized"`
-	Special    bool   `json:"special"`
-}
-
-type modelJSON struct {
-	Type         string           `json:"type"`
-	Dropout      *float64         `json:"dropout"`
-	Unknown      *string          `json:"unk_token"`
-	Prefix       *string          `json:"continuing_subword_prefix"`
-	Suffix       *string          `json:"end_of_word_suffix"`
-	FuseUnknown  bool             `json:"fuse_unk"`
-	ByteFallback bool             `json:"byte_fallback"`
-	IgnoreMerges bool             `json:"ignore_merges"`
-	Vocabulary   map[string]int32 `json:"vocab"`
-	Merges       []mergeJSON      `json:"merges"`
-}
-
-// A mergeJSON is "left right" in old files and ["left", "right"] in new ones, which allow tokens with spaces.
-type mergeJSON struct{ left, right string }
-
-func (m *mergeJSON) UnmarshalJSON(b []byte) error {
-	if len(b) > 0 && b[0] == '[' {
-		var pair []string
-		if err := json.Unmarshal(b, &pair); err != nil {
-			return err
-		}
-		if len(pair) != 2 {
-			return fmt.Errorf("merge of %d tokens", len(pair))
-		}
-		m.left, m.right = pair[0], pair[1]
-		return nil
-	}
-	var s string
-	if err := json.Unmarshal(b, &s); err != nil {
-		return err
-	}
-	left, right, ok := cutOnce(s)
-	if !ok {
-		return fmt.Errorf("merge %q is not two tokens with a space between them", s)
-	}
-	m.left, m.right = left, right
-	return nil
-}
-
-func cutOnce(s string) (left, right string, ok bool) {
-	parts := bytes.Split([]byte(s), []byte(" "))
-	if len(parts) != 2 {
-		return "", "", false
-	}
-	return string(parts[0]), string(parts[1]), true
-}
-
-type preTokenizerJSON struct {
-	Type          string             `json:"type"`
-	PreTokenizers []preTokenizerJSON `json:"pretokenizers"` // Sequence
-	Pattern       map[string]string  `json:"pattern"`       // Split
-	Behavior      string             `json:"behavior"`
-	Invert        bool               `json:"invert"`
-	Individual    bool               `json:"individual_digits"` // Digits
-	PrefixSpace   bool               `json:"add_prefix_space"`  // ByteLevel
-	TrimOffsets   bool               `json:"trim_offsets"`
-	UseRegex      *bool              `json:"use_regex"`
-	Replacement   string             `json:"replacement"` // Metaspace
-	PrependScheme string             `json:"prepend_scheme"`
-	Split         *bool              `json:"split"`
-}
-
-// Parse reads a tokenizer.json. It keeps b.
+// Parse reads a tokenizer.json. It keeps b, which must not change any more, and needs less memory than four times its size.
+// Errors name line and column.
 func Parse(b []byte) (*Tokenizer, error) {
-	var f fileJSON
-	if _, err := read(b, &f); err != nil {
-		return nil, fmt.Errorf("reading tokenizer.json: %w", err)
-	}
-	if f.Version != "" && f.Version != "1.0" {
-		return nil, fmt.Errorf("reading tokenizer.json: unknown version %q", f.Version)
-	}
+	r := &reader{b: b}
 	t := &Tokenizer{source: b}
+	switch {
+	case len(b) > math.MaxInt32:
+		return nil, fmt.Errorf("reading tokenizer.json: %d bytes are too many", len(b))
+	case !utf8.Valid(b):
+		return nil, fmt.Errorf("reading tokenizer.json: not UTF-8")
+	}
+	// The parts depend on one another in another order than that in which they stand: find them first.
+	parts := map[string]int{}
+	r.members("version truncation padding added_tokens normalizer pre_tokenizer post_processor decoder model!", "", func(key string) {
+		if key == "version" {
+			if v := r.string(); v != "1.0" {
+				r.fail("unknown version %q", v)
+			}
+			return
+		}
+		parts[key] = r.skip()
+	})
+	if r.peek() != 0 {
+		r.fail("more behind the end")
+	}
 	for _, part := range []struct {
 		name string
-		read func() error
+		read func()
 	}{
-		{"model", func() error { return t.readModel(f.Model) }},
-		{"pre_tokenizer", func() error { return t.readPreTokenizer(f.PreTokenizer) }},
-		{"pre_tokenizer", t.cutWords},
-		{"normalizer", func() error { return t.readNormalizer(f.Normalizer) }},
-		{"decoder", func() error { return t.readDecoder(f.Decoder) }},
-		{"added_tokens", func() error { return t.readAdded(f.AddedTokens) }},
-		{"post_processor", func() error { return t.readPostProcessor(f.PostProcessor) }},
+		{"model", func() { t.readModel(r) }},
+		{"pre_tokenizer", func() { t.preTokenizer(r) }},
+		{"normalizer", func() { t.normalizer = r.normalizer() }},
+		{"decoder", func() { t.decoders = r.decoders() }},
+		{"added_tokens", func() { t.readAdded(r) }},
+		{"post_processor", func() { t.postProcessor(r) }},
 	} {
-		if err := part.read(); err != nil {
-			return nil, fmt.Errorf("reading tokenizer.json: %s: %w", part.name, err)
+		start, ok := parts[part.name]
+		r.at(start, func() {
+			if ok && !r.null() {
+				part.read()
+			}
+		})
+		if r.err != nil {
+			return nil, fmt.Errorf("reading tokenizer.json: %w", r.err)
 		}
+	}
+	if len(t.stages) == 0 && !t.model.byteLevel && t.model.words {
+		// Without a pre-tokenizer a text is one word. Cutting it where nothing is merged changes nothing, and short words are
+		// merged faster and found in the cache.
+		t.stages = []stage{{scan: scanMetaspace}}
 	}
 	return t, nil
 }
 
-// read decodes a component; it reports false for null and for one that is not there.
-func read(b json.RawMessage, into any) (bool, error) {
-	if len(b) == 0 || bytes.Equal(b, []byte("null")) {
-		return false, nil
-	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return false, err
-	}
-	return true, nil
-}
+const modelMembers = "dropout unk_token continuing_subword_prefix end_of_word_suffix fuse_unk byte_fallback ignore_merges vocab! merges!"
 
-func (t *Tokenizer) readModel(b json.RawMessage) error {
-	var j modelJSON
-	var kind struct {
-		Type string `json:"type"`
-	}
-	if len(b) == 0 {
-		return fmt.Errorf("missing")
-	}
-	if err := json.Unmarshal(b, &kind); err != nil {
-		return err
-	}
-	if kind.Type != "BPE" && kind.Type != "" { // files of before 2020 have no type
-		return fmt.Errorf("unknown type %q: only BPE is supported", kind.Type)
-	}
-	if ok, err := read(b, &j); err != nil || !ok {
-		return fmt.Errorf("reading BPE: %w", err)
-	}
-	switch {
-	case j.Dropout != nil && *j.Dropout != 0:
-		return fmt.Errorf("dropout %v: encoding would be random", *j.Dropout)
-	case j.Prefix != nil && *j.Prefix != "":
-		return fmt.Errorf("continuing_subword_prefix %q is not supported", *j.Prefix)
-	case j.Suffix != nil && *j.Suffix != "":
-		return fmt.Errorf("end_of_word_suffix %q is not supported", *j.Suffix)
-	}
-	return t.setModel(&j)
-}
+// Files from before types were written have none.
+var modelKinds = kinds{"BPE": modelMembers, "": modelMembers}
 
-func (t *Tokenizer) setModel(j *modelJSON) error {
+func (t *Tokenizer) readModel(r *reader) {
 	m := &t.model
-	m.tokens = j.Vocabulary
-	if m.tokens == nil {
-		m.tokens = map[string]int32{}
+	m.unknown = -1
+	var vocab, merges int
+	var unknown string
+	r.component(modelKinds, func(_, key string) {
+		switch key {
+		case "vocab":
+			vocab = r.skip()
+		case "merges":
+			merges = r.skip()
+		case "fuse_unk":
+			m.fuseUnknown = r.bool()
+		case "byte_fallback":
+			m.byteFallback = r.bool()
+		case "ignore_merges":
+			m.ignoreMerges = r.bool()
+		case "unk_token":
+			if !r.null() {
+				unknown = r.string()
+			}
+		case "dropout":
+			if !r.null() && strings.Trim(r.number(), "0.") != "" {
+				r.fail("dropout: encoding would be random")
+			}
+		default:
+			if !r.null() && len(r.text()) > 0 {
+				r.fail("%s is not supported", key)
+			}
+		}
+	})
+	end := r.i
+	r.at(vocab, func() { t.readVocabulary(r, vocab) })
+	r.at(merges, func() { t.readMerges(r, merges) })
+	r.at(end, func() {})
+	if r.err != nil {
+		return
 	}
-	for token, id := range m.tokens {
-		if err := t.setText(token, id); err != nil {
-			return err
+	if unknown != "" {
+		if m.unknown = m.vocab.idOf(unknown); m.unknown < 0 {
+			r.fail("unk_token %q is not in the vocabulary", unknown)
 		}
-	}
-	m.merges = newMergeTable(len(j.Merges))
-	_, m.words = m.tokens[metaspace]
-	var joined []byte
-	for i, p := range j.Merges {
-		left, okLeft := m.tokens[p.left]
-		right, okRight := m.tokens[p.right]
-		joined = append(append(joined[:0], p.left...), p.right...)
-		made, ok := m.tokens[string(joined)]
-		if !okLeft || !okRight || !ok {
-			return fmt.Errorf("merges[%d]: %q and %q or what they make is not in the vocabulary", i, p.left, p.right)
-		}
-		if strings.HasPrefix(p.right, metaspace) && !strings.HasSuffix(p.left, metaspace) {
-			m.words = false
-		}
-		m.merges.set(left, right, merge{rank: int32(i), token: made})
-	}
-	m.ignoreMerges, m.byteFallback, m.fuseUnknown, m.unknown = j.IgnoreMerges, j.ByteFallback, j.FuseUnknown, -1
-	if j.Unknown != nil && *j.Unknown != "" {
-		id, ok := m.tokens[*j.Unknown]
-		if !ok {
-			return fmt.Errorf("unk_token %q is not in the vocabulary", *j.Unknown)
-		}
-		m.unknown = id
 	}
 	for b := range 256 {
-		m.bytes[b], m.fallback[b] = -1, -1
-		if id, ok := m.tokens[string(byteRunes[b])]; ok {
-			m.bytes[b] = id
-		}
-		if id, ok := m.tokens[fmt.Sprintf("<0x%02X>", b)]; ok {
-			m.fallback[b] = id
-		}
+		m.bytes[b] = m.vocab.idOf(string(byteRunes[b]))
+		m.fallback[b] = m.vocab.idOf(fmt.Sprintf("<0x%02X>", b))
 	}
-	return nil
 }
 
-// setText records the token of an id.
-func (t *Tokenizer) setText(token string, id int32) error {
-	// Every id has an entry in the file, so a far larger one is a mistake; it must not ask for memory.
-	if limit := len(t.source) + 1<<16; id < 0 || int(id) >= limit {
-		return fmt.Errorf("token %q: id %d is not between 0 and %d", token, id, limit-1)
+// readVocabulary reads the tokens, twice: first to know how many there are.
+func (t *Tokenizer) readVocabulary(r *reader, start int) {
+	n, top := 0, int32(-1)
+	r.object(func([]byte) {
+		top = max(top, r.id())
+		n++
+	})
+	if r.err == nil && int(top) > 2*n+1024 { // a far larger one is a mistake, and must not ask for memory
+		r.fail("vocab: id %d, but only %d tokens", top, n)
 	}
-	if int(id) >= len(t.texts) {
-		t.texts = slices.Grow(t.texts, int(id)+1-len(t.texts))[:id+1]
+	if r.err != nil {
+		return
 	}
-	if was := t.texts[id]; was != "" && was != token {
-		return fmt.Errorf("id %d is both %q and %q", id, was, token)
+	v := newVocabulary(r.b, n, int(top)+1)
+	r.at(start, func() {
+		r.object(func(key []byte) {
+			// Where the key has no escapes, its text is the file's, and it ends before the colon that was read last.
+			at := -1
+			if end := bytes.LastIndexByte(r.b[:r.i], '"'); end >= len(key) && string(r.b[end-len(key):end]) == string(key) && r.b[end-len(key)-1] == '"' {
+				at = end - len(key)
+			}
+			switch id := r.id(); {
+			case r.err != nil:
+			case v.id(key) >= 0:
+				r.fail("vocab: %q is there twice", key)
+			case v.at[id] != nowhere:
+				was, _ := v.bytes(id)
+				r.fail("vocab: %d is both %q and %q", id, was, key)
+			default:
+				v.add(key, at, id)
+			}
+		})
+	})
+	t.model.vocab = v
+	t.size = int(top) + 1
+}
+
+// readMerges reads the merges: "left right" in old files, ["left", "right"] in new ones, which allow spaces in tokens.
+func (t *Tokenizer) readMerges(r *reader, start int) {
+	m := &t.model
+	n := 0
+	r.array(func(int) {
+		r.skip()
+		n++
+	})
+	if r.err != nil {
+		return
 	}
-	t.texts[id] = token
-	t.size = max(t.size, int(id)+1)
-	return nil
+	m.merges = newMergeTable(min(n, m.vocab.splits)) // the same merge may be there more than once
+	m.words = m.vocab.idOf(metaspace) >= 0
+	var left, right []byte
+	rank := int32(0)
+	r.at(start, func() {
+		r.array(func(i int) {
+			left, right = left[:0], right[:0]
+			if r.peek() == '[' {
+				r.array(func(i int) {
+					switch i {
+					case 0:
+						left = append(left, r.text()...)
+					case 1:
+						right = append(right, r.text()...)
+					default:
+						r.fail("merges[%d] has more than two tokens", i)
+					}
+				})
+			} else {
+				s := r.text()
+				if i == 0 && bytes.HasPrefix(s, []byte("#version")) {
+					return
+				}
+				at := bytes.IndexByte(s, ' ')
+				if at < 0 || bytes.IndexByte(s[at+1:], ' ') >= 0 {
+					r.fail("merge %q is not two tokens with a space between them", s)
+					return
+				}
+				left, right = append(left, s[:at]...), append(right, s[at+1:]...)
+			}
+			if r.err != nil {
+				return
+			}
+			if bytes.HasPrefix(right, []byte(metaspace)) && !bytes.HasSuffix(left, []byte(metaspace)) {
+				m.words = false
+			}
+			l, second, n := m.vocab.id(left), m.vocab.id(right), len(left)
+			left = append(left, right...)
+			made := m.vocab.id(left)
+			if l < 0 || second < 0 || made < 0 {
+				r.fail("merge of %q and %q: they or what they make are not in the vocabulary", left[:n], right)
+				return
+			}
+			m.merges.set(l, second, merge{rank: rank, token: made})
+			rank++
+		})
+	})
 }
 
 // readAdded takes the added tokens in the order of the file. The library numbers them itself and only warns where the file
 // says otherwise; here that is refused, for the model was trained with one of the two.
-func (t *Tokenizer) readAdded(list []addedJSON) error {
-	t.addedID, t.special = map[string]int32{}, map[int32]bool{}
+func (t *Tokenizer) readAdded(r *reader) {
 	var raw, normalized []addedToken
-	next := int32(len(t.model.tokens)) // the id of an added token that the vocabulary does not have
-	for i, a := range list {
-		if a.Content == "" {
-			return fmt.Errorf("[%d]: empty content", i)
-		}
-		want, known := t.ID(a.Content)
+	next := int32(t.model.vocab.n) // the id of an added token that the vocabulary does not have
+	r.array(func(int) {
+		var a addedToken
+		var norm bool
+		r.members("id! content! single_word! lstrip! rstrip! normalized! special!", "", func(key string) {
+			switch key {
+			case "id":
+				a.id = r.id()
+			case "content":
+				a.content = r.string()
+			case "single_word":
+				a.singleWord = r.bool()
+			case "lstrip":
+				a.left = r.bool()
+			case "rstrip":
+				a.right = r.bool()
+			case "normalized":
+				norm = r.bool()
+			case "special":
+				a.special = r.bool()
+			}
+		})
+		want, known := t.ID(a.content)
 		if !known {
 			want = next
 		}
-		if a.ID != want {
-			return fmt.Errorf("[%d]: %q has id %d, but its place in the vocabulary is %d", i, a.Content, a.ID, want)
+		switch {
+		case r.err != nil:
+			return
+		case a.content == "":
+			r.fail("an added token is empty")
+			return
+		case a.id != want:
+			r.fail("added token %q has the id %d, but its place in the vocabulary is %d", a.content, a.id, want)
+			return
 		}
 		next = max(next, want+1)
-		t.addedID[a.Content] = a.ID
-		if a.Special {
-			t.special[a.ID] = true
+		t.size = max(t.size, int(next))
+		if t.addedID == nil {
+			t.addedID, t.addedText = map[string]int32{}, map[int32]addedText{}
 		}
-		token := addedToken{content: a.Content, id: a.ID, special: a.Special, singleWord: a.SingleWord, left: a.LStrip, right: a.RStrip}
-		if a.Normalized && t.normalizer != nil {
-			token.content = t.normalizer(token.content) // also when it is decoded
+		t.addedID[a.content] = a.id
+		if norm && t.normalizer != nil {
+			a.content = t.normalizer(a.content)
 		}
-		if !known {
-			if err := t.setText(token.content, a.ID); err != nil {
-				return fmt.Errorf("[%d]: %w", i, err)
-			}
-		}
-		if a.Normalized {
-			normalized = append(normalized, token)
+		t.addedText[a.id] = addedText{a.content, a.special} // normalised also when it is decoded
+		if norm {
+			normalized = append(normalized, a)
 		} else {
-			raw = append(raw, token)
+			raw = append(raw, a)
 		}
+	})
+	if r.err == nil {
+		t.added, t.normalized = newMatcher(raw), newMatcher(normalized)
 	}
-	t.added, t.normalized = newMatcher(raw), newMatcher(normalized)
-	return nil
 }
 
-func (t *Tokenizer) readNormalizer(b json.RawMessage) error {
-	var j normalizerJSON
-	ok, err := read(b, &j)
-	if err != nil || !ok {
-		return err
-	}
-	t.normalizer, err = newNormalizer(&j)
-	return err
+var preTokenizerKinds = kinds{
+	"Sequence":  "pretokenizers!",
+	"ByteLevel": "add_prefix_space! trim_offsets use_regex",
+	"Digits":    "individual_digits!",
+	"Split":     "pattern! behavior! invert!",
+	"Metaspace": "replacement! add_prefix_space prepend_scheme split str_rep",
 }
 
-func (t *Tokenizer) readDecoder(b json.RawMessage) error {
-	var j decoderJSON
-	ok, err := read(b, &j)
-	if err != nil || !ok {
-		return err
-	}
-	t.decoders, err = newDecoders(&j)
-	return err
-}
-
-func (t *Tokenizer) readPreTokenizer(b json.RawMessage) error {
-	var j preTokenizerJSON
-	if ok, err := read(b, &j); err != nil || !ok {
-		return err
-	}
-	return t.addStages(&j)
-}
-
-// cutWords cuts a text without pre-tokenizer before each of its words, as far as that changes nothing, for short words are
-// merged faster than one long one, and are found in the cache.
-func (t *Tokenizer) cutWords() error {
-	if len(t.stages) == 0 && !t.model.byteLevel && t.model.words {
-		t.stages = []stage{{scan: scanMetaspace}}
-	}
-	return nil
-}
-
-func (t *Tokenizer) addStages(j *preTokenizerJSON) error {
+// preTokenizer reads a pre-tokenizer and appends its stages.
+func (t *Tokenizer) preTokenizer(r *reader) {
 	if t.model.byteLevel {
-		return fmt.Errorf("%s after ByteLevel is not supported", j.Type)
+		r.fail("a pre-tokenizer behind ByteLevel is not supported")
 	}
-	switch j.Type {
-	case "Sequence":
-		for i := range j.PreTokenizers {
-			if err := t.addStages(&j.PreTokenizers[i]); err != nil {
-				return fmt.Errorf("Sequence[%d]: %w", i, err)
-			}
+	text, scheme := "", "always"
+	flags := map[string]bool{"use_regex": true, "split": true}
+	var literal bool
+	var stages []stage
+	var err error
+	switch kind := r.component(preTokenizerKinds, func(_, key string) {
+		switch key {
+		case "pretokenizers":
+			r.array(func(int) { t.preTokenizer(r) })
+		case "pattern":
+			text, literal = r.pattern()
+		case "replacement":
+			text = r.string()
+		case "prepend_scheme", "behavior":
+			scheme = r.string()
+		case "str_rep":
+			r.skip()
+		default:
+			flags[key] = r.bool()
 		}
-	case "ByteLevel":
+	}); {
+	case r.err != nil || kind == "Sequence":
+	case kind == "ByteLevel":
 		t.model.byteLevel = true
-		if j.PrefixSpace {
-			t.stages = append(t.stages, stage{rewrite: prefixSpace})
+		if flags["add_prefix_space"] {
+			stages = append(stages, stage{rewrite: prefixSpace})
 		}
-		if j.UseRegex == nil || *j.UseRegex {
-			t.stages = append(t.stages, stage{scan: scanGPT2})
+		if flags["use_regex"] {
+			stages = append(stages, stage{scan: scanGPT2})
 		}
-	case "Digits":
-		scan := scanDigits
-		if j.Individual {
-			scan = scanDigit
-		}
-		t.stages = append(t.stages, stage{scan: scan})
-	case "Split":
-		pattern, literal, err := readPattern(j.Pattern)
-		if err != nil {
-			return fmt.Errorf("Split: %w", err)
-		}
-		st, err := newSplit(pattern, literal, j.Behavior, j.Invert)
-		if err != nil {
-			return fmt.Errorf("Split: %w", err)
-		}
-		t.stages = append(t.stages, st)
-	case "Metaspace":
-		stages, err := newMetaspace(j.Replacement, j.PrependScheme, j.Split == nil || *j.Split)
-		if err != nil {
-			return fmt.Errorf("Metaspace: %w", err)
-		}
-		t.stages = append(t.stages, stages...)
-	default:
-		return fmt.Errorf("unknown type %q", j.Type)
+	case kind == "Digits" && flags["individual_digits"]:
+		stages = []stage{{scan: scanDigit}}
+	case kind == "Digits":
+		stages = []stage{{scan: scanDigits}}
+	case kind == "Split":
+		stages = make([]stage, 1)
+		stages[0], err = newSplit(text, literal, scheme, flags["invert"])
+	case kind == "Metaspace":
+		stages, err = newMetaspace(text, scheme, flags["split"])
 	}
-	return nil
+	if err != nil {
+		r.fail("%w", err)
+	}
+	t.stages = append(t.stages, stages...)
 }

@@ -1,76 +1,89 @@
 package tokenizer
 
-import (
-	"encoding/json"
-	"fmt"
-)
-
 // A templatePiece is a special token of a template, or the place of the text.
 type templatePiece struct {
 	ids  []int32
 	text bool
 }
 
-type postProcessorJSON struct {
-	Type       string                    `json:"type"`
-	Processors []postProcessorJSON       `json:"processors"` // Sequence
-	Single     []map[string]templateJSON `json:"single"`     // TemplateProcessing
-	Pair       json.RawMessage           `json:"pair"`
-	Special    map[string]struct {
-		ID     string   `json:"id"`
-		IDs    []int32  `json:"ids"`
-		Tokens []string `json:"tokens"`
-	} `json:"special_tokens"`
-	PrefixSpace bool `json:"add_prefix_space"` // ByteLevel: it moves offsets, which nobody asks for here
-	TrimOffsets bool `json:"trim_offsets"`
-	UseRegex    bool `json:"use_regex"`
+var postProcessorKinds = kinds{
+	"ByteLevel":          "add_prefix_space trim_offsets use_regex", // they move offsets, which nobody asks for here
+	"Sequence":           "processors!",
+	"TemplateProcessing": "single! pair special_tokens!",
 }
 
-type templateJSON struct {
-	ID   string `json:"id"`
-	Type int    `json:"type_id"`
-}
-
-func (t *Tokenizer) readPostProcessor(b json.RawMessage) error {
-	var j postProcessorJSON
-	if ok, err := read(b, &j); err != nil || !ok {
-		return err
+// postProcessor reads what is put around a text.
+func (t *Tokenizer) postProcessor(r *reader) {
+	var single []string // names of special tokens, "" for the text
+	special := map[string][]int32{}
+	if r.component(postProcessorKinds, func(_, key string) {
+		switch key {
+		case "processors":
+			r.array(func(int) { t.postProcessor(r) })
+		case "single":
+			r.array(func(int) { single = append(single, r.templatePiece()) })
+		case "special_tokens":
+			r.object(func(key []byte) {
+				name := string(key)
+				special[name] = t.templateTokens(r)
+			})
+		default: // a pair of texts is never encoded, offsets are not kept
+			r.skip()
+		}
+	}) != "TemplateProcessing" {
+		return
 	}
-	return t.addTemplate(&j)
+	if t.template != nil {
+		r.fail("more than one TemplateProcessing")
+	}
+	for _, name := range single {
+		ids, ok := special[name]
+		if !ok && name != "" {
+			r.fail("TemplateProcessing: %q is not one of its special_tokens", name)
+		}
+		t.template = append(t.template, templatePiece{ids: ids, text: name == ""})
+	}
 }
 
-func (t *Tokenizer) addTemplate(j *postProcessorJSON) error {
-	switch j.Type {
-	case "ByteLevel":
-	case "Sequence":
-		for i := range j.Processors {
-			if err := t.addTemplate(&j.Processors[i]); err != nil {
-				return fmt.Errorf("Sequence[%d]: %w", i, err)
+// templatePiece reads {"Sequence": {"id": "A", …}} as "", and {"SpecialToken": {"id": "<s>", …}} as "<s>".
+func (r *reader) templatePiece() (name string) {
+	n := 0
+	r.members("Sequence SpecialToken", "", func(kind string) {
+		n++
+		r.members("id! type_id", "", func(key string) {
+			if key != "id" {
+				r.skip()
+				return
 			}
+			name = r.string()
+		})
+		switch {
+		case kind == "Sequence" && name == "A":
+			name = ""
+		case kind == "Sequence" || name == "":
+			r.fail("%s %q in a template of one text", kind, name)
 		}
-	case "TemplateProcessing":
-		if t.template != nil {
-			return fmt.Errorf("more than one TemplateProcessing")
-		}
-		for i, piece := range j.Single {
-			if s, ok := piece["Sequence"]; ok && len(piece) == 1 && s.ID == "A" {
-				t.template = append(t.template, templatePiece{text: true})
-				continue
-			}
-			s, ok := piece["SpecialToken"]
-			special, known := j.Special[s.ID]
-			if !ok || len(piece) != 1 || !known {
-				return fmt.Errorf("TemplateProcessing: single[%d] is neither the sequence A nor one of the special_tokens", i)
-			}
-			for _, id := range special.IDs {
-				if _, ok := t.Token(id); !ok {
-					return fmt.Errorf("TemplateProcessing: %q is the token %d, which does not exist", s.ID, id)
-				}
-			}
-			t.template = append(t.template, templatePiece{ids: special.IDs})
-		}
-	default:
-		return fmt.Errorf("unknown type %q", j.Type)
+	})
+	if n != 1 {
+		r.fail("a piece of a template is one Sequence or one SpecialToken")
 	}
-	return nil
+	return name
+}
+
+// templateTokens reads the ids of a template's special token.
+func (t *Tokenizer) templateTokens(r *reader) (ids []int32) {
+	r.members("id ids! tokens", "", func(key string) {
+		if key != "ids" {
+			r.skip()
+			return
+		}
+		r.array(func(int) {
+			id := r.id()
+			if _, ok := t.Token(id); !ok {
+				r.fail("TemplateProcessing: there is no token %d", id)
+			}
+			ids = append(ids, id)
+		})
+	})
+	return ids
 }

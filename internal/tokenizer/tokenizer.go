@@ -19,14 +19,13 @@ import (
 
 // A Tokenizer encodes and decodes. It never changes once made, and any number of goroutines may use it.
 type Tokenizer struct {
-	source []byte   // tokenizer.json
-	texts  []string // by id; "" where no token has that id
+	source []byte // tokenizer.json
 	size   int
 
 	added      matcher // added tokens that are looked for in the raw text
 	normalized matcher // and those looked for after normalisation
 	addedID    map[string]int32
-	special    map[int32]bool
+	addedText  map[int32]addedText
 	normalizer normalizer
 	stages     []stage
 	model      model
@@ -45,6 +44,21 @@ func (t *Tokenizer) AppendEncode(dst []int32, text string) []int32 {
 	e := t.encoder()
 	defer t.encoders.Put(e)
 	return e.text(dst, text, false)
+}
+
+// TryEncode returns what Encode does, and a *PatternError where Encode panics with it: if a regular expression of a file that
+// nobody vouches for takes too long. Tokenizers of the known families cannot fail.
+func (t *Tokenizer) TryEncode(text string) (ids []int32, err error) {
+	defer func() {
+		switch e := recover().(type) {
+		case nil:
+		case *PatternError:
+			ids, err = nil, e
+		default:
+			panic(e)
+		}
+	}()
+	return t.Encode(text), nil
 }
 
 // EncodeSpecial returns the tokens of text with its special tokens recognised.
@@ -72,10 +86,10 @@ func (t *Tokenizer) EncodeFull(text string) []int32 {
 
 // Token returns the text of a token as the vocabulary writes it: in the byte alphabet for byte-level tokenizers.
 func (t *Tokenizer) Token(id int32) (string, bool) {
-	if id < 0 || int(id) >= len(t.texts) || t.texts[id] == "" {
-		return "", false
+	if a, ok := t.addedText[id]; ok {
+		return a.text, true
 	}
-	return t.texts[id], true
+	return t.model.vocab.text(id)
 }
 
 // ID returns the token that the vocabulary writes so.
@@ -83,13 +97,13 @@ func (t *Tokenizer) ID(token string) (int32, bool) {
 	if id, ok := t.addedID[token]; ok {
 		return id, true
 	}
-	id, ok := t.model.tokens[token]
-	return id, ok
+	id := t.model.vocab.idOf(token)
+	return id, id >= 0
 }
 
 // Special reports whether id is a special token: one that Encode never returns for a text that spells it, and that Decode can
 // leave out.
-func (t *Tokenizer) Special(id int32) bool { return t.special[id] }
+func (t *Tokenizer) Special(id int32) bool { return t.addedText[id].special }
 
 // VocabSize returns one past the largest id.
 func (t *Tokenizer) VocabSize() int { return t.size }
@@ -164,13 +178,14 @@ func (e *encoder) word(dst []int32, s string) []int32 {
 func (e *encoder) encodeWord(dst []int32, s string) []int32 {
 	m := &e.t.model
 	if m.ignoreMerges {
-		key := s
+		var id int32
 		if m.byteLevel {
 			e.buf = appendAlphabet(e.buf[:0], s)
-			if id, ok := m.tokens[string(e.buf)]; ok { // the conversion does not allocate here
-				return append(dst, id)
-			}
-		} else if id, ok := m.tokens[key]; ok {
+			id = m.vocab.id(e.buf)
+		} else {
+			id = m.vocab.idOf(s)
+		}
+		if id >= 0 {
 			return append(dst, id)
 		}
 	}
@@ -194,7 +209,7 @@ func (m *model) characters(dst []int32, s string) []int32 {
 		_, n := utf8.DecodeRuneInString(s)
 		c := s[:n]
 		s = s[n:]
-		if id, ok := m.tokens[c]; ok {
+		if id := m.vocab.idOf(c); id >= 0 {
 			if unknown {
 				dst, unknown = append(dst, m.unknown), false
 			}
