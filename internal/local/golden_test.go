@@ -51,7 +51,7 @@ func TestTrainingAgainstTransformers(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				defer m.Close() //nolint:errcheck // the test is over
+				defer m.Close()
 				if adapter == nil {
 					got, err := m.Sample(t.Context(), []engine.SampleRequest{{Prompt: g.Data[0][0].Tokens}}, engine.SamplingParams{MaxTokens: 64})
 					if err != nil {
@@ -92,7 +92,7 @@ func readGolden(t *testing.T, path string) *weights.File {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	z, err := gzip.NewReader(f)
 	if err != nil {
 		t.Fatal(err)

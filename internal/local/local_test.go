@@ -471,6 +471,25 @@ func TestNonFinite(t *testing.T) {
 	steps(t, m, 2, 3) // and training can go on
 }
 
+// TestBF16 compares the precisions: gradients that point the same way, and a training that gets as far.
+func TestBF16(t *testing.T) {
+	a, b := newModel(t, 1, Settings{}), newModel(t, 1, settings["bf16"])
+	data := text(a.Config(), 20, 1)
+	for _, m := range []*Model{a, b} {
+		if _, err := m.ForwardBackward(t.Context(), data, engine.CrossEntropy); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dot, x, y := float64(kernel.Dot(a.grads, b.grads)), kernel.SumSquares(a.grads), kernel.SumSquares(b.grads)
+	if cos := dot / math.Sqrt(x*y); cos < 0.999 || slices.Equal(a.grads, b.grads) {
+		t.Errorf("cosine of the gradients %v", cos)
+	}
+	la, lb := steps(t, a, 0, 30), steps(t, b, 0, 30)
+	if math.Abs(la[29]-lb[29]) > 0.02*la[29] || la[29] > 0.93*la[0] {
+		t.Errorf("losses went from %v to %v in f32 and from %v to %v in bf16", la[0], la[29], lb[0], lb[29])
+	}
+}
+
 func TestCancel(t *testing.T) {
 	m := newModel(t, 2, Settings{})
 	ctx, cancel := context.WithCancel(t.Context())
