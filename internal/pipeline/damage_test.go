@@ -100,7 +100,7 @@ func TestDamagedStoreIsMadeWhole(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			last := concat("last", "!", "small", "large", "after")
+			last, _ := bigStep("last", "small", "large", "after")
 			second := run(t, r, append(steps, last)...)
 			var got []string
 			for _, st := range second.Steps {

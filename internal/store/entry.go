@@ -159,12 +159,19 @@ func (s *Store) Entries() ([]Entry, error) {
 
 // eachFile calls f with the path and last element of every file in the fan of folders below sub, in the order of names.
 func (s *Store) eachFile(sub string, f func(name, base string) error) error {
-	for i := range 256 {
-		dir := filepath.Join(s.dir, sub, fmt.Sprintf("%02x", i))
-		infos, err := s.fs.ReadDir(dir)
-		if errors.Is(err, fs.ErrNotExist) {
+	folders, err := s.list(filepath.Join(s.dir, sub))
+	if err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		dir := filepath.Join(s.dir, sub, folder.Name)
+		if !folder.Dir {
+			if err := f(dir, folder.Name); err != nil {
+				return err
+			}
 			continue
 		}
+		infos, err := s.list(dir)
 		if err != nil {
 			return err
 		}

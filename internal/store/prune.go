@@ -131,10 +131,15 @@ func (p *pruner) entries(ctx context.Context) error {
 		return err
 	}
 	// The removal of entries must be durable before that of objects begins.
-	for i := range 256 {
-		err := p.s.fs.SyncDir(filepath.Join(p.s.dir, indexDir, fmt.Sprintf("%02x", i)))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+	folders, err := p.s.list(filepath.Join(p.s.dir, indexDir))
+	if err != nil {
+		return err
+	}
+	for _, i := range folders {
+		if i.Dir {
+			if err := p.s.fs.SyncDir(filepath.Join(p.s.dir, indexDir, i.Name)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
