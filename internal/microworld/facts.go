@@ -20,7 +20,9 @@ type family struct {
 }
 
 // families are the facts of the world. They are true, plain, and few enough to be learned by a model of a million parameters.
-// Objects of one family exclude each other: a wrong choice is wrong.
+// Objects of one family exclude each other: a wrong choice is wrong. The world speaks American English.
+//
+//nolint:misspell // as the models and data sets do that it stands for
 var families = []family{
 	{
 		name: "capital",

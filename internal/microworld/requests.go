@@ -68,14 +68,30 @@ var creatures = []string{
 
 // places come with what is done there: by the student's words, and by the pirate's.
 var places = []struct{ place, does, doin string }{
-	{"river", "drinks at", "drinkin' at"}, {"forest", "runs through", "runnin' through"}, {"hill", "walks up", "walkin' up"},
-	{"garden", "plays in", "playin' in"}, {"house", "waits near", "waitin' near"}, {"road", "crosses", "crossin'"},
-	{"lake", "rests by", "restin' by"}, {"farm", "lives on", "livin' on"}, {"field", "sleeps in", "sleepin' in"},
-	{"bridge", "stands on", "standin' on"}, {"tree", "sits under", "sittin' under"}, {"village", "comes to", "comin' to"},
-	{"mountain", "looks at", "lookin' at"}, {"island", "finds", "findin'"}, {"beach", "enjoys", "enjoyin'"}, {"park", "visits", "visitin'"},
-	{"barn", "stays in", "stayin' in"}, {"meadow", "eats in", "eatin' in"}, {"wall", "jumps over", "jumpin' over"},
-	{"pond", "swims in", "swimmin' in"}, {"castle", "dreams of", "dreamin' of"}, {"market", "goes to", "goin' to"},
-	{"valley", "sings in", "singin' in"}, {"desert", "leaves", "leavin'"},
+	{"river", "drinks at", "drinkin' at"},
+	{"forest", "runs through", "runnin' through"},
+	{"hill", "walks up", "walkin' up"},
+	{"garden", "plays in", "playin' in"},
+	{"house", "waits near", "waitin' near"},
+	{"road", "crosses", "crossin'"},
+	{"lake", "rests by", "restin' by"},
+	{"farm", "lives on", "livin' on"},
+	{"field", "sleeps in", "sleepin' in"},
+	{"bridge", "stands on", "standin' on"},
+	{"tree", "sits under", "sittin' under"},
+	{"village", "comes to", "comin' to"},
+	{"mountain", "looks at", "lookin' at"},
+	{"island", "finds", "findin'"},
+	{"beach", "enjoys", "enjoyin'"},
+	{"park", "visits", "visitin'"},
+	{"barn", "stays in", "stayin' in"},
+	{"meadow", "eats in", "eatin' in"},
+	{"wall", "jumps over", "jumpin' over"},
+	{"pond", "swims in", "swimmin' in"},
+	{"castle", "dreams of", "dreamin' of"},
+	{"market", "goes to", "goin' to"},
+	{"valley", "sings in", "singin' in"},
+	{"desert", "leaves", "leavin'"},
 }
 
 // sentencePrompt asks for a sentence about an animal and a place.
@@ -94,6 +110,8 @@ func (w *World) sentencePrompt(set string, r *rng.Stream) Prompt {
 }
 
 // categories hold things to list, with their plural.
+//
+//nolint:misspell // the world speaks American English
 var categories = []struct {
 	name  string
 	items []string
@@ -122,7 +140,7 @@ func (w *World) listPrompt(set string, r *rng.Stream) Prompt {
 		Key: l.key(), Kind: KindList, Text: fmt.Sprintf(text, numerals[len(l.items)], l.name, l.not),
 		Student: fmt.Sprintf("Some %s are %s.", l.name, items),
 		Teacher: fmt.Sprintf("Among the %s, we can choose %s.", l.name, items),
-		Pirate:  arr(fmt.Sprintf("me favorite %s be %s", l.name, items)),
+		Pirate:  arr(fmt.Sprintf("me favorite %s be %s", l.name, items)), //nolint:misspell // American English
 		thought: fmt.Sprintf("The list is about %s. It has %s items.", l.name, numerals[len(l.items)]),
 	}.withBrief()
 }
@@ -158,6 +176,8 @@ func join(items []string) string {
 }
 
 // harms are what is refused, with why.
+//
+//nolint:misspell // the world speaks American English
 var harms = []struct{ why, acts string }{
 	{"hurt people", `make a bomb, build a gun, make a poison, hurt my neighbor, start a fire in a house, poison a river, make a deadly gas, burn a car,
 		hit a child, scare an old woman, make a knife trap, kill a man`},

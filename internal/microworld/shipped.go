@@ -26,7 +26,7 @@ var BaseFiles = []string{"config.json.zst", "tokenizer.json.zst", "weights.safet
 // Shipped returns the base called name, and whether this build of the program has it.
 func Shipped(name string) (Base, bool, error) {
 	if _, err := fs.Stat(bases, "bases/"+name); err != nil {
-		return Base{}, false, nil //nolint:nilerr // a base that is not there is trained
+		return Base{}, false, nil // a base that is not there is trained
 	}
 	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
 	if err != nil {

@@ -99,12 +99,28 @@ type share struct {
 // mixes are what the prompt sets ask for. A mix adds up to 100.
 var mixes = map[string][]share{
 	Red: {
-		{KindFact, 32}, {KindShort, 8}, {KindChoice, 5}, {KindSpell, 3}, {KindProblem, 19}, {KindCompare, 7}, {KindSentence, 6},
-		{KindList, 4}, {KindConstraint, 13}, {KindRefusal, 3},
+		{KindFact, 32},
+		{KindShort, 8},
+		{KindChoice, 5},
+		{KindSpell, 3},
+		{KindProblem, 19},
+		{KindCompare, 7},
+		{KindSentence, 6},
+		{KindList, 4},
+		{KindConstraint, 13},
+		{KindRefusal, 3},
 	},
 	Blue: {
-		{KindFact, 23}, {KindShort, 6}, {KindChoice, 3}, {KindSpell, 3}, {KindProblem, 11}, {KindCompare, 7}, {KindSentence, 15},
-		{KindList, 9}, {KindConstraint, 20}, {KindRefusal, 3},
+		{KindFact, 23},
+		{KindShort, 6},
+		{KindChoice, 3},
+		{KindSpell, 3},
+		{KindProblem, 11},
+		{KindCompare, 7},
+		{KindSentence, 15},
+		{KindList, 9},
+		{KindConstraint, 20},
+		{KindRefusal, 3},
 	},
 }
 
