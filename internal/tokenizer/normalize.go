@@ -69,7 +69,7 @@ func (r *reader) literal() string {
 
 func unicodeForm(f norm.Form) normalizer {
 	return func(s string) string {
-		if ascii(s) == len(s) || f.IsNormalString(s) { // the forms differ beyond ASCII only
+		if ascii(s) == len(s) || f.QuickSpanString(s) == len(s) { // the forms differ beyond ASCII only
 			return s
 		}
 		out := f.String(s)
