@@ -158,7 +158,7 @@ func (w *World) Prompts(set, split string, n int) ([]Prompt, error) {
 }
 
 // patience is the number of draws without a new prompt after which a split counts as used up.
-const patience = 60
+const patience = 30
 
 // draw makes a prompt of a kind that lies in split, or none if that takes too many tries.
 func (w *World) draw(set, kind, split string, r *rng.Stream) Prompt {

