@@ -18,7 +18,7 @@ const (
 	cellLeft, cellRight    = 25, 6
 	cellTop, cellBottom    = 15, 18
 	gateWidth, probeWidth  = 22, 62
-	fontTick, fontCaptions = 9, 8.5
+	fontTick, fontCaptions = 9.5, 9
 )
 
 // look is how a suite under a condition is drawn.
@@ -50,7 +50,15 @@ func (v *view) looksOf() []look {
 		}
 		out = append(out, looks[i])
 	}
+	slices.Reverse(out)
 	return append(out, looks[1], looks[0])
+}
+
+// named are the looks in the order in which a reader expects them.
+func (v *view) named() []look {
+	order := v.looksOf()
+	slices.Reverse(order)
+	return order
 }
 
 // An axis maps steps to x, logarithmically from zero on: most happens early.
@@ -70,7 +78,7 @@ func (a axis) at(step int) float64 {
 func (a axis) ticks(room float64) []int {
 	out := []int{0}
 	for s := 4; s < a.most; s *= 4 {
-		if a.at(s)-a.at(out[len(out)-1]) >= room && a.at(a.most)-a.at(s) >= room {
+		if a.at(s)-a.at(out[len(out)-1]) >= room && a.at(a.most)-a.at(s) >= 1.5*room {
 			out = append(out, s)
 		}
 	}
@@ -91,14 +99,14 @@ func (v *view) curves(arms []*arm, title string) *figure {
 	probe := axis{most: v.maxProbe}
 	mainEnd := right
 	if v.maxProbe > 0 {
-		probe.w = probeWidth - 8
-		probe.x = right - probe.w - 3
+		probe.w = probeWidth - 12
+		probe.x = right - probe.w - 4
 		mainEnd = right - probeWidth - 3
 		f.rect("probebg", right-probeWidth, cellTop-2, probeWidth, cellH-cellTop-cellBottom+4)
 		f.write("label", right-probeWidth/2, cellTop-5, fontCaptions, "middle", "relapse probe")
 	}
 	main := axis{x: cellLeft + gateWidth + 8, most: v.maxStep}
-	main.w = mainEnd - 4 - main.x
+	main.w = mainEnd - 8 - main.x
 	f.rect("gatebg", cellLeft, cellTop-2, gateWidth, cellH-cellTop-cellBottom+4)
 	f.write("label", cellLeft+gateWidth/2, cellTop-5, fontCaptions, "middle", "gate")
 	f.write("label", main.x+main.w/2, cellTop-5, fontCaptions, "middle", "intervention, steps")
@@ -117,10 +125,13 @@ func (v *view) curves(arms []*arm, title string) *figure {
 		if a.most == 0 {
 			continue
 		}
-		for i, s := range a.ticks(17) {
+		for i, s := range a.ticks(20) {
 			anchor := "middle"
-			if a == probe && i > 0 && s == a.most {
+			switch {
+			case i > 0 && s == a.most:
 				anchor = "end"
+			case i == 0 && a == probe:
+				anchor = "start"
 			}
 			f.write("label", a.at(s), cellH-5, fontTick, anchor, strconv.Itoa(s))
 		}

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"html/template"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -180,9 +181,7 @@ func colours() string {
 }
 
 func (p *page) legend() {
-	order := slices.Clone(p.v.looksOf())
-	slices.Reverse(order) // the behaviour first
-	for _, l := range order {
+	for _, l := range p.v.named() {
 		f := newFigure(30, 12, l.name)
 		f.line(l.class, pt{1, 6}, pt{29, 6})
 		f.mark(l.marker, l.class+"M", 15, 6, 3, "")
@@ -228,7 +227,7 @@ func (v *view) gridCell(c *cell) gridCell {
 		}
 		k := chip{Verdict: verdictOf(a), Class: class(verdictOf(a)), Anchor: "arm-" + a.file}
 		if len(c.arms) > 1 {
-			k.Seed = a.seed
+			k.Seed = "s" + a.seed
 		}
 		g.Arms = append(g.Arms, k)
 	}
@@ -346,8 +345,7 @@ func (v *view) armView(a *arm) armView {
 	if pt, ok := a.last(); ok {
 		w.Final = fmt.Sprintf("%s triggered at step %d", percent(pt.Rate()), pt.Step)
 	}
-	order := slices.Clone(v.looksOf())
-	slices.Reverse(order)
+	order := v.named()
 	at := map[string]int{}
 	for _, l := range order {
 		at[verdict.Measure(l.suite, l.cond)] = len(w.Head)
@@ -456,9 +454,20 @@ func (f Finding) Lost() string {
 	case 0:
 		return "missing"
 	case 1:
-		return fmt.Sprintf("%+.0f %s", -100*high, name)
+		return signed(-100*high) + " " + name
 	}
-	return fmt.Sprintf("%+.0f to %+.0f", -100*high, -100*low)
+	return signed(-100*high) + " to " + signed(-100*low)
+}
+
+// signed is a change in whole points, with a true minus and no sign on zero.
+func signed(v float64) string {
+	switch r := math.Round(v); {
+	case r > 0:
+		return "+" + strconv.Itoa(int(r))
+	case r < 0:
+		return "−" + strconv.Itoa(int(-r))
+	}
+	return "0"
 }
 
 // Admission is the organism's gate in words.

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"html/template"
 	"runtime"
 	"slices"
 	"unicode/utf8"
@@ -22,7 +23,7 @@ import (
 // Limits of what the page carries of the generations. The store keeps all of them; the page says how many it shows.
 const (
 	maxEmbedded  = 13 << 20 // of all blocks, compressed and as base64
-	maxSamples   = 250_000  // over all points, before a point keeps fewer than all
+	maxSamples   = 500_000  // over all points, before a point keeps fewer than all
 	fewestShown  = 6        // of a point, however large the study
 	longestShown = 6000     // bytes of a response
 	maxRaw       = 96 << 20 // of all texts before compression
@@ -152,7 +153,7 @@ func choose(rows []record.Sample, n int) []record.Sample {
 // An embedded is a compressed block with the id of its element.
 type embedded struct {
 	ID   string
-	Data string // gzip, base64
+	Data template.HTML // gzip, base64: letters that need no escaping, and must not get any
 }
 
 // pack compresses the blocks and the prompts that they share, with fewer samples a point and shorter texts until all fit the page.
@@ -251,7 +252,7 @@ func cut(s string, longest int) string {
 }
 
 // compress is JSON, gzip, base64: what a browser reads without a library.
-func compress(v any) (string, error) {
+func compress(v any) (template.HTML, error) {
 	var j bytes.Buffer
 	enc := json.NewEncoder(&j)
 	enc.SetEscapeHTML(false)
@@ -269,5 +270,5 @@ func compress(v any) (string, error) {
 	if err := w.Close(); err != nil {
 		return "", err
 	}
-	return base64.StdEncoding.EncodeToString(z.Bytes()), nil
+	return template.HTML(base64.StdEncoding.EncodeToString(z.Bytes())), nil //nolint:gosec // base64
 }

