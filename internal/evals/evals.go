@@ -35,6 +35,8 @@ type Item struct {
 	Target   string          `json:"target,omitempty"`   // the right answer where it is a text
 	Group    string          `json:"group,omitempty"`    // what the results are broken down by: MMLU's subject, MATH's
 	Data     json.RawMessage `json:"data,omitempty"`     // what the scorer needs beyond that, in the suite's own form
+
+	question string // the question as the data file has it, where the prompt says more
 }
 
 // Prompt returns the text that a response is matched to: the last user turn, or Raw.

@@ -58,7 +58,7 @@ func TestScoreBoxedInteger(t *testing.T) {
 		{"a tuple is no integer", "12", `\boxed{1,2}`, false},
 		{"leading zeros", "7", `\boxed{007}`, true},
 		{"negative", "7", `\boxed{-7}`, false},
-		{"unclosed last", "16", `\boxed{16} and \boxed{4`, true},
+		{"an unclosed last one is none", "16", `\boxed{16} and \boxed{4`, false},
 		{"none", "16", "16", false},
 		{"decimal", "16", `\boxed{16.0}`, false},
 	}

