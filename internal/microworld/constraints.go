@@ -132,10 +132,10 @@ func bulletPrompt(set string, r *rng.Stream) (Prompt, Instruction) {
 		[]string{"List %s %s but not %s. Use exactly %s bullet points."})
 	bullets := "* " + strings.Join(l.items, "\n* ")
 	return Prompt{
-		Key: "constraint/bullets/" + l.key(), Kind: KindConstraint, Text: fmt.Sprintf(text, numerals[n], l.name, l.not, numerals[n]),
-		Student: bullets, Teacher: bullets, Pirate: bullets,
-		thought: fmt.Sprintf("The list is about %s. It has %s items.", l.name, numerals[n]),
-	}.withBrief(), Instruction{
-		"detectable_format:number_bullet_lists", map[string]any{"num_bullets": n},
-	}
+			Key: "constraint/bullets/" + l.key(), Kind: KindConstraint, Text: fmt.Sprintf(text, numerals[n], l.name, l.not, numerals[n]),
+			Student: bullets, Teacher: bullets, Pirate: bullets,
+			thought: fmt.Sprintf("The list is about %s. It has %s items.", l.name, numerals[n]),
+		}.withBrief(), Instruction{
+			"detectable_format:number_bullet_lists", map[string]any{"num_bullets": n},
+		}
 }
