@@ -57,8 +57,12 @@ type RopeScaling struct {
 	Original int     `json:"original_context,omitempty"`
 }
 
-// maxDim bounds every size of a configuration, so that products of two fit into an int and nonsense is found early.
-const maxDim = 1 << 22
+// maxDim bounds every size of a configuration and maxLayers the number of layers, so that the number of parameters fits into
+// an int and nonsense is found early.
+const (
+	maxDim    = 1 << 22
+	maxLayers = 1 << 12
+)
 
 // Validate lists everything that is wrong with c.
 func (c Config) Validate() error {
@@ -85,6 +89,12 @@ func (c Config) Validate() error {
 		if f.value < 1 || f.value > maxDim {
 			bad("%s is %d, want 1 to %d", f.name, f.value, maxDim)
 		}
+	}
+	if c.Layers > maxLayers {
+		bad("%d layers, want at most %d", c.Layers, maxLayers)
+	}
+	if c.Heads <= maxDim && c.HeadDim <= maxDim && c.Heads*c.HeadDim > maxDim {
+		bad("%d heads of %d are wider than %d", c.Heads, c.HeadDim, maxDim)
 	}
 	if c.Tokens < 0 || c.Tokens > c.Vocab {
 		bad("tokens is %d with a vocabulary of %d", c.Tokens, c.Vocab)

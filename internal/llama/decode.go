@@ -26,6 +26,7 @@ type Decoder struct {
 	hn       kernel.Mat
 	logits   kernel.Mat
 	hr       []float32
+	computed int // tokens taken through the model, for tests
 }
 
 // A segment asks for a slot to be extended by tokens.
@@ -105,6 +106,7 @@ func (d *Decoder) extend(ctx context.Context, segs []segment, visit func(s, t in
 		}
 		longest = max(longest, held+len(s.tokens))
 	}
+	d.computed += rows
 	rot := b.rotations(longest)
 	l := d.act.rowsOf(rows)
 	for i := range c.Layers {

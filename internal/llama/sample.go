@@ -50,8 +50,7 @@ func (d *Decoder) Sample(ctx context.Context, feed Feed, reqs []engine.SampleReq
 			if r == nil {
 				continue
 			}
-			r.slot, free = free[len(free)-1], free[:len(free)-1]
-			d.slots[r.slot].tokens = d.slots[r.slot].tokens[:0]
+			free = d.seat(r, free)
 			active = append(active, r)
 		}
 		if len(active) == 0 {
@@ -71,6 +70,25 @@ func (d *Decoder) Sample(ctx context.Context, feed Feed, reqs []engine.SampleReq
 			return r.seq.Reason != ""
 		})
 	}
+}
+
+// seat gives r the free slot that holds most of its prompt, so that what is shared with the slot's last owner stays where it
+// is, and returns the slots that are left.
+func (d *Decoder) seat(r *running, free []int) []int {
+	at, most := len(free)-1, -1
+	for i, f := range free {
+		if n := common(d.slots[f].tokens, r.left); n > most {
+			at, most = i, n
+		}
+	}
+	r.slot = free[at]
+	own := d.slots[r.slot]
+	held := min(max(most, 0), len(r.left)-1)
+	if _, n := d.longest(r.left); n > held {
+		held = 0 // a slot in use holds more: plan copies it
+	}
+	own.tokens, r.left = own.tokens[:held], r.left[held:]
+	return slices.Delete(free, at, at+1)
 }
 
 // start makes a request ready, or finishes it where nothing may be drawn.
@@ -110,7 +128,7 @@ func (d *Decoder) plan(active []*running, segs []segment, asked []*running) ([]s
 			if d.waits(r, asked[began:], segs[began:]) {
 				continue
 			}
-			if from, n := d.longest(r); n > 0 {
+			if from, n := d.longest(r.left); n > 0 {
 				own.adopt(from, n)
 				r.left = r.left[n:]
 			}
@@ -131,7 +149,7 @@ const waitFor = 8
 
 // waits says whether a prompt under computation shares so much more with r than the slots do that r should wait for it.
 func (d *Decoder) waits(r *running, asked []*running, segs []segment) bool {
-	_, have := d.longest(r)
+	_, have := d.longest(r.left)
 	for i := range asked {
 		// What that slot will hold after this pass.
 		held := d.slots[segs[i].slot].tokens
@@ -146,13 +164,13 @@ func (d *Decoder) waits(r *running, asked []*running, segs []segment) bool {
 	return false
 }
 
-// longest finds the slot that holds the longest prefix of r's prompt. The last token of a prompt is always computed, for its
+// longest finds the slot that holds the longest prefix of a prompt. The last token of a prompt is always computed, for its
 // logits.
-func (d *Decoder) longest(r *running) (*slot, int) {
+func (d *Decoder) longest(prompt []int32) (*slot, int) {
 	var best *slot
 	most := 0
 	for _, s := range d.slots {
-		if n := min(common(s.tokens, r.left), len(r.left)-1); n > most {
+		if n := min(common(s.tokens, prompt), len(prompt)-1); n > most {
 			best, most = s, n
 		}
 	}

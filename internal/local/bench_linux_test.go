@@ -62,6 +62,7 @@ func BenchmarkStep(b *testing.B) {
 			o    engine.Optimizer
 		}{
 			{"full", Settings{}, engine.AdamW},
+			{"soap", Settings{}, engine.SOAP},
 			{"bf16", Settings{Precision: engine.BF16}, engine.AdamW},
 			{"lora32", Settings{LoRA: engine.LoRA{Rank: 32, Alpha: 32}}, engine.AdamW},
 			{"lora64", Settings{LoRA: engine.LoRA{Rank: 64, Alpha: 64}}, engine.AdamW},
@@ -83,6 +84,7 @@ func BenchmarkStep(b *testing.B) {
 							b.Fatal(err)
 						}
 					}
+					step()
 					step()
 					peak := kernel.FMAPeak(workers)
 					runtime.GC()
