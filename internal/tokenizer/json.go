@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -235,15 +236,22 @@ func (r *reader) number() string {
 
 // id reads the number of a token.
 func (r *reader) id() int32 {
-	start := r.i
-	text := r.number()
-	n, err := strconv.ParseInt(text, 10, 32)
-	if r.err == nil && (err != nil || n < 0 || text[0] == '+' || text != strconv.FormatInt(n, 10)) {
+	r.spaces()
+	start, n := r.i, int64(0)
+	for r.i < len(r.b) && '0' <= r.b[r.i] && r.b[r.i] <= '9' && n <= math.MaxInt32 {
+		n = 10*n + int64(r.b[r.i]-'0')
+		r.i++
+	}
+	next := r.peek()
+	if r.i > start && n <= math.MaxInt32 && (r.b[start] != '0' || r.i == start+1) && (next == ',' || next == '}' || next == ']') {
+		return int32(n)
+	}
+	r.i = start
+	if text := r.number(); r.err == nil {
 		r.i = start
-		r.spaces()
 		r.fail("%s is not the number of a token", text)
 	}
-	return int32(n)
+	return 0
 }
 
 // skip takes any value and returns where it begins.

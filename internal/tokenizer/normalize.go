@@ -90,10 +90,9 @@ func normalizeRunes(f norm.Form, s string) string {
 		class uint8 // canonical combining class: 0 for what begins anew
 	}
 	decompose, compose := f, false
-	switch f {
-	case norm.NFC:
+	if f == norm.NFC {
 		decompose, compose = norm.NFD, true
-	case norm.NFKC:
+	} else if f == norm.NFKC {
 		decompose, compose = norm.NFKD, true
 	}
 	var chars []char

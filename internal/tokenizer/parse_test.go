@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 const smallModel = `"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}`
@@ -200,4 +202,21 @@ func FuzzParse(f *testing.F) {
 			tok.Decode(tok.EncodeFull(text), true)
 		}
 	})
+}
+
+// TestPatternTimeout meets a pattern that takes for ever.
+func TestPatternTimeout(t *testing.T) {
+	defer func(was time.Duration) { patternTimeout = was }(patternTimeout)
+	patternTimeout = 50 * time.Millisecond
+	tok, err := Parse([]byte(`{` + smallModel + `, "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "^(a|aa)+$"}, "behavior": "Isolated", "invert": false}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var slow *PatternError
+	if _, err := tok.TryEncode(strings.Repeat("a", 60) + "b"); !errors.As(err, &slow) || slow.Bytes != 61 {
+		t.Errorf("got %v", err)
+	}
+	if ids, err := tok.TryEncode("aab"); err != nil || numbers(ids) != "0 2" {
+		t.Errorf("got %v, %v", ids, err)
+	}
 }

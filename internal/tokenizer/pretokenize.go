@@ -66,7 +66,7 @@ func (e *PatternError) Unwrap() error { return e.Err }
 
 // patternTimeout bounds one piece of text. It is far above what a sane pattern needs for megabytes, for a slow machine must
 // not fail where a fast one does not.
-const patternTimeout = time.Minute
+var patternTimeout = time.Minute // a variable for tests
 
 // newSplit returns the stage of a Split pre-tokenizer.
 func newSplit(pattern string, literal bool, behaviour string, invert bool) (stage, error) {
@@ -120,7 +120,7 @@ type span struct {
 }
 
 // cover adds to the spans of matches those between them, so that all of the text is there.
-func cover(spans []span, s string, start, end int) []span {
+func cover(spans []span, start, end int) []span {
 	from := 0
 	if n := len(spans); n > 0 {
 		from = spans[n-1].end
@@ -139,9 +139,9 @@ func literalSpans(s, pattern string) []span {
 	for from := 0; ; {
 		i := strings.Index(s[from:], pattern)
 		if i < 0 {
-			return cover(spans, s, len(s), len(s))
+			return cover(spans, len(s), len(s))
 		}
-		spans = cover(spans, s, from+i, from+i+len(pattern))
+		spans = cover(spans, from+i, from+i+len(pattern))
 		from += i + len(pattern)
 	}
 }
@@ -164,9 +164,9 @@ func matchSpans(re *regexp2.Regexp, pattern, s string) []span {
 	}
 	var spans []span
 	for _, f := range found {
-		spans = cover(spans, s, offset(f[0]), offset(f[1]))
+		spans = cover(spans, offset(f[0]), offset(f[1]))
 	}
-	return cover(spans, s, len(s), len(s))
+	return cover(spans, len(s), len(s))
 }
 
 // plain reports that the engine's and the library's view of s are the same: it is UTF-8 and has no character that is too young

@@ -128,7 +128,6 @@ type encoder struct {
 	prev    []int32
 	heap    []uint64
 	buf     []byte
-	runes   []rune
 }
 
 // text appends the tokens of a whole text.
