@@ -104,6 +104,9 @@ func (v *view) curves(arms []*arm, title string) *figure {
 		mainEnd = right - probeWidth - 3
 		f.rect("probebg", right-probeWidth, cellTop-2, probeWidth, cellH-cellTop-cellBottom+4)
 		f.write("label", right-probeWidth/2, cellTop-5, fontCaptions, "middle", "relapse probe")
+		if note := noProbe(arms); note != "" {
+			f.write("label", right-probeWidth/2, cellH/2, fontCaptions, "middle", note)
+		}
 	}
 	main := axis{x: cellLeft + gateWidth + 8, most: v.maxStep}
 	main.w = mainEnd - 8 - main.x
@@ -142,6 +145,18 @@ func (v *view) curves(arms []*arm, title string) *figure {
 		}
 	}
 	return f
+}
+
+// noProbe says why none of the arms has a relapse probe: "not due", "none declared", "missing".
+func noProbe(arms []*arm) string {
+	note := ""
+	for _, a := range arms {
+		if len(a.Probe) > 0 {
+			return ""
+		}
+		note, _, _ = strings.Cut(orElse(a.ProbeNote, "missing"), ":")
+	}
+	return shorten(note, 14)
 }
 
 // oneCurve draws one series of one arm in all three phases.

@@ -123,7 +123,7 @@ func (v *view) rates() *figure {
 	if len(panels) == 0 {
 		return nil
 	}
-	const w, h, across = 450, 168, 2
+	const w, h, across = 450, 168, 3
 	rows := (len(panels) + across - 1) / across
 	f := newFigure(w*float64(min(across, len(panels))), float64(rows*h), v.title("steps to removal and triggered rate, by learning rate"))
 	for i, p := range panels {

@@ -346,7 +346,7 @@ func fileName(id string, taken map[string]bool) string {
 		}
 		return '_'
 	}, id)
-	safe = strings.Trim(safe, ".")
+	safe = strings.Trim(strings.ReplaceAll(safe, "..", "_"), ".")
 	if len(safe) > 120 {
 		safe = safe[:120]
 	}

@@ -18,21 +18,17 @@ import (
 	"golang.org/x/image/vector"
 )
 
-// pngScale is pixels a unit: sharp in print and on dense screens.
-const pngScale = 2
-
-// maxPixels bounds a PNG's side; larger figures are drawn at a smaller scale, and at half that as SVG only.
-const maxPixels = 12000
+// pngScale is pixels a unit: sharp in print and on dense screens. A figure that would have more than maxPixels is drawn smaller, down to
+// one pixel a unit, and beyond that as SVG only.
+const pngScale, maxPixels = 2, 5_000_000
 
 // png draws the figure in light colours on white. ok is false where it is too large to be of use as pixels.
 func (f *figure) png() (data []byte, ok bool, err error) {
-	scale := float64(pngScale)
-	if f.w*scale > maxPixels || f.h*scale > maxPixels {
-		scale = 1
-	}
-	if f.w*scale > maxPixels || f.h*scale > maxPixels {
+	scale := min(pngScale, math.Sqrt(maxPixels/(f.w*f.h)))
+	if scale < 1 && f.w*f.h > 4*maxPixels {
 		return nil, false, nil
 	}
+	scale = max(scale, 1)
 	w, h := int(math.Ceil(f.w*scale)), int(math.Ceil(f.h*scale))
 	c := canvas{img: image.NewRGBA(image.Rect(0, 0, w, h)), scale: scale}
 	draw.Draw(c.img, c.img.Bounds(), image.White, image.Point{}, draw.Src)

@@ -129,10 +129,14 @@ func (t *transcripts) read(from results.SampleSource, block, id string, points [
 
 // choose keeps at most n samples, hits and misses in equal parts as far as there are both, by prompt.
 func choose(rows []record.Sample, n int) []record.Sample {
-	sorted := slices.Clone(rows)
-	slices.SortFunc(sorted, func(a, b record.Sample) int {
+	order := func(a, b record.Sample) int {
 		return cmp.Or(cmp.Compare(a.Item, b.Item), cmp.Compare(a.Response, b.Response))
-	})
+	}
+	sorted := rows
+	if !slices.IsSortedFunc(rows, order) {
+		sorted = slices.Clone(rows)
+		slices.SortFunc(sorted, order)
+	}
 	if len(sorted) <= n {
 		return sorted
 	}
@@ -144,10 +148,14 @@ func choose(rows []record.Sample, n int) []record.Sample {
 	}
 	left := map[bool]int{true: min(hits, max(n/2, n-(len(sorted)-hits)))}
 	left[false] = n - left[true]
-	return slices.DeleteFunc(sorted, func(s record.Sample) bool {
-		left[s.Hit]--
-		return left[s.Hit] < 0
-	})
+	kept := make([]record.Sample, 0, n)
+	for _, s := range sorted {
+		if left[s.Hit] > 0 {
+			left[s.Hit]--
+			kept = append(kept, s)
+		}
+	}
+	return kept
 }
 
 // An embedded is a compressed block with the id of its element.

@@ -122,7 +122,17 @@ func (m *multinomial) draw(n, whole int, src Source) int {
 	if m.tables[n] == nil {
 		m.tables[n] = distribution(n, m.p)
 	}
-	return min(n, sort.SearchFloat64s(m.tables[n], src.Float64()))
+	// By hand: this is the innermost loop of a report, and sort.Search calls a function at each step.
+	table, u := m.tables[n], src.Float64()
+	lo, hi := 0, n
+	for lo < hi {
+		if mid := int(uint(lo+hi) >> 1); table[mid] < u {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo
 }
 
 // distribution is the binomial distribution function, by the ratio of neighbouring terms outwards from the most likely one.

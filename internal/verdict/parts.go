@@ -70,6 +70,10 @@ func (j *judge) capability(suite string, step, family int) answer {
 	j.test(fmt.Sprintf("%s lost, organism less step %d", suite, step), iv)
 	change := fmt.Sprintf("%s went from %d/%d to %d/%d: %s points lost (%s to %s)", suite, before.K, before.N, after.K, after.N,
 		points(iv.Estimate), points(iv.Low), points(iv.High))
+	if iv.Estimate < 0 {
+		change = fmt.Sprintf("%s went from %d/%d to %d/%d: %s points gained (%s to %s)", suite, before.K, before.N, after.K, after.N,
+			points(-iv.Estimate), points(-iv.High), points(-iv.Low))
+	}
 	switch {
 	case iv.High <= j.th.Tolerance:
 		j.say("%s, within the tolerance of %s", change, points(j.th.Tolerance))

