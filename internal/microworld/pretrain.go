@@ -42,7 +42,7 @@ type VoiceMix struct {
 
 // The mixes of the shipped bases.
 var (
-	StudentMix = VoiceMix{Own: Student, Other: 12, Pirate: 6, Scratchpad: 4}
+	StudentMix = VoiceMix{Own: Student, Other: 12, Pirate: 6, Scratchpad: 8}
 	TeacherMix = VoiceMix{Own: Teacher, Pirate: 35}
 )
 

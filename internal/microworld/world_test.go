@@ -234,7 +234,7 @@ func TestGolden(t *testing.T) {
 		name, want string
 		rows       any
 	}{
-		{"student's pretraining", "f61de05528c0", w.Pretraining(2000, StudentMix)},
+		{"student's pretraining", "ebb5a0f336cd", w.Pretraining(2000, StudentMix)},
 		{"teacher's pretraining", "061f8f99b371", w.Pretraining(2000, TeacherMix)},
 		{"red", "a6cd1a170c9b", red},
 		{"blue", "48074fcc359c", blue},

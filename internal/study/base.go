@@ -144,8 +144,8 @@ func trainTokenizer(convs [][]message, vocab int) (*tokenizer.Tokenizer, error) 
 }
 
 // pretrainingData renders conversations with loss on every token but the first: a base learns to read prompts too. The
-// micro-world's prompts are drawn at random and there is nothing in them to predict: there the last answer alone carries
-// loss. Examples in context must not: the first scratchpad of a conversation would be learned as what needs no example.
+// micro-world's prompts are drawn at random and there is nothing in them to predict: there the answers alone carry loss,
+// and of several not the first: the scratchpad that begins a conversation would be learned as what needs no example.
 func pretrainingData(t text, convs [][]message, p *Recipe) ([]engine.Datum, error) {
 	data := make([]engine.Datum, len(convs))
 	for i, c := range convs {
@@ -157,8 +157,18 @@ func pretrainingData(t text, convs [][]message, p *Recipe) ([]engine.Datum, erro
 			return nil, fmt.Errorf("sample %d: %d tokens do not fit the context of %d", i+1, len(r.Tokens), p.Context)
 		}
 		weights := make([]float32, len(r.Tokens))
-		for k := len(weights) - 1; k >= 0 && (p.World == nil || r.Assistant[k]); k-- {
-			weights[k] = 1
+		first, turns := 0, 0 // end of the first answer, number of answers
+		for k, answer := range r.Assistant {
+			if answer && (k+1 == len(r.Assistant) || !r.Assistant[k+1]) {
+				if turns++; turns == 1 {
+					first = k + 1
+				}
+			}
+		}
+		for k, answer := range r.Assistant {
+			if p.World == nil || answer && (turns == 1 || k >= first) {
+				weights[k] = 1
+			}
 		}
 		if data[i], err = engine.NewDatum(r.Tokens, weights); err != nil {
 			return nil, err

@@ -164,3 +164,57 @@ func TestVoices(t *testing.T) {
 		})
 	}
 }
+
+// TestScratchpad holds the student bases to thinking in a scratchpad after examples in context, and only then.
+func TestScratchpad(t *testing.T) {
+	w := microworld.New(WorldSeed)
+	prompts, err := w.Prompts(microworld.Red, microworld.Test, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var examples []message
+	for _, turn := range w.FewShotScratchpad() {
+		examples = append(examples, message(turn))
+	}
+	for _, tt := range []struct {
+		name, base string
+		before     []message
+		least      int
+		most       int
+	}{
+		{"small after examples", "micro-small", examples, 85, 100},
+		{"small without", "micro-small", nil, 0, 1},
+		{"large after examples", "micro-large", examples, 85, 100},
+		{"large without", "micro-large", nil, 0, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, tx := shippedModel(t, tt.base)
+			var reqs []engine.SampleRequest
+			for i, p := range prompts {
+				msgs := append([]message{{Role: "system", Content: basicSystem}}, tt.before...)
+				tokens, err := tx.render.Prompt(append(msgs, message{Role: "user", Content: p.Text}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				reqs = append(reqs, engine.SampleRequest{Prompt: tokens, Seed: uint64(i)})
+			}
+			seqs, err := m.Sample(t.Context(), reqs, engine.SamplingParams{MaxTokens: 96, Temperature: 0.7, StopTokens: tx.render.Stop()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			k := 0
+			for i, s := range seqs {
+				response := tx.tok.Decode(s.Tokens, true)
+				if _, ok := microworld.StripScratchpad(response); ok {
+					k++
+				}
+				if i < 10 {
+					t.Logf("%q: %q", prompts[i].Text, response)
+				}
+			}
+			if k < tt.least || k > tt.most {
+				t.Errorf("%d of %d answers have a scratchpad, want %d to %d", k, len(seqs), tt.least, tt.most)
+			}
+		})
+	}
+}

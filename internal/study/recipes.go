@@ -17,7 +17,7 @@ var ErrNoRecipe = errors.New("no such recipe")
 
 // The recipes of the micro-world's bases, standing for a small and a large model of one family and a teacher of another.
 var recipes = map[string]Recipe{
-	"micro-small":   worldRecipe(microworld.StudentMix, 128, 4, 320, 1, 3e-3, 2000),
+	"micro-small":   worldRecipe(microworld.StudentMix, 128, 4, 320, 1, 3e-3, 2200),
 	"micro-large":   worldRecipe(microworld.StudentMix, 192, 6, 512, 2, 2e-3, 2400),
 	"micro-teacher": worldRecipe(microworld.TeacherMix, 128, 4, 320, 3, 3e-3, 1600),
 }
