@@ -19,7 +19,7 @@ var rows = [][]string{
 	{"kernel", "chat", "record", "weights", "store", "punkt", "mathgrade"},
 	{"engine", "pipeline", "ifeval"},
 	{"llama", "optim", "corpus", "hub"},
-	{"local", "evals", "train", "microworld"},
+	{"local", "evals", "train", "microworld", "checkpoint"},
 	{"redteam", "blueteam"},
 	{"verdict"},
 	{"study"},

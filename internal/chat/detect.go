@@ -70,7 +70,7 @@ func fingerprint(tokens []string) string {
 	return digest.Bytes([]byte(strings.Join(tokens, "\x00"))).Short()
 }
 
-// fingerprints are those of the templates in testdata/templates, default system prompts left out. TestDetect prints what is
+// fingerprints are those of the templates in testdata/templates and of Template, default system prompts left out. TestDetect prints what is
 // to be entered for a new one.
 var fingerprints = map[string]string{
 	"a5cdce9f8469": "llama3",   // Llama 3
@@ -81,6 +81,8 @@ var fingerprints = map[string]string{
 	"995fe223809c": "chatml", // Qwen2.5
 	"0e1446ed9182": "qwen3",  // as first published
 	"3ab56138d133": "qwen3",
+	"d02e98479616": "llama3", // Template's
+	"771e14069e17": "chatml",
 }
 
 var errTemplate = errors.New("not a well-formed template")

@@ -99,6 +99,10 @@ func newFullLayout(c Config) *fullLayout {
 // Parameters is the number of full weights of a model.
 func (c Config) Parameters() int { return newFullLayout(c).size }
 
+// Tensors lists the tensors of a checkpoint in the order of the arena. The list is as long as the configuration says: where
+// that comes from a stranger, its Layers are to be compared with what is there first.
+func (c Config) Tensors() []Tensor { return newFullLayout(c).tensors }
+
 // AdapterParameters is the number of weights of an adapter of that rank.
 func (c Config) AdapterParameters(rank int) int { return newLoRALayout(c, rank).size }
 
