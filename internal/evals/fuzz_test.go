@@ -3,6 +3,7 @@ package evals
 import (
 	"fmt"
 	"math"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -95,4 +96,21 @@ func BenchmarkScoreIFEval(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkIFEvalFile scores the files that reference/ifeval_time.py hands over.
+func BenchmarkIFEvalFile(b *testing.B) {
+	data, responses := os.Getenv("IFEVAL_DATA"), os.Getenv("IFEVAL_RESPONSES")
+	if data == "" {
+		b.Skip("run by reference/ifeval_time.py")
+	}
+	var strict float64
+	for b.Loop() {
+		r, err := ScoreFile("ifeval", data, responses, OpenOptions{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		strict = r.Metrics[0].Sum
+	}
+	b.ReportMetric(strict, "strict")
 }
