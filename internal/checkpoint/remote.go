@@ -18,17 +18,20 @@ type Remote struct {
 	ID     string
 	Commit string
 	Config llama.Config
-	files  []string
 }
 
-// Look finds out which commit a revision is at ("" is the main branch) and what its config.json says. Nothing else is fetched.
+// Look finds out which commit a revision is at ("" is the main branch) and what its config.json says. Nothing else is fetched;
+// of a commit that was looked at before nothing at all.
 func Look(ctx context.Context, h *hub.Client, id, revision string) (Remote, error) {
 	repo := hub.Repo{Kind: hub.Model, ID: id}
-	commit, files, err := h.Files(ctx, repo, revision)
-	if err != nil {
-		return Remote{}, err
+	commit := revision
+	if !isCommit(revision) {
+		var err error
+		if commit, _, err = h.Files(ctx, repo, revision); err != nil {
+			return Remote{}, err
+		}
 	}
-	r := Remote{ID: id, Commit: commit, files: files}
+	r := Remote{ID: id, Commit: commit}
 	path, err := h.File(ctx, repo, commit, configFile)
 	if err != nil {
 		return Remote{}, err
@@ -46,11 +49,15 @@ func Look(ctx context.Context, h *hub.Client, id, revision string) (Remote, erro
 // Fetch brings the files of the checkpoint here and returns their folder.
 func (r Remote) Fetch(ctx context.Context, h *hub.Client) (dir string, err error) {
 	repo := hub.Repo{Kind: hub.Model, ID: r.ID}
-	files := wanted(r.files)
+	_, all, err := h.Files(ctx, repo, r.Commit)
+	if err != nil {
+		return "", err
+	}
+	files := wanted(all)
 	has := func(name string) bool { return slices.Contains(files, name) }
 	switch {
 	case !has(weights.SingleFile) && !has(weights.IndexFile):
-		return "", fmt.Errorf("%s at %s has no safetensors weights (its files: %s)", repo, r.Commit, shortList(r.files))
+		return "", fmt.Errorf("%s at %s has no safetensors weights (its files: %s)", repo, r.Commit, shortList(all))
 	case !has(tokenizerFile):
 		return "", fmt.Errorf("%s at %s has no %s; tokenizers in other forms are not read", repo, r.Commit, tokenizerFile)
 	}
@@ -72,6 +79,11 @@ func (r Remote) Fetch(ctx context.Context, h *hub.Client) (dir string, err error
 		}
 	}
 	return dir, nil
+}
+
+// isCommit reports whether a revision is a full commit hash, which never moves.
+func isCommit(revision string) bool {
+	return len(revision) == 40 && strings.Trim(revision, "0123456789abcdef") == ""
 }
 
 // Weights is what the weights take on disk, in bytes, as far as the configuration tells: published ones have two bytes a

