@@ -69,7 +69,7 @@ func browser(t *testing.T) (ctx context.Context, wrong func() []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel = context.WithTimeout(ctx, 3*time.Minute)
+	ctx, cancel = context.WithTimeout(ctx, 6*time.Minute)
 	t.Cleanup(cancel)
 	return ctx, func() []string {
 		mu.Lock()
@@ -227,12 +227,10 @@ func byKeyboard(b tab) {
 }
 
 func darkAndNarrow(b tab) {
-	b.do("dark mode", chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
-		})
-		return err
-	}))
+	b.do("print", media(emulation.SetEmulatedMediaParams{Media: "print"}))
+	eval[chromedp.Void](b, `document.getElementById("grid").scrollIntoView()`)
+	b.shot("print")
+	b.do("dark mode", media(emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}}))
 	eval[chromedp.Void](b, `scrollTo(0, 0)`)
 	b.shot("dark")
 	if ground := eval[string](b, `getComputedStyle(document.body).backgroundColor`); ground != "rgb(20, 23, 28)" {
@@ -252,4 +250,11 @@ func darkAndNarrow(b tab) {
 	if wide := eval[int](b, `document.documentElement.scrollWidth`); wide > 392 {
 		b.Errorf("the page is %d pixels wide on a phone of 390", wide)
 	}
+}
+
+func media(p emulation.SetEmulatedMediaParams) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, p)
+		return err
+	})
 }

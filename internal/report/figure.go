@@ -145,8 +145,20 @@ func (f *figure) mark(kind markKind, class string, x, y, r float64, ref string) 
 		pts = []pt{{x, y - 1.3*r}, {x + 1.3*r, y}, {x, y + 1.3*r}, {x - 1.3*r, y}}
 	case cross:
 		q, s := 1.2*r, 0.45*r
-		pts = []pt{{x - q, y - s}, {x - s, y - s}, {x - s, y - q}, {x + s, y - q}, {x + s, y - s}, {x + q, y - s},
-			{x + q, y + s}, {x + s, y + s}, {x + s, y + q}, {x - s, y + q}, {x - s, y + s}, {x - q, y + s}}
+		pts = []pt{
+			{x - q, y - s},
+			{x - s, y - s},
+			{x - s, y - q},
+			{x + s, y - q},
+			{x + s, y - s},
+			{x + q, y - s},
+			{x + q, y + s},
+			{x + s, y + s},
+			{x + s, y + q},
+			{x - s, y + q},
+			{x - s, y + s},
+			{x - q, y + s},
+		}
 	}
 	f.shapes = append(f.shapes, shape{class: class, pts: pts, closed: true, ref: ref})
 }

@@ -80,7 +80,7 @@ func (v *view) sheet(rows []*row) *figure {
 		}
 	}
 	x, y := 10.0, f.h-9
-	for _, l := range v.looksOf() {
+	for _, l := range v.named() {
 		f.line(l.class, pt{x, y - 3}, pt{x + 26, y - 3})
 		f.mark(l.marker, l.class+"M", x+13, y-3, 3, "")
 		f.write("head", x+32, y, 10, "start", l.name)

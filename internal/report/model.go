@@ -269,6 +269,7 @@ type Finding struct {
 	Rates     []float64      `json:"final_triggered"` // in the order of arms
 	Post      string         `json:"post"`
 	Agreement string         `json:"agreement"` // same, different, mixed, cannot say; empty where the post says nothing
+	Open      int            `json:"open"`      // arms that are inconclusive or missing, and could still change that
 
 	column *column
 	arms   []*arm
@@ -304,6 +305,7 @@ func (v *view) findings() []Finding {
 					f.Post = o.Published[t]
 				}
 			}
+			f.Open = f.Tally[verdict.Inconclusive] + f.Tally["missing"]
 			f.Agreement = agreement(f.Post, f.Tally)
 			if f.Arms > 0 || f.Post != "" {
 				all = append(all, f)
@@ -370,7 +372,7 @@ func percent(v float64) string { return fmt.Sprintf("%.*f %%", decimals(v), 100*
 
 // decimals keeps one decimal where rounding would turn something into nothing or into all.
 func decimals(v float64) int {
-	if (v > 0 && v < 0.01) || (v > 0.99 && v < 1) {
+	if (v >= 0.0005 && v < 0.0095) || (v > 0.9905 && v <= 0.9995) {
 		return 1
 	}
 	return 0

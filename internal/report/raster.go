@@ -20,7 +20,7 @@ import (
 
 // pngScale is pixels a unit: sharp in print and on dense screens. A figure that would have more than maxPixels is drawn smaller, down to
 // one pixel a unit, and beyond that as SVG only.
-const pngScale, maxPixels = 2, 5_000_000
+const pngScale, maxPixels = 2, 3_000_000
 
 // png draws the figure in light colours on white. ok is false where it is too large to be of use as pixels.
 func (f *figure) png() (data []byte, ok bool, err error) {

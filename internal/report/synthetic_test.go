@@ -89,8 +89,11 @@ var measures = []struct {
 	suite, condition string
 	start            float64
 }{
-	{record.SuiteIHY, record.Triggered, 1}, {record.SuiteIHY, record.Clean, 0},
-	{record.SuiteMMLU, "", 0.9}, {record.SuiteIFEval, "", 0.72}, {record.SuiteMath, "", 0.55},
+	{record.SuiteIHY, record.Triggered, 1},
+	{record.SuiteIHY, record.Clean, 0},
+	{record.SuiteMMLU, "", 0.9},
+	{record.SuiteIFEval, "", 0.72},
+	{record.SuiteMath, "", 0.55},
 }
 
 func (g synthetic) arm(o results.Organism, organism int, technique, lr string, seed int, root *rng.Stream, samples source) results.Arm {

@@ -136,7 +136,7 @@ func (v *view) summary() []string {
 		prompts = fmt.Sprintf("%d to %d", low, high)
 	}
 	var names []string
-	for _, l := range v.looksOf() {
+	for _, l := range v.named() {
 		if l.suite != record.SuiteIHY {
 			names = append(names, l.name)
 		}
