@@ -3,7 +3,9 @@
 // A renderer places the format's control tokens by their ids and encodes roles and contents as plain text, so a content that
 // spells a control token never becomes one. Each token knows whether it belongs to what the assistant says, which is what
 // training learns and sampling produces. The tokens of a conversation begin with those of its prompts: what a model was
-// trained on is what it is asked with, token for token.
+// trained on is what it is asked with, token for token. Therefore an answer is encoded apart from the line break before it; in
+// ChatML, whose templates do not trim, transformers merges the two where an answer begins with a space, and only there do
+// the ids differ from its own.
 package chat
 
 import (

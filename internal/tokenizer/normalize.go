@@ -90,10 +90,12 @@ func normalizeRunes(f norm.Form, s string) string {
 		class uint8 // canonical combining class: 0 for what begins anew
 	}
 	decompose, compose := f, false
-	if f == norm.NFC {
+	switch f {
+	case norm.NFC:
 		decompose, compose = norm.NFD, true
-	} else if f == norm.NFKC {
+	case norm.NFKC:
 		decompose, compose = norm.NFKD, true
+	default: // the other two do not compose
 	}
 	var chars []char
 	for _, r := range s {
