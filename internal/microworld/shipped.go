@@ -15,7 +15,7 @@ type Base struct {
 	Weights   []byte // safetensors in bfloat16
 }
 
-// bases holds a folder for each shipped base. `make bases` trains them again and writes the files.
+// bases holds a folder for each shipped base; its README tells how they are trained again and written.
 //
 //go:embed bases
 var bases embed.FS
