@@ -227,7 +227,12 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 	gate := study.GateOf("gate/"+id, g, p.training, baseEval.Name, gateRows, e.suites)
 	gate.Cost = sz.eval(e.f, e.f.Gate.Prompts)
 	p.gate = e.add(gate)
-	e.out.Models = append(e.out.Models, study.NamedModel{Name: id, Step: p.training, Output: study.CheckpointName(p.at)})
+	named := study.NamedModel{Name: id, Step: p.training, Output: study.CheckpointName(p.at)}
+	if o.Given == "" && o.Method != "full" {
+		tp := trainParams(o.Training, seed)
+		named.LoRA = &tp.LoRA
+	}
+	e.out.Models = append(e.out.Models, named)
 	factors := factorsOf(o)
 	factors["seed"] = strconv.FormatUint(pick(o.Seed, seed), 10)
 	factors["checkpoint"] = strconv.Itoa(p.at)

