@@ -633,9 +633,6 @@ func TestSharedBase(t *testing.T) {
 // TestSteadyStepAllocatesNothing counts what training allocates once its memory has grown.
 func TestSteadyStepAllocatesNothing(t *testing.T) {
 	for name, s := range settings {
-		if name == "bf16" {
-			continue
-		}
 		t.Run(name, func(t *testing.T) {
 			m := newModel(t, 2, s)
 			data := text(m.Config(), 40, 1)
