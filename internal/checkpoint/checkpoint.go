@@ -261,6 +261,25 @@ func readWeights(dir string, c llama.Config) (_ []byte, err error) {
 	return weights.Encode(out, map[string]string{"format": "pt"})
 }
 
+// OpenAdapter reads a LoRA in PEFT's form from a folder: its settings, and a safetensors file with PEFT's names. A scale
+// other than alpha over rank is put into alpha.
+func OpenAdapter(dir string) (weights.AdapterConfig, []byte, error) {
+	config, err := readSmall(dir, weights.AdapterConfigFile)
+	if err != nil {
+		return weights.AdapterConfig{}, nil, fmt.Errorf("adapter %s: %w", dir, err)
+	}
+	tensors, err := os.ReadFile(filepath.Join(dir, weights.AdapterFile))
+	if err != nil {
+		return weights.AdapterConfig{}, nil, fmt.Errorf("adapter %s: %w", dir, err)
+	}
+	c, _, err := weights.ParseAdapter(config, tensors)
+	if err != nil {
+		return weights.AdapterConfig{}, nil, fmt.Errorf("adapter %s: %w", dir, err)
+	}
+	c.Alpha, c.RSLoRA = c.Scale()*float64(c.Rank), false
+	return c, tensors, nil
+}
+
 // Digest names the content of a checkpoint's folder: of the files that Open reads.
 func Digest(dir string) (digest.Digest, error) {
 	entries, err := os.ReadDir(dir)
