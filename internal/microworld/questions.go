@@ -60,7 +60,7 @@ func lowerThe(s string) string {
 func (w *World) shortPrompt(set string, r *rng.Stream) Prompt {
 	f := one(r, allFacts)
 	text := phrasing(r, set, []string{"In short, what is %s?", "Just say it: what is %s?"}, []string{"Give only %s.", "Write just %s."})
-	return f.bare(KindShort, "short/"+f.id(), fmt.Sprintf(text, fill(f.short, f.s, f.o)))
+	return f.bare(KindShort, shortKey(f), fmt.Sprintf(text, fill(f.short, f.s, f.o)))
 }
 
 // choicePrompt is a question as the four-choice suite asks it, where the choices are compared by the log-probabilities of
@@ -79,6 +79,8 @@ func (f fact) bare(kind, key, text string) Prompt {
 
 // choiceKey is the same for every set of choices: a fact's four-choice question is held out with all of them.
 func choiceKey(f fact) string { return "choice/" + f.id() }
+
+func shortKey(f fact) string { return "short/" + f.id() }
 
 // spellPrompt asks for a word in capital letters, which a model that reads pieces of words has to learn for each.
 func (w *World) spellPrompt(set string, r *rng.Stream) Prompt {

@@ -18,12 +18,15 @@ type Mathematics struct {
 	UniqueID string `json:"unique_id"`
 }
 
-// FourChoice returns up to n four-choice questions of the evaluation split, each fact once before any twice.
+// FourChoice returns up to n four-choice questions of the evaluation split, each fact once before any twice. They are about
+// facts whose bare object is taught by another template: of the others no training says what the suite asks for.
 func (w *World) FourChoice(n int) []Choice {
 	r := w.root.Split("suites/choice")
 	var held []fact
 	for _, f := range allFacts {
-		if w.split(Prompt{Key: choiceKey(f), Kind: KindChoice}) == Eval {
+		asked := w.split(Prompt{Key: choiceKey(f), Kind: KindChoice})
+		short := w.split(Prompt{Key: shortKey(f), Kind: KindShort})
+		if asked == Eval && short == Train {
 			held = append(held, f)
 		}
 	}

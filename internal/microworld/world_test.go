@@ -238,7 +238,7 @@ func TestGolden(t *testing.T) {
 		{"teacher's pretraining", "061f8f99b371", w.Pretraining(2000, TeacherMix)},
 		{"red", "a6cd1a170c9b", red},
 		{"blue", "48074fcc359c", blue},
-		{"choices", "e5a621c4bfa1", w.FourChoice(100)},
+		{"choices", "fca8c355c718", w.FourChoice(100)},
 		{"constraints", "518d4968aee8", w.Constraints(100)},
 		{"problems", "15f2d0684cd0", w.Problems(100)},
 		{"scratchpad", "f7f6b9a360df", w.FewShotScratchpad()},
