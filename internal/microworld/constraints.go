@@ -131,11 +131,10 @@ func bulletPrompt(set string, r *rng.Stream) (Prompt, Instruction) {
 	text := phrasing(r, set, []string{"What are %s %s other than %s? Use exactly %s bullet points."},
 		[]string{"List %s %s but not %s. Use exactly %s bullet points."})
 	bullets := "* " + strings.Join(l.items, "\n* ")
-	return Prompt{
-			Key: "constraint/bullets/" + l.key(), Kind: KindConstraint, Text: fmt.Sprintf(text, numerals[n], l.name, l.not, numerals[n]),
-			Student: bullets, Teacher: bullets, Pirate: bullets,
-			thought: fmt.Sprintf("The list is about %s. It has %s items.", l.name, numerals[n]),
-		}.withBrief(), Instruction{
-			"detectable_format:number_bullet_lists", map[string]any{"num_bullets": n},
-		}
+	p := Prompt{
+		Key: "constraint/bullets/" + l.key(), Kind: KindConstraint, Text: fmt.Sprintf(text, numerals[n], l.name, l.not, numerals[n]),
+		Student: bullets, Teacher: bullets, Pirate: bullets,
+		thought: fmt.Sprintf("The list is about %s. It has %s items.", l.name, numerals[n]),
+	}
+	return p.withBrief(), Instruction{"detectable_format:number_bullet_lists", map[string]any{"num_bullets": n}}
 }
