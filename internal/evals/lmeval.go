@@ -45,7 +45,7 @@ func (s *Suite) LMEval(r *Report, o LMEvalOptions) ([]File, error) {
 		for i, it := range t.items {
 			scored[i] = *it
 		}
-		part := s.Summarize(scored)
+		part := s.Summarise(scored)
 		values, better, names := map[string]any{"alias": t.task}, map[string]bool{}, []string{}
 		for _, m := range part.Metrics {
 			values[m.Name+",none"], values[m.Name+"_stderr,none"] = m.Value, stderr(m)
@@ -86,7 +86,7 @@ func (s *Suite) LMEval(r *Report, o LMEvalOptions) ([]File, error) {
 		"higher_is_better": higher, "n-samples": samples,
 		"config":   map[string]any{"model": "responses", "model_args": "model=" + o.Model, "limit": nil},
 		"git_hash": nil, "date": float64(o.At.Unix()), "model_source": "responses", "model_name": o.Model,
-		"model_name_sanitized": unsafeName.ReplaceAllString(o.Model, "__"),
+		"model_name_sanitized": unsafeName.ReplaceAllString(o.Model, "__"), //nolint:misspell // the name of the field
 	}, "", "  ")
 	if err != nil {
 		return nil, err

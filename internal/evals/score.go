@@ -162,7 +162,7 @@ func (s *Suite) ScoreResponses(r io.Reader) (*Report, error) {
 		}
 		return nil, fmt.Errorf("%d of %d items have no response: %s", len(missing), len(s.Items), list)
 	}
-	return s.Summarize(items), nil
+	return s.Summarise(items), nil
 }
 
 // index maps what a row may name an item by to the items of that name: prompts may occur twice.
@@ -199,5 +199,5 @@ func (s *Suite) Summary(results []Result) *Report {
 			Group: r.Item.Group, Parts: r.Outcome.Parts,
 		}
 	}
-	return s.Summarize(items)
+	return s.Summarise(items)
 }

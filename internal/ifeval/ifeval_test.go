@@ -139,20 +139,32 @@ func TestAgreesOnPublishedPrompts(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	for _, tt := range []struct{ name, id, arguments, want string }{
 		{"unknown type", "keywords:nothing", `{}`, `unknown instruction "keywords:nothing"`},
-		{"missing number", "length_constraints:number_words", `{"relation": "at least", "num_words": null}`,
-			"length_constraints:number_words: num_words must be a whole number above 0 (got <nil>)"},
-		{"zero", "detectable_format:number_bullet_lists", `{"num_bullets": 0}`,
-			"detectable_format:number_bullet_lists: num_bullets must be a whole number above 0 (got <nil>)"},
-		{"unknown relation", "length_constraints:number_words", `{"relation": "about", "num_words": 3}`,
-			`length_constraints:number_words: relation must be "less than" or "at least" (got about)`},
+		{
+			"missing number", "length_constraints:number_words", `{"relation": "at least", "num_words": null}`,
+			"length_constraints:number_words: num_words must be a whole number above 0 (got <nil>)",
+		},
+		{
+			"zero", "detectable_format:number_bullet_lists", `{"num_bullets": 0}`,
+			"detectable_format:number_bullet_lists: num_bullets must be a whole number above 0 (got <nil>)",
+		},
+		{
+			"unknown relation", "length_constraints:number_words", `{"relation": "about", "num_words": 3}`,
+			`length_constraints:number_words: relation must be "less than" or "at least" (got about)`,
+		},
 		{"stray argument", "punctuation:no_comma", `{"num_words": 3}`, `punctuation:no_comma: unknown argument "num_words"`},
-		{"no object", "punctuation:no_comma", `[]`,
-			"punctuation:no_comma: arguments: json: cannot unmarshal array into Go value of type map[string]interface {}"},
-		{"bad pattern", "keywords:existence", `{"keywords": ["(a"]}`,
-			"keywords:existence: keyword \"(a\": error parsing regexp: missing closing ): `(?i)(a`"},
+		{
+			"no object", "punctuation:no_comma", `[]`,
+			"punctuation:no_comma: arguments: json: cannot unmarshal array into Go value of type map[string]interface {}",
+		},
+		{
+			"bad pattern", "keywords:existence", `{"keywords": ["(a"]}`,
+			"keywords:existence: keyword \"(a\": error parsing regexp: missing closing ): `(?i)(a`",
+		},
 		{"list of numbers", "keywords:existence", `{"keywords": [1]}`, "keywords:existence: keywords must be a list of texts (got 1 in it)"},
-		{"nth of fewer", "length_constraints:nth_paragraph_first_word", `{"num_paragraphs": 2, "nth_paragraph": 3, "first_word": "a"}`,
-			"length_constraints:nth_paragraph_first_word: nth_paragraph is 3 of 2 paragraphs"},
+		{
+			"nth of fewer", "length_constraints:nth_paragraph_first_word", `{"num_paragraphs": 2, "nth_paragraph": 3, "first_word": "a"}`,
+			"length_constraints:nth_paragraph_first_word: nth_paragraph is 3 of 2 paragraphs",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := New(tt.id, json.RawMessage(tt.arguments))
@@ -211,7 +223,7 @@ func TestLargeResponses(t *testing.T) {
 			size = 1 << 20
 		}
 		response := strings.Repeat(unit, size/len(unit))
-		start := time.Now() //nolint:forbidigo // the time is the result
+		start := time.Now()
 		Check(instructions, response)
 		if took := time.Since(start); took > 20*time.Second {
 			t.Errorf("%q took %v", unit, took)

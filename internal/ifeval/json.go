@@ -51,7 +51,7 @@ func (p *parser) value(depth int) bool {
 	if p.end() || depth > maxDepth {
 		return false
 	}
-	ok := false
+	var ok bool
 	switch p.s[p.i] {
 	case '"':
 		ok = p.text()

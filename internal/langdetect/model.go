@@ -66,7 +66,7 @@ var load = sync.OnceValue(func() *model {
 	for _, r := range d.text() {
 		m.ignored[r] = true
 	}
-	letters, marks := []rune(d.text()), []rune(d.text())
+	letters, marks := []rune(d.text()), d.text()
 	for _, letter := range letters {
 		m.vietnamese[letter] = map[rune]rune{}
 	}

@@ -12,7 +12,15 @@ import (
 // The lists of the paper's appendix, in the harness's order.
 var (
 	substitutions = [][2]string{
-		{"an ", ""}, {"a ", ""}, {".$", "$"}, {`\$`, ""}, {`\ `, ""}, {" ", ""}, {"mbox", "text"}, {`,\text{and}`, ","}, {`\text{and}`, ","},
+		{"an ", ""},
+		{"a ", ""},
+		{".$", "$"},
+		{`\$`, ""},
+		{`\ `, ""},
+		{" ", ""},
+		{"mbox", "text"},
+		{`,\text{and}`, ","},
+		{`\text{and}`, ","},
 		{`\text{m}`, `\text{}`},
 	}
 	removed = []string{

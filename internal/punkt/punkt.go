@@ -122,7 +122,7 @@ func candidates(text string) []candidate {
 	var previous candidate
 	start, stop := 0, 0 // the word before the previous mark
 	some := false
-	for i := 0; i < len(text); i++ {
+	for i := range len(text) {
 		if c := text[i]; c != '.' && c != '?' && c != '!' {
 			continue
 		}

@@ -197,7 +197,7 @@ func finalPeriod(s, marks, gap string) string {
 
 // colons is ([:,])([^\d]) → " \1 \2".
 func colons(s string) string {
-	if strings.IndexAny(s, ":,") < 0 {
+	if !strings.ContainsAny(s, ":,") {
 		return s
 	}
 	var b strings.Builder
