@@ -10,6 +10,7 @@ const (
 	maxDepth   = 768      // words of k that are done in one go
 	depthBlock = 512      // words of k at once when there are more
 	groupWords = 96 << 10 // words of B that one strip after another passes over: 384 KiB, well inside L2
+	shortPanel = 256      // words of k of a panel that fits into the nearest cache
 	stripRows  = 12       // rows of the largest tile
 )
 
@@ -123,6 +124,10 @@ func mulTiles(c, a Mat, b *Packed, accumulate bool) {
 	args := tileArgs{lda: a.Stride * 4, panel: b.words * panelCols * 4, ldc: c.Stride * 4}
 	depth := blocks(a.Cols)
 	group := groupOf(depth) * panelCols
+	if variant == avx2 && depth <= shortPanel {
+		// The lower tile passes over B twice as often: one panel at a time stays in the nearest cache.
+		group = panelCols
+	}
 	n := strips(c.Rows)
 	for k := 0; k < a.Cols; k += depth {
 		args.k = min(depth, a.Cols-k)
