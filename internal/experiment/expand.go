@@ -40,6 +40,7 @@ type Expansion struct {
 	Manifest record.Manifest
 	Models   []study.NamedModel // every model that the experiment makes
 	Download int64              // bytes of weights that come from the hub, unless its cache has them
+	Work     map[string]Work    // what a step is expected to do, of those that use a model
 }
 
 // An expander collects steps. Steps that are determined by the same values are one step, whoever asks for them.
@@ -210,7 +211,7 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 		red = e.red(path, o, p.base, benign, pick(o.Seed, seed))
 		tp := trainParams(o.Training, seed)
 		s := study.Organism(p.training, study.OrganismParams{Train: tp, System: e.f.System, Checkpoints: e.keep[p.training]}, p.base, red)
-		s.Cost = sz.train(tp, float64(o.Steps*o.Batch)*sz.sample*1.3)
+		e.charge(&s, sz.train(tp, float64(o.Steps*o.Batch)*sz.sample*1.3))
 		e.add(s)
 		if o.Method == "lora" {
 			p.lora = &tp.LoRA
@@ -222,10 +223,10 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 	}
 	gateRows := e.prompts("red", "gate", e.f.Gate.Prompts)
 	baseEval := study.BaseEval("base-eval/"+o.Base, e.eval(dataSeed), p.base, gateRows, e.suites)
-	baseEval.Cost = sz.eval(e.f, e.f.Gate.Prompts)
+	e.charge(&baseEval, sz.eval(e.f, e.f.Gate.Prompts))
 	e.add(baseEval)
 	gate := study.GateOf("gate/"+id, g, p.training, baseEval.Name, gateRows, e.suites)
-	gate.Cost = sz.eval(e.f, e.f.Gate.Prompts)
+	e.charge(&gate, sz.eval(e.f, e.f.Gate.Prompts))
 	p.gate = e.add(gate)
 	named := study.NamedModel{Name: id, Step: p.training, Output: study.CheckpointName(p.at)}
 	if o.Given == "" && o.Method != "full" {
@@ -293,8 +294,7 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	prompts := e.prompts("red", "test", e.f.Evaluation.Prompts)
 	sz := e.sizes[ov.Value.Base]
 	s := study.Arm("arm/"+id, p, o.training, o.gate, rows, prompts, e.suites, before.steps)
-	s.Cost = sz.arm(e.f, iv)
-	s.Memory = sz.memory(iv.Training)
+	e.charge(&s, sz.arm(e.f, iv))
 	arm := plannedArm{
 		chain: append(slices.Clone(before.chain), link(iv, p)), steps: append(slices.Clone(before.steps), e.add(s)), tail: tail, axes: v.Axes,
 	}
@@ -323,8 +323,7 @@ func (e *expander) probe(id string, o planned, ov Variant[Organism], arm planned
 	rows := e.responses("relapse", iv, ov.Value)
 	s := study.Arm("relapse/"+id, p, o.training, o.gate, rows, prompts, e.suites, arm.steps)
 	sz := e.sizes[ov.Value.Base]
-	s.Cost = sz.arm(e.f, iv)
-	s.Memory = sz.memory(iv.Training)
+	e.charge(&s, sz.arm(e.f, iv))
 	return e.add(s)
 }
 

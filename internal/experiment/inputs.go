@@ -116,7 +116,7 @@ func (e *expander) base(name string) string {
 	}
 	s := study.TrainBase(step, p, d, rows)
 	e.sizes[name] = sizeOf(r.Config(t.Vocab), e.f)
-	s.Cost = e.sizes[name].train(study.TrainParams{Method: "full"}, float64(t.Steps*t.Batch*t.Context))
+	e.charge(&s, e.sizes[name].train(study.TrainParams{Method: "full"}, float64(t.Steps*t.Batch*t.Context)))
 	return e.add(s)
 }
 
@@ -129,7 +129,7 @@ func (e *expander) recipe(name, step, shipped string) string {
 	}
 	s := study.TrainBase(step, p, digest.Digest{}, nil)
 	e.sizes[name] = sizeOf(p.Train.Config(p.Train.Vocab), e.f)
-	s.Cost = e.sizes[name].train(study.TrainParams{Method: "full"}, float64(p.Train.Steps*p.Train.Batch*p.Train.Context))
+	e.charge(&s, e.sizes[name].train(study.TrainParams{Method: "full"}, float64(p.Train.Steps*p.Train.Batch*p.Train.Context)))
 	return e.add(s)
 }
 
@@ -160,7 +160,9 @@ func (e *expander) benign(path string, o Organism, base string) string {
 		p.Ask.MaxTokens *= 3 // the scratchpad comes on top
 	}
 	s := study.Benign(fmt.Sprintf("benign/%s-%s-%d", o.Base, o.Benign, o.Prompts), p, base, prompts)
-	s.Cost = e.sizes[o.Base].sample2(o.Prompts)
+	if o.Benign != "data" {
+		e.charge(&s, e.sizes[o.Base].answers(o.Prompts, p.Ask.MaxTokens))
+	}
 	return e.add(s)
 }
 
@@ -233,7 +235,7 @@ func (e *expander) responses(path string, iv Intervention, o Organism) string {
 	}
 	model := e.base(from)
 	s := study.Responses(name, p, model, prompts)
-	s.Cost = e.sizes[from].sample2(iv.Prompts)
+	e.charge(&s, e.sizes[from].answers(iv.Prompts, p.Ask.MaxTokens))
 	return e.add(s)
 }
 

@@ -38,15 +38,15 @@ func checkMemory(c llama.Config, s Settings, workers int) error {
 		return err
 	}
 	need := Memory(c, s, workers, leastTokens)
-	if have, ok := available(); ok && need > have {
+	if have, ok := Available(); ok && need > have {
 		return fmt.Errorf("a model of %.1f million parameters needs about %.1f GiB of memory to train, %.1f GiB are available",
 			float64(c.Parameters())/1e6, float64(need)/(1<<30), float64(have)/(1<<30))
 	}
 	return nil
 }
 
-// available reads how much memory the system can give without swapping, where it says so.
-func available() (int64, bool) {
+// Available reads how much memory the system can give without swapping, where it says so.
+func Available() (int64, bool) {
 	f, err := os.Open("/proc/meminfo")
 	if err != nil {
 		return 0, false

