@@ -17,7 +17,7 @@ import (
 )
 
 // big is an output beyond the size up to which a cached step's objects are read before they are needed.
-const big = 5 << 20
+const big = 64 << 10
 
 // bigStep returns a step whose output is large, and a counter of its runs.
 func bigStep(name string, inputs ...string) (pipeline.Step, *atomic.Int64) {
@@ -40,13 +40,13 @@ func bigStep(name string, inputs ...string) (pipeline.Step, *atomic.Int64) {
 	return s, runs
 }
 
-// noise begins with what does not compress, by which the store judges the rest.
+// noise does not compress.
 func noise(seed []byte) []byte {
-	block := make([]byte, 0, 128<<10)
-	for d := digest.Bytes(seed); len(block) < cap(block); d = digest.Bytes(d[:]) {
-		block = append(block, d[:]...)
+	out := make([]byte, 0, big)
+	for d := digest.Bytes(seed); len(out) < big; d = digest.Bytes(d[:]) {
+		out = append(out, d[:]...)
 	}
-	return bytes.Repeat(block, big/len(block))
+	return out
 }
 
 // TestDamagedStoreIsMadeWhole damages what a finished plan left and runs the plan again, with a step more that reads
@@ -166,7 +166,7 @@ func TestDiskFullFailsTheStep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.SetFaults(durable.Faults{Quota: 1 << 20})
+	m.SetFaults(durable.Faults{Quota: 50_000})
 	large, _ := bigStep("large")
 	r := &pipeline.Runner{Store: s, Workers: 1}
 	steps := []pipeline.Step{large, concat("after", "a", "large"), concat("other", "o")}

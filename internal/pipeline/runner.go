@@ -17,10 +17,11 @@ const (
 	defaultRetries = 4
 	defaultGrace   = 1500 * time.Millisecond
 	pollWaiting    = 50 * time.Millisecond
-	// hashUpTo is the size of outputs that are read and hashed before a step counts as cached: records and verdicts, which
-	// nobody may read again in this run. Larger ones (weights) are hashed when a step reads them.
-	hashUpTo = 4 << 20
 )
+
+// hashUpTo is the size of outputs that are read and hashed before a step counts as cached: records and verdicts, which
+// nobody may read again in this run. Larger ones (weights) are hashed when a step reads them. Only tests change it.
+var hashUpTo int64 = 4 << 20
 
 // A Runner runs plans. Its fields must not change while it does.
 type Runner struct {
