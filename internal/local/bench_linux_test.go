@@ -94,6 +94,7 @@ func BenchmarkStep(b *testing.B) {
 					for range b.N {
 						step()
 					}
+					b.StopTimer()
 					cpu := (cpuSeconds(b) - before) / float64(workers)
 					tokens := float64(b.N*s.samples*s.t) / b.Elapsed().Seconds()
 					flops := tokens * s.c.MatmulFLOPs(s.t, 1, k.s.LoRA.Rank) / 1e9
