@@ -20,7 +20,7 @@ var ErrNoRecipe = errors.New("no such recipe")
 var recipes = map[string]Recipe{
 	"micro-small":   worldRecipe(microworld.StudentMix, 128, 4, 320, 1, 3e-3, 2200),
 	"micro-large":   worldRecipe(microworld.StudentMix, 192, 6, 512, 2, 2e-3, 2400),
-	"micro-teacher": worldRecipe(microworld.TeacherMix, 128, 4, 320, 3, 3e-3, 1600),
+	"micro-teacher": worldRecipe(microworld.TeacherMix, 128, 4, 320, 3, 3e-3, 2400),
 }
 
 // worldRecipe trains on the micro-world: a step is 2,048 tokens, about 45 conversations.
