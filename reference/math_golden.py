@@ -50,7 +50,7 @@ def published(rng, path):
     forms = ["{{answer}}"] * 4 + ["x={{answer}}", "{{answer}}\\text{ cm}", "{{answer}}^\\circ", " {{answer}} ", "{{answer}}0", "-{{answer}}", "{{answer}}\\%", "\\$ {{answer}}", "{{answer}}.", "{{answer}} units", "\\text{{{answer}}}",
                                   "\\left( {{answer}} \\right)", "{{answer}}/3", "1{{answer}}", "\\dfrac{{{answer}}}{1}"]
     for row in rows:
-        for _ in range(3):
+        for _ in range(5 if row["answer"].isdigit() else 3):
             yield row["answer"], {"id": row["unique_id"]}, rng.choice(TEMPLATES[:1] * 12 + TEMPLATES).replace("%s", rng.choice(forms))
 
 

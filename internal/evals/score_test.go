@@ -157,3 +157,46 @@ func TestLMEval(t *testing.T) {
 		t.Errorf("sample %v", sample)
 	}
 }
+
+func TestMATH500(t *testing.T) {
+	const path = "../../../shared/data/math500/math500.jsonl"
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Skip("missing " + path)
+	}
+	for _, tt := range []struct {
+		name  string
+		items int
+	}{{"math500", 293}, {"math500-full", 500}} {
+		s, err := Open(tt.name, strings.NewReader(string(data)), nil, OpenOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(s.Items) != tt.items {
+			t.Errorf("%s has %d items, want %d", tt.name, len(s.Items), tt.items)
+		}
+		// The published answers, boxed, are all right; a row may name its problem with or without the instruction.
+		var rows strings.Builder
+		for i, it := range s.Items {
+			prompt := it.Prompt()
+			if i%2 == 0 {
+				prompt = it.question
+			}
+			row, err := json.Marshal(map[string]string{"prompt": prompt, "response": "So \\boxed{" + it.Target + "}."})
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows.Write(append(row, '\n'))
+		}
+		r, err := s.ScoreResponses(strings.NewReader(rows.String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Metrics[0].Value != 1 {
+			t.Errorf("%s: %v of the published answers are right", tt.name, r.Metrics[0].Value)
+		}
+		if full := tt.name == "math500-full"; full != strings.HasPrefix(r.Note, "string equivalence") {
+			t.Errorf("%s: note %q", tt.name, r.Note)
+		}
+	}
+}
