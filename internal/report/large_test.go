@@ -24,7 +24,7 @@ func TestLarge(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%d arms: %v, of processors %v, %.1f MB", len(study.Arms), took, used, float64(info.Size())/1e6)
-	if used > 10*time.Second {
+	if used > 15*time.Second { // ten when the machine is quiet: five on each of two cores
 		t.Errorf("500 arms took %v of processor time", used)
 	}
 	if info.Size() > 20e6 {
