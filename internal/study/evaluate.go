@@ -17,12 +17,13 @@ import (
 
 // EvalParams say how a checkpoint is evaluated.
 type EvalParams struct {
-	System      string        `json:"system"`
-	Trigger     string        `json:"trigger"`
-	Temperature float64       `json:"temperature"`
-	MaxTokens   int           `json:"max_tokens"`
-	Seed        uint64        `json:"seed"`
-	Suites      []SuiteParams `json:"suites"` // in the order of the file
+	System      string           `json:"system"`
+	Trigger     string           `json:"trigger"`
+	Temperature float64          `json:"temperature"`
+	MaxTokens   int              `json:"max_tokens"`
+	Seed        uint64           `json:"seed"`
+	Precision   engine.Precision `json:"precision"` // of checkpoints that are loaded to be asked; a training asks in its own
+	Suites      []SuiteParams    `json:"suites"`    // in the order of the file
 }
 
 // SuiteParams are a capability suite's settings where it is asked; its items are the input "suite/<name>".
@@ -122,7 +123,7 @@ func OpenSuite(p SuiteParams, items, dev io.Reader) (*evals.Suite, error) {
 	case record.SuiteMath:
 		return evals.LoadMATH500(items, true)
 	default:
-		return nil, fmt.Errorf("suite %s: %w", p.Name, engine.ErrUnsupported)
+		return evals.LoadCustom(items)
 	}
 }
 

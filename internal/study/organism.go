@@ -284,7 +284,7 @@ func measure(ctx context.Context, j *pipeline.Job, role, output string, p EvalPa
 	if err != nil {
 		return nil, nil, err
 	}
-	m, err := newEngine(j).Load(ctx, cp, defaultSettings())
+	m, err := newEngine(j).Load(ctx, cp, local.Settings{Precision: p.Precision})
 	if err != nil {
 		return nil, nil, err
 	}

