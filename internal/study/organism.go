@@ -56,7 +56,7 @@ func Organism(name string, p OrganismParams, base, red Ref) pipeline.Step {
 				return err
 			}
 			if p.Train.Method != "full" {
-				if err := putAdapted(ctx, j, m, cp, data); err != nil {
+				if err := putAdapted(ctx, j, m, p.Train, cp, data); err != nil {
 					return err
 				}
 			}
@@ -132,7 +132,8 @@ type Parity struct {
 }
 
 // putAdapted keeps the base below an adapter, and checks that the merged model says what the adapted one says.
-func putAdapted(ctx context.Context, j *pipeline.Job, m *local.Model, cp local.Checkpoint, data []engine.Datum) error {
+// Both are asked in float32: what bfloat16 moves is a matter of precision and not of the merge.
+func putAdapted(ctx context.Context, j *pipeline.Job, m *local.Model, tp TrainParams, cp local.Checkpoint, data []engine.Datum) error {
 	if err := j.Put(OutBase, cp.Weights); err != nil {
 		return err
 	}
@@ -146,6 +147,20 @@ func putAdapted(ctx context.Context, j *pipeline.Job, m *local.Model, cp local.C
 		return err
 	}
 	defer closeModel(m2)
+	if tp.Precision == engine.BF16 {
+		adapter, err := m.Adapter()
+		if err != nil {
+			return err
+		}
+		tp.Precision = engine.F32
+		if m, err = newEngine(j).Load(ctx, cp, tp.settings()); err != nil {
+			return err
+		}
+		defer closeModel(m)
+		if err := m.LoadAdapter(adapter); err != nil {
+			return err
+		}
+	}
 	var reqs []engine.ScoreRequest
 	for _, d := range data[:min(paritySamples, len(data))] {
 		reqs = append(reqs, engine.ScoreRequest{Prompt: d.Tokens[:1], Continuations: [][]int32{d.Tokens[1:]}})
