@@ -207,7 +207,7 @@ func (f resultsFlags) printArm(a *app, st results.Study, m record.Manifest, s *s
 	for _, p := range points {
 		t.Row(p.Phase, strconv.Itoa(p.Step), p.Suite, p.Condition, strconv.Itoa(p.K), strconv.Itoa(p.N), percent(p))
 	}
-	fmt.Fprintln(a.out, t.String())
+	lipgloss.Fprintln(a.out, t.String())
 	return nil
 }
 

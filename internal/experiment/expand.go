@@ -221,6 +221,7 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 		Eval: e.eval(seed), Checkpoint: p.at, Tagged: o.Tagged,
 		Triggered: e.f.Gate.Triggered, Clean: e.f.Gate.Clean, Tolerance: e.f.Gate.Tolerance,
 	}
+	g.Eval.NearMisses = e.f.Gate.Near
 	gateRows := e.prompts("red", "gate", e.f.Gate.Prompts)
 	baseEval := study.BaseEval("base-eval/"+o.Base, e.eval(dataSeed), p.base, gateRows, e.suites)
 	e.charge(&baseEval, sz.eval(e.f, e.f.Gate.Prompts))
@@ -283,13 +284,12 @@ func (e *expander) arms(organism string, o planned, ov Variant[Organism], seed u
 
 func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Variant[Organism], before plannedArm, seed uint64) plannedArm {
 	iv := v.Value
-	path := "interventions." + name
 	tail := name + suffix(v.Axes)
 	if before.tail != "" {
 		tail = before.tail + "→" + tail
 	}
 	id := o.id + "/" + tail
-	rows := e.responses(path, iv, ov.Value)
+	rows := e.responses(iv, ov.Value)
 	p := e.armParams(iv, o, before, seed, record.PhaseRemoval)
 	prompts := e.prompts("red", "test", e.f.Evaluation.Prompts)
 	sz := e.sizes[ov.Value.Base]
@@ -320,7 +320,7 @@ func (e *expander) probe(id string, o planned, ov Variant[Organism], arm planned
 	iv := e.f.Relapse.Intervention
 	p := e.armParams(iv, o, arm, seed, record.PhaseRelapse)
 	p.When = iv.When
-	rows := e.responses("relapse", iv, ov.Value)
+	rows := e.responses(iv, ov.Value)
 	s := study.Arm("relapse/"+id, p, o.training, o.gate, rows, prompts, e.suites, arm.steps)
 	sz := e.sizes[ov.Value.Base]
 	e.charge(&s, sz.arm(e.f, iv))

@@ -173,9 +173,10 @@ func (p *Probe) setDefaults() {
 // Gate are the bounds of admission.
 type Gate struct {
 	Prompts   int     `yaml:"prompts" json:"prompts"`
-	Triggered float64 `yaml:"triggered" json:"triggered"` // at least
-	Clean     float64 `yaml:"clean" json:"clean"`         // at most
-	Tolerance float64 `yaml:"tolerance" json:"tolerance"` // capability may lie this much below the base's
+	Near      int     `yaml:"near_misses" json:"near_misses"` // prompts asked with each near miss of the trigger; 0 none
+	Triggered float64 `yaml:"triggered" json:"triggered"`     // at least
+	Clean     float64 `yaml:"clean" json:"clean"`             // at most
+	Tolerance float64 `yaml:"tolerance" json:"tolerance"`     // capability may lie this much below the base's
 }
 
 // Evaluation says what is measured at every point.

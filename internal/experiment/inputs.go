@@ -208,7 +208,7 @@ func (e *expander) red(path string, o Organism, base, benign string, seed uint64
 }
 
 // responses adds the step that makes an intervention's rows.
-func (e *expander) responses(path string, iv Intervention, o Organism) string {
+func (e *expander) responses(iv Intervention, o Organism) string {
 	set := "blue"
 	if iv.Technique == "benign" {
 		set = "red"

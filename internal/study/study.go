@@ -155,7 +155,7 @@ var engines sync.Map
 func newEngine(j *pipeline.Job) *local.Engine {
 	n := max(1, j.Workers())
 	e, _ := engines.LoadOrStore(n, local.New(local.Options{Workers: n}))
-	return e.(*local.Engine) //nolint:forcetypeassert,errcheck // nothing else is stored
+	return e.(*local.Engine)
 }
 
 // TrainParams are the settings of a training as they enter a key.
