@@ -3,6 +3,7 @@ package llama
 import (
 	"encoding/json"
 	"math"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -146,8 +147,19 @@ func FuzzParseConfig(f *testing.F) {
 	for _, c := range realConfigs {
 		f.Add([]byte(c.json))
 	}
+	f.Add([]byte(`{"model_type":"` + strings.Repeat("x", 5000) + `"}`))
+	f.Add([]byte(`{"layer_types":[` + strings.Repeat(`"",`, 5000) + `""],"model_type":"llama"}`))
+	f.Add([]byte(`{"eos_token_id":[` + strings.Repeat(`1,`, 5000) + `1],"model_type":"llama"}`))
+	f.Add([]byte(`{` + strings.Repeat(`"a":1,`, 5000) + `"model_type":"llama"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		c, err := ParseConfig(b)
+		runtime.ReadMemStats(&after)
+		// What a small file takes at the least is left out: errors, and the configuration itself.
+		if n := after.TotalAlloc - before.TotalAlloc; n > uint64(4*len(b)+32<<10) {
+			t.Errorf("%d bytes are allocated for %d", n, len(b))
+		}
 		if err != nil {
 			return
 		}

