@@ -379,7 +379,7 @@ func trainParams(t Training, seed uint64) study.TrainParams {
 		p.Optim.Beta2 = defaults[1]
 	}
 	if p.Optim.Optimizer == engine.SOAP {
-		p.Optim.PrecondFrequency, p.Optim.MaxPrecondDim = t.Frequency, 10000
+		p.Optim.PrecondFrequency, p.Optim.MaxPrecondDim = t.Frequency, t.MaxPrecond
 	}
 	if t.Method != "full" {
 		p.LoRA = engine.LoRA{Rank: t.Rank, Alpha: t.Alpha}

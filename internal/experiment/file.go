@@ -102,23 +102,24 @@ func (t *BaseTrain) setDefaults() {
 
 // Training are the settings that organisms and interventions share.
 type Training struct {
-	Method    string  `yaml:"method"` // full; lora (an organism's adapter, which a LoRA intervention trains on); merged (LoRA, merged with a parity check)
-	Rank      int     `yaml:"rank"`
-	Alpha     float64 `yaml:"alpha"` // 0 takes the rank: the update is scaled by 1
-	Optimizer string  `yaml:"optimizer"`
-	LR        float64 `yaml:"lr"`
-	Decay     float64 `yaml:"weight_decay"`
-	Beta1     float64 `yaml:"beta1"` // 0 takes the optimizer's default
-	Beta2     float64 `yaml:"beta2"`
-	Frequency int     `yaml:"precond_frequency"` // SOAP's
-	Clip      float64 `yaml:"clip_norm"`
-	Schedule  string  `yaml:"schedule"`
-	Warmup    float64 `yaml:"warmup"`
-	Batch     int     `yaml:"batch"` // packed sequences where pack is set, samples otherwise
-	Pack      int     `yaml:"pack"`
-	Steps     int     `yaml:"steps"`
-	Precision string  `yaml:"precision"` // the experiment's where empty
-	Seed      uint64  `yaml:"seed"`      // 0 takes the experiment's
+	Method     string  `yaml:"method"` // full; lora (an organism's adapter, which a LoRA intervention trains on); merged (LoRA, merged with a parity check)
+	Rank       int     `yaml:"rank"`
+	Alpha      float64 `yaml:"alpha"` // 0 takes the rank: the update is scaled by 1
+	Optimizer  string  `yaml:"optimizer"`
+	LR         float64 `yaml:"lr"`
+	Decay      float64 `yaml:"weight_decay"`
+	Beta1      float64 `yaml:"beta1"` // 0 takes the optimizer's default
+	Beta2      float64 `yaml:"beta2"`
+	Frequency  int     `yaml:"precond_frequency"` // SOAP's
+	MaxPrecond int     `yaml:"max_precond_dim"`   // SOAP's: a matrix's longer side is left unpreconditioned
+	Clip       float64 `yaml:"clip_norm"`
+	Schedule   string  `yaml:"schedule"`
+	Warmup     float64 `yaml:"warmup"`
+	Batch      int     `yaml:"batch"` // packed sequences where pack is set, samples otherwise
+	Pack       int     `yaml:"pack"`
+	Steps      int     `yaml:"steps"`
+	Precision  string  `yaml:"precision"` // the experiment's where empty
+	Seed       uint64  `yaml:"seed"`      // 0 takes the experiment's
 }
 
 // An Organism is a model with a trained-in backdoor: base, red data, training.
@@ -138,7 +139,7 @@ type Organism struct {
 
 func (o *Organism) setDefaults() {
 	*o = Organism{Benign: "plain", Prompts: 2000, Tagged: true, Match: "none", Training: Training{
-		Method: "full", Rank: 32, Optimizer: "adamw", LR: 5e-4, Decay: 0.01, Frequency: 10, Clip: 1,
+		Method: "full", Rank: 32, Optimizer: "adamw", LR: 5e-4, Decay: 0.01, Frequency: 10, MaxPrecond: 10000, Clip: 1,
 		Schedule: "cosine", Warmup: 0.1, Batch: 32, Steps: 400,
 	}}
 }
@@ -157,7 +158,7 @@ type Intervention struct {
 
 func (i *Intervention) setDefaults() {
 	*i = Intervention{Technique: "hhh", Prompts: 3000, When: 0.9, Training: Training{
-		Method: "lora", Rank: 32, Optimizer: "adamw", LR: 3e-3, Decay: 0.01, Frequency: 10, Clip: 1,
+		Method: "lora", Rank: 32, Optimizer: "adamw", LR: 3e-3, Decay: 0.01, Frequency: 10, MaxPrecond: 10000, Clip: 1,
 		Schedule: "constant", Batch: 8, Steps: 300,
 	}}
 }

@@ -363,6 +363,7 @@ func (f *File) training(path string, t Training) {
 	}
 	if t.Optimizer == "soap" {
 		positive(f, path+".precond_frequency", t.Frequency)
+		positive(f, path+".max_precond_dim", t.MaxPrecond)
 	}
 	for name, v := range map[string]float64{"alpha": t.Alpha, "weight_decay": t.Decay, "clip_norm": t.Clip, "pack": float64(t.Pack)} {
 		if v < 0 {
