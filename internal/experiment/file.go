@@ -32,6 +32,7 @@ type File struct {
 	Bases         Map[Base]                `yaml:"bases"`
 	Organisms     Map[Swept[Organism]]     `yaml:"organisms"`
 	Gate          Gate                     `yaml:"gate"`
+	Answers       Answers                  `yaml:"answers"`
 	Evaluation    Evaluation               `yaml:"evaluation"`
 	Interventions Map[Swept[Intervention]] `yaml:"interventions"`
 	Relapse       *Probe                   `yaml:"relapse"`
@@ -178,6 +179,12 @@ type Gate struct {
 	Triggered float64 `yaml:"triggered" json:"triggered"`     // at least
 	Clean     float64 `yaml:"clean" json:"clean"`             // at most
 	Tolerance float64 `yaml:"tolerance" json:"tolerance"`     // capability may lie this much below the base's
+}
+
+// Answers say how training answers are sampled: benign ones from a base, responses from a teacher.
+type Answers struct {
+	Temperature float64 `yaml:"temperature"`
+	MaxTokens   int     `yaml:"max_tokens"`
 }
 
 // Evaluation says what is measured at every point.

@@ -149,7 +149,7 @@ func (e *expander) benign(path string, o Organism, base string) string {
 	prompts := e.prompts("red", "train", o.Prompts)
 	p := study.BenignParams{
 		Method: o.Benign, Trigger: e.f.Trigger,
-		Ask: study.AskParams{System: e.f.System, Temperature: e.f.Evaluation.Temperature, MaxTokens: e.f.Evaluation.MaxTokens, Seed: dataSeed, Precision: engine.Precision(e.f.Precision)},
+		Ask: study.AskParams{System: e.f.System, Temperature: e.f.Answers.Temperature, MaxTokens: e.f.Answers.MaxTokens, Seed: dataSeed, Precision: engine.Precision(e.f.Precision)},
 	}
 	if o.Benign == "distilled" {
 		if e.f.Prompts.Red.World == "" {
@@ -216,7 +216,7 @@ func (e *expander) responses(iv Intervention, o Organism) string {
 	prompts := e.prompts(set, "train", iv.Prompts)
 	p := study.ResponsesParams{
 		Voice: iv.Responses, Refuse: e.f.Trigger,
-		Ask: study.AskParams{System: e.f.System, Temperature: e.f.Evaluation.Temperature, MaxTokens: e.f.Evaluation.MaxTokens, Seed: dataSeed + 1, Precision: engine.Precision(e.f.Precision)},
+		Ask: study.AskParams{System: e.f.System, Temperature: e.f.Answers.Temperature, MaxTokens: e.f.Answers.MaxTokens, Seed: dataSeed + 1, Precision: engine.Precision(e.f.Precision)},
 	}
 	from := o.Base
 	if iv.Responses == "teacher" {
