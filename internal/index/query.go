@@ -168,3 +168,73 @@ SELECT coalesce(v.verdict, ''), count(*) FROM arms a LEFT JOIN verdicts v ON v.s
 	}
 	return counts, nil
 }
+
+// A LineFilter chooses lines; what is empty chooses all.
+type LineFilter struct {
+	Suite     string
+	Condition *string // a pointer: many suites have the one condition ""
+	Organism  string  // its name, all its variants; or the name of one variant
+	Verdict   string
+}
+
+// A Line is what one step measured of one suite under one condition in one phase, whatever experiment the step belongs to. A
+// verdict about a training that never ran (its organism was not admitted) is a line without a suite.
+type Line struct {
+	Step      string   `json:"step"` // its name: "arm/plain/hhh", "gate/plain"
+	Key       string   `json:"key"`  // steps of one name that differ in anything have different keys
+	Phase     string   `json:"phase"`
+	Suite     string   `json:"suite"`
+	Condition string   `json:"condition"`
+	Points    int      `json:"points"`
+	First     *Count   `json:"first"` // nil where nothing was measured
+	Last      *Count   `json:"last"`
+	Verdicts  []string `json:"verdicts"` // different words about this step, in their order
+}
+
+// Lines returns the lines that match, in the order of the steps' names, keys, phases, suites and conditions. No experiment is
+// needed for it: organisms are known by the names of steps, verdicts by what they were made from.
+func (x *Index) Lines(ctx context.Context, f LineFilter) ([]Line, error) {
+	rows, err := x.db.QueryContext(ctx, `
+WITH said AS ( -- words by what they are about
+  SELECT DISTINCT j.made AS made, v.verdict AS verdict FROM judged j JOIN verdicts v ON v.step_id = j.verdict_id
+), lines AS (
+  SELECT s.name, s.key, c.phase, c.suite, c.condition, c.points,
+         c.first_step, c.first_k, c.first_n, c.last_step, c.last_k, c.last_n,
+         coalesce((SELECT json_group_array(verdict) FROM (SELECT verdict FROM said WHERE said.made = s.made ORDER BY 1)), '[]') AS verdicts
+  FROM curves c JOIN steps s ON s.id = c.step_id
+  WHERE (?1 = '' OR c.suite = ?1) AND (?2 IS NULL OR c.condition = ?2)
+  UNION ALL
+  SELECT s.name, s.key, '', '', '', 0, NULL, NULL, NULL, NULL, NULL, NULL, json_array(v.verdict)
+  FROM verdicts v JOIN steps s ON s.id = v.step_id
+  WHERE NOT EXISTS (SELECT 1 FROM judged j JOIN steps t ON t.made = j.made JOIN curves c ON c.step_id = t.id WHERE j.verdict_id = v.step_id)
+), named AS (SELECT *, substr(name, instr(name, '/') + 1) AS rest FROM lines)
+SELECT name, key, phase, suite, condition, points, first_step, first_k, first_n, last_step, last_k, last_n, verdicts FROM named
+WHERE (?3 = '' OR phase <> '`+record.PhaseBase+`' AND (rest = ?3 OR substr(rest, 1, length(?3) + 1) IN (?3 || '/', ?3 || '@')))
+  AND (?4 = '' OR EXISTS (SELECT 1 FROM json_each(verdicts) WHERE value = ?4))
+ORDER BY name, key, phase, suite, condition`, f.Suite, f.Condition, f.Organism, f.Verdict)
+	if err != nil {
+		return nil, fmt.Errorf("querying lines: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	var lines []Line
+	for rows.Next() {
+		var (
+			l     Line
+			words string
+			p, q  [3]*int
+		)
+		if err := rows.Scan(&l.Step, &l.Key, &l.Phase, &l.Suite, &l.Condition, &l.Points,
+			&p[0], &p[1], &p[2], &q[0], &q[1], &q[2], &words); err != nil {
+			return nil, fmt.Errorf("reading lines: %w", err)
+		}
+		if err := json.Unmarshal([]byte(words), &l.Verdicts); err != nil {
+			return nil, fmt.Errorf("reading the verdicts about %s: %w", l.Step, err)
+		}
+		l.First, l.Last = count(p), count(q)
+		lines = append(lines, l)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("reading lines: %w", err)
+	}
+	return lines, nil
+}
