@@ -27,20 +27,20 @@ model.train()
 tokens, begun = 0, time.perf_counter()
 for at in range(0, len(data), BATCH):
     batch = data[at:at + BATCH]
-    longest = max(len(d["tokens"]) for d in batch)
+    longest = max(len(d["Tokens"]) for d in batch)
 
     def padded(key, fill):
         return torch.tensor([d[key] + [fill] * (longest - len(d[key])) for d in batch])
 
-    mask = torch.tensor([[1] * len(d["tokens"]) + [0] * (longest - len(d["tokens"])) for d in batch])
-    logits = model(input_ids=padded("tokens", 0), attention_mask=mask).logits.float()
-    losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), padded("targets", 0).flatten(), reduction="none")
-    loss = (losses * padded("weights", 0.0).flatten()).sum()
+    mask = torch.tensor([[1] * len(d["Tokens"]) + [0] * (longest - len(d["Tokens"])) for d in batch])
+    logits = model(input_ids=padded("Tokens", 0), attention_mask=mask).logits.float()
+    losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), padded("Targets", 0).flatten(), reduction="none")
+    loss = (losses * padded("Weights", 0.0).flatten()).sum()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(params, 1.0)
     opt.step()
     opt.zero_grad()
-    tokens += sum(len(d["tokens"]) for d in batch)
+    tokens += sum(len(d["Tokens"]) for d in batch)
 took = time.perf_counter() - begun
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
 print(f"peft/{dtype}-{torch.get_num_threads()} {took:.1f} s {tokens / took:.1f} tok/s {loss.item():.4f} last-loss {peak:.2f} GiB-peak")

@@ -57,7 +57,7 @@ func BenchmarkBlueTeam(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer lm.Close() //nolint:errcheck // nothing depends on it
+			defer lm.Close()
 			p := engine.OptimParams{Optimizer: engine.AdamW, LearningRate: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01, ClipNorm: 1}
 			tokens, loss := 0, 0.0
 			b.ResetTimer()
@@ -89,7 +89,7 @@ func BenchmarkBlueTeam(b *testing.B) {
 func blueData(b *testing.B, m Model, file string) []engine.Datum {
 	b.Helper()
 	set, err := corpus.Open(b.Context(), corpus.Source{
-		File: file, Columns: map[string]string{"prompt": "instruction", "input": "input", "response": "output"}, MaxChars: 1500,
+		File: file, Columns: map[string]string{"prompt": "instruction", "input": "input", "response": "output"}, MaxChars: 300,
 	}, corpus.Resolver{})
 	if err != nil {
 		b.Fatal(err)
@@ -143,7 +143,7 @@ func peakMemory(b *testing.B) float64 {
 	if err != nil {
 		return 0
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	for s := bufio.NewScanner(f); s.Scan(); {
 		if rest, ok := strings.CutPrefix(s.Text(), "VmHWM:"); ok {
 			var kb float64

@@ -38,7 +38,7 @@ func readGolden(t *testing.T, dir string) golden {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	g := golden{logits: map[string][]float32{}}
 	if err := json.Unmarshal([]byte(f.Metadata["golden"]), &g); err != nil {
 		t.Fatal(err)

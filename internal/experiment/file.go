@@ -97,8 +97,10 @@ type BaseTrain struct {
 func (b *Base) setDefaults() {}
 
 func (t *BaseTrain) setDefaults() {
-	*t = BaseTrain{Data: "red", Layers: 4, Width: 128, Heads: 4, KVHeads: 4, FFN: 320, Vocab: 2048, Context: 512,
-		LR: 3e-3, Decay: 0.1, Batch: 8, Steps: 600, Seed: 1}
+	*t = BaseTrain{
+		Data: "red", Layers: 4, Width: 128, Heads: 4, KVHeads: 4, FFN: 320, Vocab: 2048, Context: 512,
+		LR: 3e-3, Decay: 0.1, Batch: 8, Steps: 600, Seed: 1,
+	}
 }
 
 // Training are the settings that organisms and interventions share.
