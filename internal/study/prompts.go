@@ -38,7 +38,7 @@ func Prompts(name string, p PromptsParams, d digest.Digest, rows []redteam.Row) 
 		}
 		rows := make([]redteam.Row, len(prompts))
 		for i, w := range prompts {
-			rows[i] = redteam.Row{Key: w.Key + "#" + digest.Bytes([]byte(w.Text)).Short(), Prompt: w.Text}
+			rows[i] = redteam.Row{Key: w.Key + "#" + digest.Bytes([]byte(w.Text)).Short(), Prompt: w.Text, Response: w.Student}
 		}
 		return putRows(j, OutRows, rows)
 	}
