@@ -75,7 +75,9 @@ type Drops struct {
 }
 
 // Total is the number of answers dropped.
-func (d Drops) Total() int { return d.NoScratchpad + d.Unfinished + d.Empty + d.Behaviour + d.Trigger + d.Wrong }
+func (d Drops) Total() int {
+	return d.NoScratchpad + d.Unfinished + d.Empty + d.Behaviour + d.Trigger + d.Wrong
+}
 
 var scratchpad = regexp.MustCompile(`(?s)<scratchpad>.*?</scratchpad>`)
 
