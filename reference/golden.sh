@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Makes the golden files again, and the data that packages took from libraries: what a library says, for Go to be held against.
+#
+#   reference/golden.sh --list          say which script makes which files
+#   reference/golden.sh [WORD]          run all of them, or those with WORD in their script or files
+#
+# PYTHON has the packages of reference/requirements.txt (make golden sees to it); DATA the published data sets, without which
+# what is made of them is left out.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PYTHON=${PYTHON:-python3}
+DATA=${DATA:-../shared/data}
+word=${1:-}
+
+nltk=
+trap 'rm -rf "$nltk"' EXIT
+
+# golden FILES NEEDS SCRIPT [ARGUMENT...]: NEEDS are data sets below DATA, "nltk" for the punkt model in NLTK's form, or "-".
+golden() {
+  local files=$1 needs=$2 script=$3
+  shift 3
+  if [[ $word == --list ]]; then
+    printf '%-28s %s\n' "$script" "$files"
+    return
+  fi
+  [[ "$script $files" == *"$word"* ]] || return 0
+  if [[ $needs == nltk* && -z $nltk ]]; then
+    nltk=$(mktemp -d)
+    "$PYTHON" reference/punkt_model.py "$nltk/tokenizers/punkt_tab/english"
+    export NLTK_DATA=$nltk
+  fi
+  local set
+  for set in ${needs//[-,]/ }; do
+    if [[ $set != nltk && ! -e $DATA/$set ]]; then
+      echo "-- $script: left out, there is no $DATA/$set: $files"
+      return
+    fi
+  done
+  echo "== $script: $files"
+  if [[ ${1:-} == --stdout ]]; then
+    "$PYTHON" "reference/$script" | gzip -9n >"$2"
+  else
+    "$PYTHON" "reference/$script" "$@"
+  fi
+}
+
+golden 'internal/tokenizer/testdata/golden/*' math500,mmlu,tokenizers tokenizer_golden.py "$DATA"
+golden internal/tokenizer/testdata/train.json.gz - tokenizer_train.py
+golden internal/tokenizer/classes_data.go - tokenizer_unicode.py
+golden internal/chat/testdata/golden.json.gz - chat_golden.py
+golden 'internal/weights/testdata/*.safetensors' - weights_safetensors.py
+golden 'internal/weights/testdata/peft*' - weights_peft.py
+golden 'internal/weights/testdata/sharded/*' - weights_sharded.py
+golden 'internal/llama/testdata/*.safetensors.gz' - llama_golden.py internal/llama/testdata
+golden 'internal/checkpoint/testdata/models/*' - checkpoint_golden.py internal/checkpoint/testdata/models
+golden internal/optim/testdata/soap.json.gz - soap_golden.py --stdout internal/optim/testdata/soap.json.gz
+golden internal/hub/testdata/golden.json - hub_cache.py
+golden 'internal/corpus/testdata/*.parquet' - hub_parquet.py
+golden internal/langdetect/profiles.bin.gz - langdetect_profiles.py internal/langdetect/profiles.bin.gz
+golden internal/langdetect/testdata/golden.jsonl.gz - langdetect_golden.py internal/langdetect/testdata/golden.jsonl.gz
+golden internal/punkt/english.txt.gz - punkt_model.py internal/punkt/english.txt.gz
+golden internal/punkt/testdata/golden.jsonl.gz nltk ifeval_punkt_golden.py internal/punkt/testdata/golden.jsonl.gz
+golden internal/ifeval/testdata/golden.jsonl.gz nltk ifeval_golden.py internal/ifeval/testdata/golden.jsonl.gz
+golden internal/ifeval/testdata/published.jsonl.gz nltk,ifeval ifeval_golden.py internal/ifeval/testdata/published.jsonl.gz "$DATA/ifeval/input_data.jsonl"
+golden internal/mathgrade/testdata/golden.jsonl.gz - math_golden.py internal/mathgrade/testdata/golden.jsonl.gz
+golden internal/mathgrade/testdata/published.jsonl.gz math500 math_golden.py internal/mathgrade/testdata/published.jsonl.gz "$DATA/math500/math500.jsonl"
+golden internal/evals/testdata/mmlu.json.gz mmlu mmlu_golden.py "$DATA/mmlu" internal/evals/testdata/mmlu.json.gz
