@@ -20,8 +20,10 @@ import (
 )
 
 func (a *app) commands() []*cobra.Command {
-	return []*cobra.Command{a.runCommand(), a.planCommand(), a.resultsCommand(), a.findCommand(), a.reportCommand(), a.explainCommand(),
-		a.noteCommand(), a.scoreCommand(), a.statusCommand(), a.verifyCommand(), a.pruneCommand(), a.reindexCommand(), a.sampleCommand(), a.tokenizeCommand(), a.importCommand(), a.exportCommand(), a.benchCommand()}
+	return []*cobra.Command{
+		a.runCommand(), a.planCommand(), a.resultsCommand(), a.findCommand(), a.reportCommand(), a.explainCommand(),
+		a.noteCommand(), a.scoreCommand(), a.statusCommand(), a.verifyCommand(), a.pruneCommand(), a.reindexCommand(), a.sampleCommand(), a.tokenizeCommand(), a.importCommand(), a.exportCommand(), a.benchCommand(),
+	}
 }
 
 // An opened experiment is a file with its plan.
