@@ -24,7 +24,7 @@ const WorldSeed = 1
 // Prompts writes the prompts of one set and split. rows are those of a data set, chosen when the plan was made; the
 // micro-world's are generated.
 func Prompts(name string, p PromptsParams, d digest.Digest, rows []redteam.Row) pipeline.Step {
-	s := pipeline.Step{Name: name, Kind: KindPrompts, Version: 1, Params: p}
+	s := pipeline.Step{Name: name, Kind: KindPrompts, Version: 2, Params: p}
 	if p.World == "" {
 		s.External = []pipeline.External{{Name: "rows", Digest: d}}
 	}
