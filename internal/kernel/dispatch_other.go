@@ -18,6 +18,8 @@ func addTransATiles(c, a, b Mat, _ *Scratch, bf16 bool) {
 func packRows(dst []uint32, m Mat, bf16 bool) { packRowsGeneric(dst, m, bf16) }
 func packCols(dst []uint32, m Mat, bf16 bool) { packColsGeneric(dst, m, bf16) }
 
+func prefetch([]uint32) {}
+
 func axpy(dst []float32, a float32, x []float32) { axpyGeneric(dst, a, x) }
 func scale(x []float32, a float32)               { scaleGeneric(x, a) }
 func dot(a, b []float32) float32                 { return dotGeneric(a, b) }

@@ -179,3 +179,25 @@ func TestPeakIsPositive(t *testing.T) {
 		}
 	})
 }
+
+// TestPrefetch asks for every part of a matrix, to the ends of its memory: nothing changes.
+func TestPrefetch(t *testing.T) {
+	eachVariant(t, func(t *testing.T) {
+		for _, bf16 := range []bool{false, true} {
+			p := Packed{BF16: bf16}
+			p.PackB(newSource("prefetch").mat(7, 70, 70))
+			was := append([]uint32(nil), p.buf...)
+			for k := range 8 {
+				for _, n := range []int{0, 1, 32, 33, 70} {
+					p.Prefetch(k, n)
+				}
+			}
+			for i, w := range p.buf {
+				if w != was[i] {
+					t.Fatalf("bfloat16 %v: word %d changed", bf16, i)
+				}
+			}
+			panics(t, "Prefetch of more", func() { p.Prefetch(8, 1) })
+		}
+	})
+}

@@ -5,11 +5,16 @@ import "math"
 // Softmax computes dst = softmax(scale·x) for a scale above zero and returns log Σ exp(scale·x). dst may be x.
 func Softmax(dst, x []float32, scale float32) (lse float32) {
 	want(len(dst) == len(x), "Softmax of slices of different length")
+	return logSum(softmax(dst, x, scale))
+}
+
+// softmax is Softmax without the logarithm: the largest element and the sum that it is made of.
+func softmax(dst, x []float32, scale float32) (m, sum float32) {
 	want(len(x) > 0, "Softmax of nothing")
-	m := float32(Max(x) * scale)
-	sum := expSum(dst, x, scale, -m)
+	m = float32(Max(x) * scale)
+	sum = expSum(dst, x, scale, -m)
 	Scale(dst, 1/sum)
-	return logSum(m, sum)
+	return m, sum
 }
 
 // LogSumExp returns log Σ exp(x). The log-probability of token t is x[t] minus that.
@@ -37,10 +42,10 @@ func CausalSoftmax(s Mat, first int, scale float32, lse []float32) {
 	for i := range s.Rows {
 		row := s.Row(i)
 		n := min(first+i+1, s.Cols)
-		l := Softmax(row[:n], row[:n], scale)
+		m, sum := softmax(row[:n], row[:n], scale)
 		clear(row[n:])
 		if lse != nil {
-			lse[i] = l
+			lse[i] = logSum(m, sum)
 		}
 	}
 }

@@ -61,6 +61,14 @@ func (s *slot) put(layer, g, t int, k, v []float32) {
 	}
 }
 
+// prefetch asks for the keys and values of the first n positions. All sequences' together are larger than the near caches
+// and each is read once for a token, in pieces too short for the processor to foresee.
+func (s *slot) prefetch(layer, g, n int) {
+	k, v := &s.k[layer][g], &s.v[layer][g]
+	k.Prefetch(k.Rows(), n)
+	v.Prefetch(n, v.Cols())
+}
+
 // adopt copies the keys and values of the first n tokens of another slot.
 func (s *slot) adopt(from *slot, n int) {
 	s.tokens = append(s.tokens[:0], from.tokens[:n]...)

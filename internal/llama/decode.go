@@ -130,7 +130,7 @@ func (d *Decoder) attention(layer int, l activations, segs []segment) {
 	c := d.net.Base.Config
 	q, kv, hd, group := c.qWidth(), c.kvWidth(), c.HeadDim, c.Heads/c.KVHeads
 	start := 0
-	for _, s := range segs {
+	for i, s := range segs {
 		sl, n := d.slots[s.slot], len(s.tokens)
 		held := len(sl.tokens)
 		qkv, att := l.qkv.RowsOf(start, start+n), l.att.RowsOf(start, start+n)
@@ -140,6 +140,12 @@ func (d *Decoder) attention(layer int, l activations, segs []segment) {
 				sl.put(layer, g, held+t, row[q+g*hd:][:hd], row[q+kv+g*hd:][:hd])
 			}
 			kp, vp := &sl.k[layer][g].Packed, &sl.v[layer][g].Packed
+			if g+1 < c.KVHeads {
+				sl.prefetch(layer, g+1, held+n)
+			} else if i+1 < len(segs) {
+				next := d.slots[segs[i+1].slot]
+				next.prefetch(layer, 0, len(next.tokens)+len(segs[i+1].tokens))
+			}
 			if n == 1 {
 				// One token: the heads that share a key are the rows of one product.
 				rows := func(m kernel.Mat) kernel.Mat {
