@@ -15,6 +15,7 @@ type qrScratch struct {
 	w, w2    []float32                    // (n, qrBlock)
 	v        []float32                    // (qrBlock, n) a block's vectors with zeros before and ones on the diagonal
 	forwards kernel.Packed
+	middle   kernel.Packed
 	back     kernel.Packed
 }
 
@@ -124,18 +125,14 @@ func (q *qrScratch) apply(x kernel.Mat, k int, transposed bool) {
 	t := &q.t[k]
 	w, w2 := kernel.MatOf(q.w[:x.Rows*n], x.Rows, n), kernel.MatOf(q.w2[:x.Rows*n], x.Rows, n)
 	kernel.Mul(w, x, &q.forwards, false)
-	for i := range w.Rows {
-		in, out := w.Row(i), w2.Row(i)
-		clear(out)
-		for l, v := range in {
-			if transposed {
-				for j := range l + 1 {
-					out[j] -= v * t[j*qrBlock+l]
-				}
-			} else {
-				kernel.Axpy(out[l:], -v, t[l*qrBlock+l:l*qrBlock+n])
-			}
-		}
+	var minus [qrBlock * qrBlock]float32
+	kernel.Axpy(minus[:], -1, t[:])
+	m := kernel.Mat{Data: minus[:], Rows: n, Cols: n, Stride: qrBlock}
+	if transposed {
+		q.middle.PackBT(m)
+	} else {
+		q.middle.PackB(m)
 	}
+	kernel.Mul(w2, w, &q.middle, false)
 	kernel.Mul(x, w2, &q.back, true)
 }

@@ -18,7 +18,7 @@ const (
 )
 
 // soap is Vyas et al.'s rule: Adam in the eigenbasis of Shampoo's preconditioner. For a matrix G (rows, cols) it keeps the
-// running means L of G·Gᵀ and R of Gᵀ·G and orthogonal bases Q_L, Q_R that follow their eigenvectors by one power iteration
+// running means L of G·Gᵀ and R of Gᵀ·G, up to a factor, and orthogonal bases Q_L, Q_R that follow their eigenvectors by one power iteration
 // and QR every few steps; moments live in the basis, as those of Q_Lᵀ·G·Q_R. A side longer than maxDim has no basis.
 // Vectors are Adam's.
 //
@@ -50,10 +50,11 @@ type part struct {
 // side is one side of a matrix; its slices are nil where the side has no basis.
 type side struct {
 	n        int
-	mean     []float32 // (n,n), lower triangle
-	basis    []float32 // (n,n), eigenvectors in rows: row 0 belongs to the largest eigenvalue
-	byColumn kernel.Packed
-	fresh    bool
+	mean     []float32     // (n,n), lower triangle
+	basis    []float32     // (n,n), eigenvectors in rows: row 0 belongs to the largest eigenvalue
+	byColumn kernel.Packed // the basis packed for products with it, on the right side, and
+	byRow    kernel.Packed // for products with its transpose
+	fresh    bool          // both are of the basis as it is
 }
 
 // bench is one worker's memory, as large as its largest matrix asked for.
@@ -153,13 +154,41 @@ func (s *soap) update(b *bench, p *part) {
 		return
 	}
 	b.reserve(p)
-	x, y, z := b.a[:n], b.b[:n], b.c[:n]
 	if s.t == 0 {
 		p.learn(b, g, s.p.Beta2)
 		s.begin(b, p, g)
 		return
 	}
 	p.pack()
+	if p.left.mean != nil {
+		s.move(b, p, w, m, v, g)
+	} else {
+		// Rows are independent: a few at a time stay in the cache through all of it.
+		for i := 0; i < p.Rows; i += moveRows {
+			few := *p
+			few.Rows = min(moveRows, p.Rows-i)
+			from, to := i*p.Cols, (i+few.Rows)*p.Cols
+			s.move(b, &few, w[from:to], m[from:to], v[from:to], g[from:to])
+		}
+	}
+	p.learn(b, g, s.p.Beta2)
+	if s.t%s.p.PrecondFrequency == 0 {
+		x, y, z := b.a[:n], b.b[:n], b.c[:n]
+		// The first moment goes to the new basis through the plain one; the second is only sorted along with it.
+		p.projectBack(b, x, m, y)
+		p.left.refresh(b, func(order []int) { permuteRows(v, p.Cols, order, z) })
+		p.right.refresh(b, func(order []int) { permuteCols(v, p.Cols, order, z) })
+		p.pack()
+		p.project(b, m, x, y)
+	}
+}
+
+// moveRows is how many rows of a matrix without a left basis are moved at a time.
+const moveRows = 96
+
+// move does Adam's step in the bases on the weights w, whose gradient is g.
+func (s *soap) move(b *bench, p *part, w, m, v, g []float32) {
+	x, y, z := b.a[:len(w)], b.b[:len(w)], b.c[:len(w)]
 	p.project(b, x, g, y)
 	clear(z)
 	kernel.AdamW(z, m, v, x, s.adam())
@@ -167,15 +196,6 @@ func (s *soap) update(b *bench, p *part) {
 	kernel.Axpy(w, 1, x)
 	if s.p.WeightDecay > 0 {
 		kernel.Scale(w, float32(1-s.p.LearningRate*s.p.WeightDecay))
-	}
-	p.learn(b, g, s.p.Beta2)
-	if s.t%s.p.PrecondFrequency == 0 {
-		// The first moment goes to the new basis through the plain one; the second is only sorted along with it.
-		p.projectBack(b, x, m, y)
-		p.left.refresh(b, func(order []int) { permuteRows(v, p.Cols, order, z) })
-		p.right.refresh(b, func(order []int) { permuteCols(v, p.Cols, order, z) })
-		p.pack()
-		p.project(b, m, x, y)
 	}
 }
 
@@ -197,6 +217,7 @@ func (b *bench) reserve(p *part) {
 func (p *part) pack() {
 	if d := &p.right; d.mean != nil && !d.fresh {
 		d.byColumn.PackBT(kernel.MatOf(d.basis, d.n, d.n))
+		d.byRow.PackB(kernel.MatOf(d.basis, d.n, d.n))
 		d.fresh = true
 	}
 }
@@ -229,8 +250,7 @@ func (p *part) projectBack(b *bench, dst, src, tmp []float32) {
 		if p.left.mean != nil {
 			out = tmp
 		}
-		b.pack.PackB(kernel.MatOf(p.right.basis, p.Cols, p.Cols))
-		kernel.Mul(of(out), of(src), &b.pack, false)
+		kernel.Mul(of(out), of(src), &p.right.byRow, false)
 		src = out
 	}
 	switch {
@@ -246,15 +266,13 @@ func (p *part) projectBack(b *bench, dst, src, tmp []float32) {
 // that precision.
 const learnRows = 96
 
-// learn moves the means of G·Gᵀ and Gᵀ·G towards those of g by 1-beta.
+// learn takes G·Gᵀ and Gᵀ·G of g into the means: mean = beta·mean + what is new. The factor 1-beta that would make means of
+// these sums is left out, since a basis depends on no factor.
 func (p *part) learn(b *bench, g []float32, beta float64) {
 	if p.left.mean == nil && p.right.mean == nil {
 		return
 	}
-	scaled := b.c[:len(g)]
-	clear(scaled)
-	kernel.Axpy(scaled, float32(1-beta), g)
-	gm, sm := kernel.MatOf(g, p.Rows, p.Cols), kernel.MatOf(scaled, p.Rows, p.Cols)
+	gm := kernel.MatOf(g, p.Rows, p.Cols)
 	if d := &p.left; d.mean != nil {
 		mean := kernel.MatOf(d.mean, d.n, d.n)
 		b.pack.PackBT(gm)
@@ -262,7 +280,7 @@ func (p *part) learn(b *bench, g []float32, beta float64) {
 			e := min(i+learnRows, d.n)
 			c := mean.View(i, e, 0, e)
 			scaleRows(c, float32(beta))
-			kernel.Mul(c, sm.RowsOf(i, e), &b.pack, true)
+			kernel.Mul(c, gm.RowsOf(i, e), &b.pack, true)
 		}
 	}
 	if d := &p.right; d.mean != nil {
@@ -271,7 +289,7 @@ func (p *part) learn(b *bench, g []float32, beta float64) {
 			e := min(i+learnRows, d.n)
 			c := mean.View(i, e, 0, e)
 			scaleRows(c, float32(beta))
-			kernel.AddTransA(c, sm.ColsOf(i, e), gm.ColsOf(0, e), &b.scratch)
+			kernel.AddTransA(c, gm.ColsOf(i, e), gm.ColsOf(0, e), &b.scratch)
 		}
 	}
 }
