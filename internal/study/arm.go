@@ -102,7 +102,7 @@ func runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 			return err
 		}
 	}
-	s := &session{j: j, m: m, p: p.Train, note: p.Phase}
+	s := &fitting{j: j, m: m, p: p.Train, note: p.Phase}
 	s.at = func(ctx context.Context, step int) error {
 		points, samples, err := a.ask(ctx, m, p.Phase, step)
 		s.diary.Points = append(s.diary.Points, points...)

@@ -189,7 +189,7 @@ func trainBase(ctx context.Context, j *pipeline.Job, r *Recipe, t text, data []e
 		return err
 	}
 	defer closeModel(m)
-	s := &session{j: j, m: m, note: "base", saveAt: every(200, r.Steps), p: TrainParams{
+	s := &fitting{j: j, m: m, note: "base", saveAt: every(200, r.Steps), p: TrainParams{
 		Method: "full", Optim: r.Optim, Schedule: train.Cosine, Warmup: r.Warmup, Batch: r.Batch, Pack: r.Context, Steps: r.Steps, Seed: r.Seed,
 	}}
 	if err := s.run(ctx, data, nil); err != nil {

@@ -47,7 +47,7 @@ func Organism(name string, p OrganismParams, base, red Ref) pipeline.Step {
 				return err
 			}
 			defer closeModel(m)
-			s := &session{j: j, m: m, p: p.Train, note: "organism", saveAt: every(100, p.Train.Steps)}
+			s := &fitting{j: j, m: m, p: p.Train, note: "organism", saveAt: every(100, p.Train.Steps)}
 			s.at = func(_ context.Context, step int) error { return keepCheckpoint(j, m, p.Train.Method, step) }
 			if err := s.run(ctx, data, p.Checkpoints); err != nil {
 				return err

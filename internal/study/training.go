@@ -24,15 +24,15 @@ type diary struct {
 	Saved   []int           `json:"saved,omitempty"` // checkpoints that are in the scratch folder
 }
 
-// trainable is a model that a session can train, save and restore.
+// trainable is a model that a fitting can train, save and restore.
 type trainable interface {
 	train.Model
 	SaveState() ([]byte, error)
 	LoadState([]byte) error
 }
 
-// A session is one training inside a step, with its resumable state.
-type session struct {
+// A fitting is one training inside a step, with its resumable state.
+type fitting struct {
 	j     *pipeline.Job
 	m     trainable
 	p     TrainParams
@@ -47,7 +47,7 @@ type session struct {
 const stateName = "state"
 
 // run trains from the last saved state, or from the beginning.
-func (s *session) run(ctx context.Context, data []engine.Datum, evalAt []int) error {
+func (s *fitting) run(ctx context.Context, data []engine.Datum, evalAt []int) error {
 	if err := s.restore(); err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (s *session) run(ctx context.Context, data []engine.Datum, evalAt []int) er
 }
 
 // save writes diary and model state as one blob, so that they can never be of different steps.
-func (s *session) save() error {
+func (s *fitting) save() error {
 	state, err := s.m.SaveState()
 	if err != nil {
 		return fmt.Errorf("saving the state: %w", err)
@@ -94,7 +94,7 @@ func (s *session) save() error {
 }
 
 // restore goes back to the last saved state, if there is one that can be read; one that cannot is as good as none.
-func (s *session) restore() error {
+func (s *fitting) restore() error {
 	b, ok, err := s.j.Scratch().Load(stateName)
 	if err != nil || !ok || len(b) < 8 {
 		return err
@@ -115,7 +115,7 @@ func (s *session) restore() error {
 }
 
 // putDiary writes the rows of a finished training.
-func (s *session) putDiary() error {
+func (s *fitting) putDiary() error {
 	if err := putRows(s.j, OutPoints, s.diary.Points); err != nil {
 		return err
 	}
