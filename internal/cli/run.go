@@ -96,11 +96,7 @@ func (a *app) run(ctx context.Context, path string, d dataFlags, out string) err
 	if a.workers < 1 {
 		return usage("--workers: want at least 1 (got %d)", a.workers)
 	}
-	x, err := a.open(ctx, path, d)
-	if err != nil {
-		return err
-	}
-	s, err := a.openStore(false)
+	x, s, err := a.openWithStore(ctx, path, d, false)
 	if err != nil {
 		return err
 	}
@@ -170,6 +166,16 @@ func (a *app) openStore(readOnly bool) (*store.Store, error) {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
 	return s, nil
+}
+
+// openWithStore reads an experiment, then opens the store: what is wrong with the file is said before a store is made.
+func (a *app) openWithStore(ctx context.Context, path string, d dataFlags, readOnly bool) (opened, *store.Store, error) {
+	x, err := a.open(ctx, path, d)
+	if err != nil {
+		return x, nil, err
+	}
+	s, err := a.openStore(readOnly)
+	return x, s, err
 }
 
 // study reads what the store has of an experiment.

@@ -57,11 +57,7 @@ type sampleFlags struct {
 }
 
 func (a *app) sample(ctx context.Context, path, name string, d dataFlags, o sampleFlags) error {
-	x, err := a.open(ctx, path, d)
-	if err != nil {
-		return err
-	}
-	s, err := a.openStore(true)
+	x, s, err := a.openWithStore(ctx, path, d, true)
 	if err != nil {
 		return err
 	}

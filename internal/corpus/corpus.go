@@ -1,5 +1,5 @@
 // Package corpus reads data sets: rows of named columns out of JSON lines, JSON and parquet files, in a folder or from the
-// Hugging Face hub, made into prompts with responses; and divides, shuffles and packs them.
+// Hugging Face hub, made into prompts with responses, and divides them; package train deals and packs them.
 //
 // Data comes from strangers and by mistake. Every error names file and line (or row), what is wrong and what there is
 // instead; a row that does not fit the roles asked for stops the reading, while rows that are left out on purpose are counted

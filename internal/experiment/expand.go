@@ -250,7 +250,6 @@ type plannedArm struct {
 	chain []study.Link // from the organism on
 	steps []string
 	tail  string // how its name ends: intervention and its sweep
-	axes  []Axis
 }
 
 // arms expands every intervention on one organism, those that follow others after them.
@@ -296,7 +295,7 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	s := study.Arm("arm/"+id, p, o.training, o.gate, rows, prompts, e.suites, before.steps)
 	e.charge(&s, sz.arm(e.f, iv))
 	arm := plannedArm{
-		chain: append(slices.Clone(before.chain), link(iv, p)), steps: append(slices.Clone(before.steps), e.add(s)), tail: tail, axes: v.Axes,
+		chain: append(slices.Clone(before.chain), link(iv, p)), steps: append(slices.Clone(before.steps), e.add(s)), tail: tail,
 	}
 	e.out.Models = append(e.out.Models, study.NamedModel{
 		Name: id, Step: o.training, Output: study.CheckpointName(o.at), Chain: arm.chain, Steps: arm.steps,

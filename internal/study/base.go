@@ -241,8 +241,3 @@ func (r *Recipe) config(tokens int) llama.Config {
 		HeadDim: r.Width / r.Heads, FFN: r.FFN, Context: r.Context, RopeTheta: 10000, NormEps: 1e-5, Tied: true,
 	}
 }
-
-// TrainedTokenizer is the tokenizer that a recipe will train, for checks before a run.
-func TrainedTokenizer(p BaseParams, rows []redteam.Row) (*tokenizer.Tokenizer, error) {
-	return trainTokenizer(p.conversations(rows), p.Train.Vocab)
-}

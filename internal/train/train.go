@@ -26,13 +26,12 @@ type Model interface {
 // Config is everything that determines a training beside its model and data.
 type Config struct {
 	Schedule Schedule           `json:"schedule"`
-	Optim    engine.OptimParams `json:"optim"`            // LearningRate is set from Schedule at every step
-	Batch    int                `json:"batch"`            // packed sequences a step; samples where Pack is 0
-	Pack     int                `json:"pack,omitempty"`   // tokens of a packed sequence; 0 leaves each sample alone
-	Seed     uint64             `json:"seed"`             // of the order of the data
-	At       []int              `json:"at"`               // steps after which the At hook is called, ascending
-	Loss     engine.Loss        `json:"loss,omitempty"`   // CrossEntropy where empty
-	Epochs   float64            `json:"epochs,omitempty"` // information for reports: passes over the data that Steps make
+	Optim    engine.OptimParams `json:"optim"`          // LearningRate is set from Schedule at every step
+	Batch    int                `json:"batch"`          // packed sequences a step; samples where Pack is 0
+	Pack     int                `json:"pack,omitempty"` // tokens of a packed sequence; 0 leaves each sample alone
+	Seed     uint64             `json:"seed"`           // of the order of the data
+	At       []int              `json:"at"`             // steps after which the At hook is called, ascending
+	Loss     engine.Loss        `json:"loss,omitempty"` // CrossEntropy where empty
 }
 
 // Hooks are the moments of a training. Each may be nil.
@@ -221,12 +220,6 @@ func (b *Batches) deal(order []int) [][]int {
 		used += n
 	}
 	return seqs
-}
-
-// SequencesPerEpoch returns how many sequences one pass over the data makes, in the first epoch's order.
-func (b *Batches) SequencesPerEpoch() int {
-	b.sequence(0)
-	return b.starts[1]
 }
 
 // LossTokens counts the tokens of d that carry loss.
