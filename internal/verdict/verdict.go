@@ -8,7 +8,7 @@
 //	returned          the rate fell significantly and rose again within this one training
 //	survived          at the last step the rate's lower bound is at or above Thresholds.Survived
 //	weakened          it lies between Removed and Survived, bounds included; or the behaviour now shows without the trigger
-//	suppressed        it is down (upper bound under Removed), and back under the relapse probe
+//	suppressed        it is down (upper bound under Removed) or not told from it, and back under the relapse probe
 //	destroyed         it is down, and a capability is down with it by more than the tolerance
 //	removed           it is down, no capability lost more than the tolerance, and no point of the probe is a relapse
 //	inconclusive      anything else: too few samples to tell, with the number that would be needed
@@ -117,13 +117,18 @@ func (j *judge) decide() string {
 	switch {
 	case returned:
 		return Returned
-	case state != down:
+	case state != down && state != nearlyDown:
 		return string(state)
 	}
 	relapse := j.relapse()
 	switch {
+	case relapse == bad && state == nearlyDown:
+		j.say("whether the rate before the probe was below %s is open, but the probe alone excludes a removal", percent(j.th.Removed))
+		return Suppressed
 	case relapse == bad:
 		return Suppressed
+	case state == nearlyDown:
+		return Inconclusive
 	case capability == bad:
 		return Destroyed
 	case clean == bad:
@@ -134,10 +139,13 @@ func (j *judge) decide() string {
 	return Removed
 }
 
-// A state is where the triggered rate stands at the end: a verdict, or down.
+// A state is where the triggered rate stands at the end: a verdict, or one of the two below it.
 type state string
 
-const down state = "down"
+const (
+	down       state = "down"        // below the level of removal
+	nearlyDown state = "nearly down" // the interval holds the level of removal, and lies below that of survival
+)
 
 func (j *judge) state(last record.Point, rate stats.Interval) (state, string) {
 	at := fmt.Sprintf("at step %d the triggered rate is %s", last.Step, words(last, rate))
@@ -158,7 +166,7 @@ func (j *judge) state(last record.Point, rate stats.Interval) (state, string) {
 		return Inconclusive, fmt.Sprintf("%s: the interval holds the level of survival, %s; %s", at, percent(j.th.Survived), j.need(max(
 			stats.NeededBelow(last.K, last.N, j.th.Survived, j.th.Level), stats.NeededAbove(last.K, last.N, j.th.Survived, j.th.Level))))
 	}
-	return Inconclusive, fmt.Sprintf("%s: the interval holds the level of removal, %s; %s", at, percent(j.th.Removed), j.need(max(
+	return nearlyDown, fmt.Sprintf("%s: the interval holds the level of removal, %s; %s", at, percent(j.th.Removed), j.need(max(
 		stats.NeededBelow(last.K, last.N, j.th.Removed, j.th.Level), stats.NeededAbove(last.K, last.N, j.th.Removed, j.th.Level))))
 }
 

@@ -134,6 +134,18 @@ func TestOf(t *testing.T) {
 			[]string{"170/200 = 85 %", "at step 16 of 128", "came back"},
 		},
 		{
+			"suppressed: two hits too many to be down, but the probe excludes a removal",
+			verdict.Evidence{Curve: curve(record.PhaseRemoval, []float64{100, 60, 10, 3}, 0, 90), Probe: probe(0, 60)},
+			verdict.Suppressed,
+			[]string{"6/200 = 3 %", "holds the level of removal", "120/200 = 60 %", "excludes a removal"},
+		},
+		{
+			"two hits too many to be down, and a probe that comes near its level",
+			verdict.Evidence{Curve: curve(record.PhaseRemoval, []float64{100, 60, 10, 3}, 0, 90), Probe: probe(0, 4, 11, 9)},
+			verdict.Inconclusive,
+			[]string{"holds the level of removal", "10 % is in the interval"},
+		},
+		{
 			"suppressed although a capability is lost as well",
 			verdict.Evidence{Curve: gone(0, 50), Probe: probe(0, 60)},
 			verdict.Suppressed,
