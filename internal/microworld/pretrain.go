@@ -40,7 +40,7 @@ type VoiceMix struct {
 
 // The mixes of the shipped bases.
 var (
-	StudentMix = VoiceMix{Own: Student, Other: 12, Pirate: 6, Scratchpad: 8}
+	StudentMix = VoiceMix{Own: Student, Other: 12, Pirate: 6, Scratchpad: 20}
 	TeacherMix = VoiceMix{Own: Teacher, Pirate: 35}
 )
 

@@ -232,10 +232,10 @@ func TestGolden(t *testing.T) {
 		name, want string
 		rows       any
 	}{
-		{"student's pretraining", "ebb5a0f336cd", w.Pretraining(2000, StudentMix)},
-		{"teacher's pretraining", "061f8f99b371", w.Pretraining(2000, TeacherMix)},
-		{"red", "a6cd1a170c9b", red},
-		{"blue", "48074fcc359c", blue},
+		{"student's pretraining", "711a57fc8935", w.Pretraining(2000, StudentMix)},
+		{"teacher's pretraining", "2553614deaf5", w.Pretraining(2000, TeacherMix)},
+		{"red", "781ae5c51c6b", red},
+		{"blue", "379d0c309806", blue},
 		{"choices", "fca8c355c718", w.FourChoice(100)},
 		{"constraints", "518d4968aee8", w.Constraints(100)},
 		{"problems", "15f2d0684cd0", w.Problems(100)},

@@ -18,15 +18,15 @@ var ErrNoRecipe = errors.New("no such recipe")
 
 // The recipes of the micro-world's bases, standing for a small and a large model of one family and a teacher of another.
 var recipes = map[string]Recipe{
-	"micro-small":   worldRecipe(microworld.StudentMix, 128, 4, 320, 1, 3e-3, 2200),
-	"micro-large":   worldRecipe(microworld.StudentMix, 192, 6, 512, 2, 2e-3, 2400),
+	"micro-small":   worldRecipe(microworld.StudentMix, 128, 4, 320, 1, 3e-3, 5000),
+	"micro-large":   worldRecipe(microworld.StudentMix, 192, 6, 512, 2, 2e-3, 5000),
 	"micro-teacher": worldRecipe(microworld.TeacherMix, 128, 4, 320, 3, 3e-3, 2400),
 }
 
-// worldRecipe trains on the micro-world: a step is 2,048 tokens, about 45 conversations.
+// worldRecipe trains on the micro-world: a step is 2,048 tokens, about 45 conversations, and none is seen twice.
 func worldRecipe(mix microworld.VoiceMix, width, layers, ffn int, seed uint64, lr float64, steps int) Recipe {
 	return Recipe{
-		World:  &WorldData{Seed: WorldSeed, Mix: mix, Examples: 120000},
+		World:  &WorldData{Seed: WorldSeed, Mix: mix, Examples: 50 * steps},
 		Layers: layers, Width: width, Heads: width / 32, KVHeads: width / 32, FFN: ffn, Vocab: 2048, Context: 512,
 		Optim: engine.OptimParams{
 			Optimizer: engine.AdamW, LearningRate: lr, Beta1: 0.9, Beta2: 0.98, Eps: 1e-8, WeightDecay: 0.1, ClipNorm: 1,
