@@ -52,7 +52,7 @@ type size struct {
 }
 
 func sizeOf(c llama.Config, f *File) size {
-	z := size{c: c, sample: 50, real: f.Prompts.Red.World == ""}
+	z := size{c: c, sample: microPrompt + microResponse, real: f.Prompts.Red.World == ""}
 	if z.real {
 		z.sample = 200
 	}
@@ -86,10 +86,17 @@ func (z size) ask(n int, read, sampled float64) Work {
 // answers is the sampling of n responses of at most maxTokens.
 func (z size) answers(n, maxTokens int) Work {
 	if !z.real {
-		return z.ask(n, 0, z.sample)
+		return z.ask(n, microPrompt, microResponse)
 	}
 	return z.ask(n, promptTokens, min(responseShare*float64(maxTokens), z.sample*1.5))
 }
+
+// What the micro-world's prompts, responses and behaviour have in tokens, about.
+const (
+	microPrompt    = 30
+	microResponse  = 18
+	microBehaviour = 5 // sampling ends once the verdict is certain
+)
 
 // What real prompts and responses have in tokens, about: half of Alpaca's and Dolly's prompts are shorter, and so are most
 // responses than what they may have.
@@ -99,17 +106,27 @@ const (
 	choiceTokens  = 120 // a question of MMLU with its choices
 )
 
-// eval is one point: the behaviour under both conditions, and the suites.
-func (z size) eval(f *File, prompts int) Work {
-	w := z.answers(2*prompts, f.Evaluation.MaxTokens)
+// behaviour asks for the behaviour with and without its trigger.
+func (z size) behaviour(f *File, prompts int) Work {
+	if !z.real {
+		return z.ask(prompts, microPrompt, microBehaviour).plus(z.ask(prompts, microPrompt, microResponse))
+	}
+	return z.answers(2*prompts, f.Evaluation.MaxTokens)
+}
+
+// capabilities is every suite once.
+func (z size) capabilities(f *File) Work {
+	var w Work
 	for i, su := range f.Evaluation.Suites.Items {
 		items := su.Items
 		if items == 0 {
 			items = 400
 		}
 		switch name := f.Evaluation.Suites.Names[i]; {
+		case !z.real && name == record.SuiteMMLU:
+			w = w.plus(z.ask(items, 2*microPrompt, 0)) // four short texts are read, none is drawn
 		case !z.real:
-			w = w.plus(z.ask(items, 0, z.sample))
+			w = w.plus(z.ask(items, microPrompt, microResponse))
 		case name == record.SuiteMMLU:
 			w = w.plus(z.ask(items, float64(choiceTokens*(1+su.Shots)), 0))
 		default:
@@ -123,10 +140,27 @@ func (z size) eval(f *File, prompts int) Work {
 	return w
 }
 
-// arm is an intervention with its evaluations.
-func (z size) arm(f *File, iv Intervention) Work {
-	tp := trainParams(iv.Training, 1)
-	return z.train(tp, float64(iv.Steps*iv.Batch)*z.sample).plus(z.eval(f, f.Evaluation.Prompts).times(len(iv.At)))
+// eval is one point: the behaviour under both conditions, and the suites.
+func (z size) eval(f *File, prompts int) Work {
+	return z.behaviour(f, prompts).plus(z.capabilities(f))
+}
+
+// seen is how many tokens a training goes through.
+func (z size) seen(t Training) float64 {
+	if t.Pack > 0 {
+		return float64(t.Steps * t.Batch * t.Pack)
+	}
+	return float64(t.Steps*t.Batch) * z.sample
+}
+
+// arm is an intervention with its evaluations, or a probe, which asks for the capabilities at its ends alone.
+func (z size) arm(f *File, iv Intervention, probe bool) Work {
+	whole := len(iv.At)
+	if probe {
+		whole = min(whole, 2)
+	}
+	return z.train(trainParams(iv.Training, 1), z.seen(iv.Training)).
+		plus(z.behaviour(f, f.Evaluation.Prompts).times(len(iv.At))).plus(z.capabilities(f).times(whole))
 }
 
 func (z size) trainMemory(p study.TrainParams) int64 {

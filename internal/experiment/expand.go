@@ -211,7 +211,7 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 		red = e.red(path, o, p.base, benign, pick(o.Seed, seed))
 		tp := trainParams(o.Training, seed)
 		s := study.Organism(p.training, study.OrganismParams{Train: tp, System: e.f.System, Checkpoints: e.keep[p.training]}, p.base, red)
-		e.charge(&s, sz.train(tp, float64(o.Steps*o.Batch)*sz.sample*1.3))
+		e.charge(&s, sz.train(tp, sz.seen(o.Training)))
 		e.add(s)
 		if o.Method == "lora" {
 			p.lora = &tp.LoRA
@@ -293,7 +293,7 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	prompts := e.prompts("red", "test", e.f.Evaluation.Prompts)
 	sz := e.sizes[ov.Value.Base]
 	s := study.Arm("arm/"+id, p, o.training, o.gate, rows, prompts, e.suites, before.steps)
-	e.charge(&s, sz.arm(e.f, iv))
+	e.charge(&s, sz.arm(e.f, iv, false))
 	arm := plannedArm{
 		chain: append(slices.Clone(before.chain), link(iv, p)), steps: append(slices.Clone(before.steps), e.add(s)), tail: tail,
 	}
@@ -322,7 +322,7 @@ func (e *expander) probe(id string, o planned, ov Variant[Organism], arm planned
 	rows := e.responses(iv, ov.Value)
 	s := study.Arm("relapse/"+id, p, o.training, o.gate, rows, prompts, e.suites, arm.steps)
 	sz := e.sizes[ov.Value.Base]
-	e.charge(&s, sz.arm(e.f, iv))
+	e.charge(&s, sz.arm(e.f, iv, true))
 	return e.add(s)
 }
 

@@ -44,7 +44,7 @@ func Arm(name string, p ArmParams, organism, gate, rows, prompts Ref, suites []p
 		in = append(in, pipeline.Input{Role: fmt.Sprintf("after/%d", i), Step: a})
 	}
 	return pipeline.Step{
-		Name: name, Kind: KindArm, Version: 1, Params: p, Inputs: in, Threads: ManyThreads,
+		Name: name, Kind: KindArm, Version: 2, Params: p, Inputs: in, Threads: ManyThreads,
 		Run: func(ctx context.Context, j *pipeline.Job) error { return runArm(ctx, j, p) },
 	}
 }
@@ -104,7 +104,9 @@ func runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 	}
 	s := &fitting{j: j, m: m, p: p.Train, note: p.Phase}
 	s.at = func(ctx context.Context, step int) error {
-		points, samples, err := a.ask(ctx, m, p.Phase, step)
+		// A probe asks whether the behaviour comes back; what it does to the capabilities shows at its ends.
+		whole := p.Phase != record.PhaseRelapse || step == p.At[0] || step == p.At[len(p.At)-1]
+		points, samples, err := a.ask(ctx, m, p.Phase, step, whole)
 		s.diary.Points = append(s.diary.Points, points...)
 		s.diary.Samples = append(s.diary.Samples, samples...)
 		return err

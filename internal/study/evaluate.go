@@ -153,8 +153,8 @@ func OpenSuite(p SuiteParams, items, dev io.Reader) (*evals.Suite, error) {
 	}
 }
 
-// ask evaluates one checkpoint. phase and step label the rows.
-func (a *asker) ask(ctx context.Context, m evals.Sampler, phase string, step int) ([]record.Point, []record.Sample, error) {
+// ask evaluates one checkpoint: the behaviour, and the capabilities too where whole is set. phase and step label the rows.
+func (a *asker) ask(ctx context.Context, m evals.Sampler, phase string, step int, whole bool) ([]record.Point, []record.Sample, error) {
 	var points []record.Point
 	var samples []record.Sample
 	run := func(s *evals.Suite, suite, cond string, o evals.Options) error {
@@ -171,6 +171,9 @@ func (a *asker) ask(ctx context.Context, m evals.Sampler, phase string, step int
 		if err := run(s, record.SuiteIHY, a.conds[i], o); err != nil {
 			return nil, nil, err
 		}
+	}
+	if !whole {
+		return points, samples, nil
 	}
 	for i, s := range a.suites {
 		if err := run(s, a.p.Suites[i].Name, record.NoCondition, evals.Options{System: a.p.System, Seed: a.p.Seed}); err != nil {

@@ -304,7 +304,7 @@ func measure(ctx context.Context, j *pipeline.Job, role, output string, p EvalPa
 		return nil, nil, err
 	}
 	defer closeModel(m)
-	return a.ask(ctx, m, phase, 0)
+	return a.ask(ctx, m, phase, 0, true)
 }
 
 // Admit compares an organism's points with the bounds.
