@@ -1,8 +1,9 @@
-"""The work of internal/checkpoint's BenchmarkBlueTeam with transformers and PEFT: 32 steps of a LoRA of rank 64 on the same samples.
+"""The work of internal/checkpoint's BenchmarkBlueTeam with transformers and PEFT: a LoRA of rank 64 on the same samples.
 
-    python benchmarks/peers/smollm2.py MODEL DATA [bfloat16]
+    python benchmarks/peers/smollm2.py MODEL DATA DTYPE SECONDS THREADS
 
-prints a line like a Go benchmark's. Batches are padded, as trainers do it; tokens are counted without padding.
+It prints a JSON line after every step, and ends with the data or after the step that passes SECONDS. Batches are padded, as
+trainers do it; tokens are counted without padding.
 """
 
 import json
@@ -14,11 +15,12 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-dtype = sys.argv[3] if len(sys.argv) > 3 else "float32"
 BATCH, RANK = 4, 64
+path, file, dtype, seconds, threads = sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4]), int(sys.argv[5])
+torch.set_num_threads(threads)
 torch.manual_seed(1)
-data = json.load(open(sys.argv[2]))
-model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=getattr(torch, dtype))
+data = json.load(open(file))
+model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
 model = get_peft_model(model, LoraConfig(r=RANK, lora_alpha=RANK, lora_dropout=0.0, bias="none", task_type="CAUSAL_LM", target_modules=[
     "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]))
 params = [p for p in model.parameters() if p.requires_grad]
@@ -41,6 +43,8 @@ for at in range(0, len(data), BATCH):
     opt.step()
     opt.zero_grad()
     tokens += sum(len(d["Tokens"]) for d in batch)
-took = time.perf_counter() - begun
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
-print(f"peft/{dtype}-{torch.get_num_threads()} {took:.1f} s {tokens / took:.1f} tok/s {loss.item():.4f} last-loss {peak:.2f} GiB-peak")
+    took, usage = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF)
+    print(json.dumps({"step": at // BATCH + 1, "steps": len(data) // BATCH, "tokens": tokens, "seconds": took, "loss": loss.item(),
+                      "peak": usage.ru_maxrss * 1024}), flush=True)
+    if took > seconds:
+        break
