@@ -84,6 +84,56 @@ func poissonLower(k int, level float64) float64 {
 	return lo
 }
 
+// Stevens is the randomised interval of k successes in n samples whose coverage is its level, exactly, at every true rate, 0 and 1
+// included (Stevens, Biometrika 37 (1950) 117-129; as a fuzzy interval: Geyer and Meeden, Statistical Science 20 (2005) 358-366). One
+// number u of src fills the gap that whole counts leave: P(fewer than k) + u P(k) is uniform under the true rate, and the interval
+// holds the rates at which it lies in the level's middle.
+//
+// It is the yardstick for other intervals, not one to read: the same counts give another interval at another draw, and one draw in
+// twenty has to miss a rate of 0 or 1 as it misses any other. Then it begins above 0 though nothing was seen, or holds no rate at
+// all: Low is 1 and High is 0.
+func Stevens(k, n int, level float64, src Source) Interval {
+	checkCount(k, n)
+	checkLevel(level)
+	iv := Interval{
+		Method: "stevens, randomised", Level: level, N: n, Assumes: independentSamples,
+		Warnings: []string{"randomised: for calibration, not for reading"},
+	}
+	u := src.Float64()
+	if n > 0 {
+		iv.Estimate = float64(k) / float64(n)
+	}
+	// Falls in p, strictly but where it is the constant u: at 0 of 0.
+	below := func(p float64) float64 { return (1-u)*BinomialCDF(k-1, n, p) + u*BinomialCDF(k, n, p) }
+	tail := (1 - level) / 2
+	if below(0) < tail || below(1) > 1-tail {
+		iv.Low, iv.High = 1, 0
+		iv.Warnings = append(iv.Warnings, "holds no rate at this draw")
+		return iv
+	}
+	iv.Low, iv.High = fallsTo(below, 1-tail), fallsTo(below, tail)
+	return iv
+}
+
+// fallsTo is the p in 0..1 at which f, which falls, comes down to v: 0 where it is there from the start, 1 where it never gets there.
+func fallsTo(f func(float64) float64, v float64) float64 {
+	switch {
+	case f(0) <= v:
+		return 0
+	case f(1) >= v:
+		return 1
+	}
+	lo, hi := 0.0, 1.0
+	for hi-lo > 1e-12 {
+		if mid := (lo + hi) / 2; f(mid) > v {
+			lo = mid
+		} else {
+			hi = mid
+		}
+	}
+	return (lo + hi) / 2
+}
+
 // Newcombe is the interval of the difference k1/n1 - k2/n2 of two independent rates: the hybrid score interval, method 10 of
 // Newcombe, Statistics in Medicine 17 (1998) 873-890.
 func Newcombe(k1, n1, k2, n2 int, level float64) Interval {

@@ -58,8 +58,19 @@ func binomial(src *rng.Stream, n int, p float64) int {
 	return k
 }
 
-// attainable tells whether any method at all could cover between low and high: whether some run of counts has such a probability. A
-// count comes in whole numbers, so that no interval covers 95 % at a rate of 0: it is right always or never.
+// stevensCovers is how often the randomised interval holds the rate, over counts and its own chance.
+func stevensCovers(src *rng.Stream, draws, n int, p float64) float64 {
+	hits := 0
+	for range draws {
+		if !stats.Stevens(binomial(src, n, p), n, 0.95, src).Excludes(p) {
+			hits++
+		}
+	}
+	return float64(hits) / float64(draws)
+}
+
+// attainable tells whether any interval without chance in it, whose ends rise with the count, could cover between low and high: whether
+// some run of counts has such a probability. At a rate of 0 none can: only one count happens, and it is right always or never.
 func attainable(n int, p, low, high float64) bool {
 	for a := 0; a <= n; a++ {
 		sum := 0.0
@@ -86,9 +97,9 @@ func covers(of func(k, n int, level float64) stats.Interval, n int, p float64) (
 
 func TestSimulatedCoverage(t *testing.T) {
 	const draws, low, high = 10000, 0.935, 0.97
-	src := rng.New(11).Split("coverage")
+	src, randomised := rng.New(11).Split("coverage"), rng.New(11).Split("stevens")
 	var b strings.Builder
-	b.WriteString("| rate | samples | Wald | Wilson | ours | ours, simulated | 93.5–97 % attainable |\n|--:|--:|--:|--:|--:|--:|---|\n")
+	b.WriteString("| rate | samples | Wald | Wilson | Rate | Rate, simulated | 93.5–97 % attainable without chance | Stevens, simulated |\n|--:|--:|--:|--:|--:|--:|---|--:|\n")
 	wald := func(k, n int, level float64) stats.Interval {
 		p := float64(k) / float64(n)
 		h := stats.Z(level) * math.Sqrt(p*(1-p)/float64(n))
@@ -107,7 +118,8 @@ func TestSimulatedCoverage(t *testing.T) {
 			}
 			simulated := float64(hits) / draws
 			can := attainable(n, p, low, high)
-			fmt.Fprintf(&b, "| %g | %d | %.1f %% | %.1f %% | %.1f %% | %.1f %% | %v |\n", p, n, 100*collapses, 100*plain, 100*exact, 100*simulated, map[bool]string{true: "yes", false: "no"}[can])
+			yardstick := stevensCovers(randomised, draws, n, p)
+			fmt.Fprintf(&b, "| %g | %d | %.1f %% | %.1f %% | %.1f %% | %.1f %% | %v | %.1f %% |\n", p, n, 100*collapses, 100*plain, 100*exact, 100*simulated, map[bool]string{true: "yes", false: "no"}[can], 100*yardstick)
 			if math.Abs(simulated-exact) > 5*math.Sqrt(exact*(1-exact)/draws)+1e-9 {
 				t.Errorf("p=%g n=%d: simulated %.4f, summed %.4f", p, n, simulated, exact)
 			}
@@ -116,6 +128,10 @@ func TestSimulatedCoverage(t *testing.T) {
 			}
 			if can && exact > high {
 				t.Errorf("p=%g n=%d: covers %.4f, and less can be had", p, n, exact)
+			}
+			// Five standard errors: a yardstick has to be at 95 %, and not only within the range.
+			if yardstick < low || yardstick > high || math.Abs(yardstick-0.95) > 0.011 {
+				t.Errorf("p=%g n=%d: Stevens covers %.4f", p, n, yardstick)
 			}
 		}
 	}

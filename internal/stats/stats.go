@@ -88,13 +88,34 @@ func BinomialPMF(k, n int, p float64) float64 {
 	return math.Exp(logChoose(n, k) + float64(k)*math.Log(p) + float64(n-k)*math.Log1p(-p))
 }
 
-// BinomialCDF is the probability of at most k successes in n trials of probability p.
+// BinomialCDF is the probability of at most k successes in n trials of probability p. It adds up the tail on k's side of the mean, from k
+// outwards, where the terms fall and the rest soon counts for nothing.
 func BinomialCDF(k, n int, p float64) float64 {
-	sum := 0.0
-	for i := 0; i <= k && i <= n; i++ {
-		sum += BinomialPMF(i, n, p)
+	switch {
+	case k < 0:
+		return 0
+	case k >= n || p <= 0:
+		return 1
+	case p >= 1:
+		return 0
 	}
-	return math.Min(sum, 1)
+	odds := p / (1 - p)
+	if float64(k) < float64(n)*p {
+		term := BinomialPMF(k, n, p)
+		sum := term
+		for i := k; i > 0 && term > sum*1e-17; i-- {
+			term *= float64(i) / (float64(n-i+1) * odds)
+			sum += term
+		}
+		return min(1, sum)
+	}
+	term := BinomialPMF(k+1, n, p)
+	sum := term
+	for i := k + 1; i < n && term > sum*1e-17; i++ {
+		term *= float64(n-i) * odds / float64(i+1)
+		sum += term
+	}
+	return max(0, 1-sum)
 }
 
 func oneIf(b bool) float64 {

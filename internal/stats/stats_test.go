@@ -55,6 +55,66 @@ func TestRateNearTheBoundary(t *testing.T) {
 	}
 }
 
+// always draws one number.
+type always float64
+
+func (always) IntN(int) int       { return 0 }
+func (a always) Float64() float64 { return float64(a) }
+
+// At its two extreme draws the randomised interval has an end of Clopper and Pearson's, and at one half it is the mid-P interval: both as
+// Newcombe, Statistics in Medicine 17 (1998) 857-872, table I, methods 5 and 6, has them.
+func TestStevens(t *testing.T) {
+	for _, c := range []struct {
+		name                           string
+		k, n                           int
+		exactLow, exactHigh, low, high float64
+	}{
+		{"newcombe 81 of 263", 81, 263, 0.2527, 0.3676, 0.2544, 0.3658},
+		{"newcombe 15 of 148", 15, 148, 0.0578, 0.1617, 0.0601, 0.1581},
+		{"newcombe 0 of 20", 0, 20, 0, 0.1684, 0, 0.1391},
+		{"newcombe 1 of 29", 1, 29, 0.0009, 0.1776, 0.0017, 0.1585},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.k > 0 { // at 0 of n the draw 0 holds no rate
+				near(t, "exact low", stats.Stevens(c.k, c.n, 0.95, always(0)).Low, c.exactLow, 5e-5)
+			}
+			near(t, "exact high", stats.Stevens(c.k, c.n, 0.95, always(1)).High, c.exactHigh, 5e-5)
+			mid := stats.Stevens(c.k, c.n, 0.95, always(0.5))
+			near(t, "low", mid.Low, c.low, 5e-5)
+			near(t, "high", mid.High, c.high, 5e-5)
+		})
+	}
+	if iv := stats.Stevens(0, 20, 0.95, always(0.99)); iv.Low <= 0 || !iv.Excludes(0) {
+		t.Errorf("a draw in twenty misses 0 at nothing seen: %+v", iv)
+	}
+	if iv := stats.Stevens(0, 20, 0.95, always(0.01)); !iv.Excludes(0) || !iv.Excludes(0.5) || !iv.Excludes(1) || len(iv.Warnings) != 2 {
+		t.Errorf("nothing seen, least draw: %+v", iv)
+	}
+	if iv := stats.Stevens(20, 20, 0.95, always(0.99)); !iv.Excludes(1) || !iv.Excludes(0.5) {
+		t.Errorf("all seen, greatest draw: %+v", iv)
+	}
+	if iv := stats.Stevens(0, 0, 0.95, always(0.5)); iv.Low != 0 || iv.High != 1 {
+		t.Errorf("no samples: %+v", iv)
+	}
+	a, b := stats.Stevens(3, 50, 0.95, rng.New(1).Split("x")), stats.Stevens(3, 50, 0.95, rng.New(1).Split("x"))
+	if a.Low != b.Low || a.High != b.High {
+		t.Errorf("the same stream gives %v and %v", a, b)
+	}
+}
+
+// The distribution function against the plain sum of its terms.
+func TestBinomialCDF(t *testing.T) {
+	for _, n := range []int{0, 1, 7, 100, 500} {
+		for _, p := range []float64{0, 1e-9, 0.01, 0.3, 0.5, 0.99, 1} {
+			sum := 0.0
+			for k := -1; k <= n+1; k++ {
+				sum += stats.BinomialPMF(k, n, p)
+				near(t, "cdf", stats.BinomialCDF(k, n, p), min(1, sum), 1e-11)
+			}
+		}
+	}
+}
+
 // Newcombe, Statistics in Medicine 17 (1998) 873-890, table II, method 10.
 func TestNewcombe(t *testing.T) {
 	for _, c := range []struct {
