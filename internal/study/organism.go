@@ -340,7 +340,7 @@ func Admit(p GateParams, base, points []record.Point) record.Gate {
 func firstFailure(g record.Gate) string {
 	for _, r := range g.Reasons {
 		if len(r) > 3 && r[:3] == "NOT" {
-			return r[len("NOT met: "):]
+			return r
 		}
 	}
 	return "no reason recorded"
