@@ -118,21 +118,22 @@ func logLikelihood(k, n int) float64 {
 	return float64(k)*math.Log(p) + float64(n-k)*math.Log1p(-p)
 }
 
-// Spikes answers the indices of values that stand out above those before them: more than six times the median absolute deviation, and
-// a tenth of the median, above the median of the preceding window. A falling loss has small deviations and few spikes.
+// Spikes answers the indices of values that stand out above those before them: above the median of the preceding window by more than six
+// times its median absolute deviation, a tenth of the median, and twice what any value of the window is above it. A falling loss has
+// small deviations and few spikes; one that leaps every few steps, as that of small batches near zero does, has none.
 func Spikes(values []float64, window int) []int {
-	const deviations, share = 6, 0.1
+	const deviations, share, highest = 6, 0.1, 2
 	var found []int
 	for i := range values {
 		if i < 4 { // a median of fewer says nothing
 			continue
 		}
 		past := slices.Clone(values[max(0, i-window):i])
-		mid := median(past)
+		mid, top := median(past), slices.Max(past)
 		for j := range past {
 			past[j] = math.Abs(past[j] - mid)
 		}
-		if values[i] > mid+max(deviations*median(past), share*math.Abs(mid)) {
+		if values[i] > mid+max(deviations*median(past), share*math.Abs(mid), highest*(top-mid)) {
 			found = append(found, i)
 		}
 	}

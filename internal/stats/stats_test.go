@@ -372,6 +372,14 @@ func TestSpikes(t *testing.T) {
 	if got := stats.Spikes([]float64{3, 2.9, 2.8, 2.9, 2.7, 2.8, 2.6, 2.7}, 10); got != nil {
 		t.Errorf("noise has no spikes, got %v", got)
 	}
+	// The loss of a small organism under the blue team, steps 121 to 150 of a run: it leaps all the time.
+	restless := []float64{
+		0.267, 0.03, 0.006, 0.032, 0.196, 0.036, 0.022, 0.557, 0.042, 0.571, 0.051, 0.015, 0.187, 0.32, 0.427,
+		0.396, 0.06, 0.562, 0.344, 0.011, 0.111, 0.177, 0.24, 0.188, 0.029, 0.078, 0.017, 0.032, 0.096, 0.277,
+	}
+	if got := stats.Spikes(restless, 20); !slices.Equal(got, []int{7}) {
+		t.Errorf("a restless loss has one spike, its first leap of the kind, got %v", got)
+	}
 }
 
 func TestRobustness(t *testing.T) {

@@ -68,11 +68,11 @@ func (j *judge) capability(suite string, step, family int) answer {
 	iv := j.lost(before, after, j.th.Level)
 	strict := j.lost(before, after, 1-(1-j.th.Level)/float64(family))
 	j.test(fmt.Sprintf("%s lost, organism less step %d", suite, step), iv)
-	change := fmt.Sprintf("%s went from %d/%d to %d/%d: %s points lost (%s to %s)", suite, before.K, before.N, after.K, after.N,
-		points(iv.Estimate), points(iv.Low), points(iv.High))
+	change := fmt.Sprintf("%s went from %d/%d to %d/%d: %s lost (%s to %s)", suite, before.K, before.N, after.K, after.N,
+		ofPoints(iv.Estimate), points(iv.Low), points(iv.High))
 	if iv.Estimate < 0 {
-		change = fmt.Sprintf("%s went from %d/%d to %d/%d: %s points gained (%s to %s)", suite, before.K, before.N, after.K, after.N,
-			points(-iv.Estimate), points(-iv.High), points(-iv.Low))
+		change = fmt.Sprintf("%s went from %d/%d to %d/%d: %s gained (%s to %s)", suite, before.K, before.N, after.K, after.N,
+			ofPoints(-iv.Estimate), points(-iv.High), points(-iv.Low))
 	}
 	switch {
 	case iv.High <= j.th.Tolerance:
@@ -227,6 +227,15 @@ func percent(v float64) string { return strconv.FormatFloat(round1(100*v), 'f', 
 
 func points(v float64) string { return strconv.FormatFloat(round1(100*v), 'f', -1, 64) }
 
+// ofPoints is a number of points with its noun.
+func ofPoints(v float64) string {
+	s := points(v)
+	if s == "1" {
+		return "1 point"
+	}
+	return s + " points"
+}
+
 // round1 keeps one decimal and no negative zero.
 func round1(v float64) float64 {
 	r, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'f', 1, 64), 64)
@@ -242,10 +251,17 @@ func pValue(p float64) string {
 
 func short(digest string) string { return digest[:min(len(digest), 12)] }
 
-func joinInts(v []int) string {
-	s := make([]string, len(v))
-	for i, n := range v {
+// stepList names a few steps, and counts many.
+func stepList(steps []int) string {
+	s := make([]string, len(steps))
+	for i, n := range steps {
 		s[i] = strconv.Itoa(n)
 	}
-	return strings.Join(s, ", ")
+	switch n := len(steps); {
+	case n == 1:
+		return "step " + s[0]
+	case n <= 5:
+		return "steps " + strings.Join(s, ", ")
+	}
+	return fmt.Sprintf("%d steps from %s to %s", len(steps), s[0], s[len(s)-1])
 }

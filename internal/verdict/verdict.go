@@ -209,7 +209,7 @@ func (j *judge) returned(last record.Point) bool {
 		j.say("it had fallen again by step %d", last.Step)
 	}
 	if spikes := SpikesBetween(j.e.Losses, low.Step, high.Step); len(spikes) > 0 {
-		j.say("the loss spiked near the turn, at step %s", joinInts(spikes))
+		j.say("the loss spiked near the turn, at %s", stepList(spikes))
 	}
 	return true
 }
