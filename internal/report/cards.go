@@ -92,7 +92,7 @@ func (v *view) armCard(a *arm) string {
 
 func factsTable(b *strings.Builder, factors map[string]string) {
 	b.WriteString("## Method\n\n| | |\n|---|---|\n")
-	for _, kv := range pairs(factors) {
+	for _, kv := range settings(factors) {
 		fmt.Fprintf(b, "| %s | %s |\n", md(kv[0]), md(kv[1]))
 	}
 	b.WriteByte('\n')

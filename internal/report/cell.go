@@ -14,11 +14,11 @@ import (
 
 // The size and margins of a small multiple.
 const (
-	cellW, cellH           = 250, 158
-	cellLeft, cellRight    = 25, 6
-	cellTop, cellBottom    = 15, 18
-	gateWidth, probeWidth  = 22, 62
-	fontTick, fontCaptions = 9.5, 9
+	cellW, cellH           = 250, 168
+	cellLeft, cellRight    = 39, 5
+	cellTop, cellBottom    = 17, 19
+	gateWidth, probeWidth  = 22, 56
+	fontTick, fontCaptions = 10.5, 10
 )
 
 // look is how a suite under a condition is drawn.
@@ -103,9 +103,9 @@ func (v *view) curves(arms []*arm, title string) *figure {
 		probe.x = right - probe.w - 4
 		mainEnd = right - probeWidth - 3
 		f.rect("probebg", right-probeWidth, cellTop-2, probeWidth, cellH-cellTop-cellBottom+4)
-		f.write("label", right-probeWidth/2, cellTop-5, fontCaptions, "middle", "relapse probe")
+		f.write("label", right-probeWidth/2, cellTop-5, fontCaptions, "middle", "relapse")
 		if note := noProbe(arms); note != "" {
-			f.write("label", right-probeWidth/2, cellH/2, fontCaptions, "middle", note)
+			f.write("label", right-probeWidth/2, rateY(0.5)-6, fontCaptions, "middle", note)
 		}
 	}
 	main := axis{x: cellLeft + gateWidth + 8, most: v.maxStep}
@@ -120,7 +120,11 @@ func (v *view) curves(arms []*arm, title string) *figure {
 		}
 		f.line(class, pt{cellLeft, rateY(r)}, pt{right, rateY(r)})
 		if r != 0.25 && r != 0.75 {
-			f.write("label", cellLeft-4, rateY(r)+3, fontTick, "end", strconv.Itoa(int(100*r)))
+			text := strconv.Itoa(int(100 * r))
+			if r == 1 {
+				text += " %"
+			}
+			f.write("label", cellLeft-4, rateY(r)+3.5, fontTick, "end", text)
 		}
 	}
 	f.line("level", pt{cellLeft, rateY(v.th.Removed)}, pt{right, rateY(v.th.Removed)})
@@ -128,7 +132,7 @@ func (v *view) curves(arms []*arm, title string) *figure {
 		if a.most == 0 {
 			continue
 		}
-		for i, s := range a.ticks(20) {
+		for i, s := range a.ticks(19) {
 			anchor := "middle"
 			switch {
 			case i > 0 && s == a.most:

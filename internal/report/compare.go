@@ -47,6 +47,7 @@ type Robust struct {
 	Points   int           `json:"points"` // checkpoints behind it
 	Hull     []stats.Trade `json:"hull"`
 	trades   []stats.Trade
+	refs     []string // of each trade: the point of its triggered rate
 }
 
 // Robustness is the area for each organism; organisms without a measured arm are left out.
@@ -62,8 +63,12 @@ func (v *view) robustness() []Robust {
 					continue
 				}
 				for _, a := range cell.arms {
-					if t := verdict.Trades(a.Points); len(t) > 0 {
-						r.trades = append(r.trades, t...)
+					trades, steps := verdict.Trades(a.Points)
+					r.trades = append(r.trades, trades...)
+					for _, step := range steps {
+						r.refs = append(r.refs, a.triggeredRef(step))
+					}
+					if len(trades) > 0 {
 						r.Arms++
 					}
 				}

@@ -10,7 +10,7 @@ import (
 )
 
 func (v *view) organismView(o *organism) organismView {
-	w := organismView{organism: o, Anchor: "organism-" + o.file, Admission: "missing", Class: "v-missing", Factors: pairs(o.Factors)}
+	w := organismView{organism: o, Anchor: "organism-" + o.file, Admission: "missing", Class: "v-missing", Factors: settings(o.Factors)}
 	if g := o.GateResult; g != nil {
 		w.Admission, w.Class, w.Reasons = "admitted", "v-admitted", g.Reasons
 		if !g.Admitted {
@@ -43,9 +43,12 @@ func pairs(m map[string]string) [][2]string {
 
 // armView tabulates an arm: steps down, measures across, every entry a way to its transcripts.
 func (v *view) armView(a *arm) armView {
-	w := armView{arm: a, Anchor: "arm-" + a.file, Word: verdictOf(a), Class: class(verdictOf(a)), Factors: pairs(a.Factors)}
+	w := armView{arm: a, Anchor: "arm-" + a.file, Word: verdictOf(a), Class: class(verdictOf(a)), Factors: settings(a.Factors)}
 	if pt, ok := a.last(); ok {
 		w.Final = fmt.Sprintf("%s triggered at step %d", percent(pt.Rate()), pt.Step)
+	}
+	if after, by, ok := verdict.StepsToRemoval(a.Points, v.th); ok && by > 0 {
+		w.Crossed = fmt.Sprintf("The rate seen came down to %s or less between steps %d and %d.", percent(v.th.Removed), after, by)
 	}
 	order := v.named()
 	at := map[string]int{}
@@ -73,11 +76,14 @@ func (v *view) armView(a *arm) armView {
 		if !ok {
 			continue
 		}
-		text := fmt.Sprintf("%d/%d", pt.K, pt.N)
-		if pt.Attempted > pt.N {
-			text += fmt.Sprintf(" (of %d)", pt.Attempted)
+		cell := stepCell{Ref: fmt.Sprintf("a%d.%d", a.index, i), Rate: "–", Text: fmt.Sprintf("%d/%d", pt.K, pt.N)}
+		if pt.N > 0 {
+			cell.Rate = percent(pt.Rate())
 		}
-		w.Steps[r].Cells[c] = stepCell{Ref: fmt.Sprintf("a%d.%d", a.index, i), Text: text}
+		if pt.Attempted > pt.N {
+			cell.Text += fmt.Sprintf(" (of %d)", pt.Attempted)
+		}
+		w.Steps[r].Cells[c] = cell
 	}
 	slices.SortStableFunc(w.Steps, func(x, y stepRow) int {
 		if x.Phase != y.Phase {

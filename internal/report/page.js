@@ -161,6 +161,16 @@
       el.scrollIntoView();
     }
   }
+  // On paper an arm's reasons are read or lost; a study of hundreds of arms would fill a book, and keeps them folded.
+  let unfolded = [];
+  addEventListener("beforeprint", () => {
+    const closed = [...document.querySelectorAll(".arm:not([open])")];
+    unfolded = document.querySelectorAll(".arm").length > 60 ? [] : closed;
+    for (const el of unfolded) el.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const el of unfolded) el.open = false;
+  });
   addEventListener("hashchange", reveal);
   reveal();
 })();

