@@ -217,11 +217,13 @@ func (v *view) stepsPanel(f *figure, arms []*arm, tones map[string]tone, x, y, w
 		beside[r]++
 		after, by, ok := verdict.StepsToRemoval(a.Points, v.th)
 		if !ok {
-			f.mark(tones[a.Factors["lr"]].marker, "open", at, y+5, 3.2, a.triggeredRef(after))
+			f.mark(round, "open", at, y+5, 3.2, a.triggeredRef(after))
 			continue
 		}
-		f.line(tones[a.Factors["lr"]].class, pt{at, sy(float64(after))}, pt{at, sy(float64(by))})
-		f.mark(tones[a.Factors["lr"]].marker, tones[a.Factors["lr"]].class+"M", at, sy(float64(by)), 3.2, a.triggeredRef(by))
+		// Round at every rate: a triangle on a stroke would be an arrow.
+		class := tones[a.Factors["lr"]].class
+		f.line(class, pt{at, sy(float64(after))}, pt{at, sy(float64(by))})
+		f.mark(round, class+"M", at, sy(float64(by)), 3.2, a.triggeredRef(by))
 	}
 	f.write("label", x+w/2, y+h+30, fontTick, "middle", "learning rate")
 	f.upwards(11, y+h/2, fmt.Sprintf("steps to %s or less", percent(v.th.Removed)))

@@ -240,7 +240,11 @@ func (v *view) lead() string {
 	}
 	var rest []string
 	for _, w := range append(slices.Clone(verdict.All), "missing") {
-		if n := tally[w]; n > 0 && w != verdict.Removed {
+		switch n := tally[w]; {
+		case n == 0 || w == verdict.Removed:
+		case w == "missing":
+			rest = append(rest, fmt.Sprintf("%d not judged yet", n))
+		default:
 			rest = append(rest, fmt.Sprintf("%s in %d", w, n))
 		}
 	}
@@ -266,7 +270,7 @@ func (v *view) glossary() []gloss {
 			percent(v.th.Removed), percent(v.th.Clean), tolerance, percent(v.th.Relapse)),
 		verdict.Inconclusive:    "too few samples, or no relapse probe, to say one of the others; the arm says what is open and how many samples would settle it.",
 		verdict.AdmissionFailed: "the organism did not pass its gate, so nothing is claimed about what was done to it.",
-		"missing":               "not run yet.",
+		"missing":               "not run or not judged yet.",
 	}
 	var out []gloss
 	for _, w := range append(slices.Clone(verdict.All), "missing") {
