@@ -706,6 +706,11 @@ func expSumZ(dst *float32, x *float32, n int, scale float32, shift float32) floa
 //go:noescape
 func sumExpZ(x *float32, n int, scale float32, shift float32) float32
 
+// softmaxZ computes dst = softmax(x·scale) and leaves the largest x·scale, and the sum before it is divided by, in stats.
+//
+//go:noescape
+func softmaxZ(dst *float32, x *float32, n int, scale float32, stats *float32)
+
 // softmaxBackwardZ computes dp = (dp - d)·p·scale.
 //
 //go:noescape
@@ -756,6 +761,40 @@ func toBF16Z(dst *uint16, src *float32, n int)
 //go:noescape
 func fromBF16Z(dst *float32, src *uint16, n int)
 
+// mulEach1Z multiplies 1 rows with a matrix each.
+//
+//go:noescape
+func mulEach1Z(args *eachArgs)
+
+// mulEach2Z multiplies 2 rows with a matrix each.
+//
+//go:noescape
+func mulEach2Z(args *eachArgs)
+
+// mulEach3Z multiplies 3 rows with a matrix each.
+//
+//go:noescape
+func mulEach3Z(args *eachArgs)
+
+// mulEach4Z multiplies 4 rows with a matrix each.
+//
+//go:noescape
+func mulEach4Z(args *eachArgs)
+
+// mulEachZ multiplies 1 to 4 rows.
+func mulEachZ(rows int, args *eachArgs) {
+	switch rows {
+	case 1:
+		mulEach1Z(args)
+	case 2:
+		mulEach2Z(args)
+	case 3:
+		mulEach3Z(args)
+	case 4:
+		mulEach4Z(args)
+	}
+}
+
 // axpyY adds a·x to dst.
 //
 //go:noescape
@@ -795,6 +834,11 @@ func expSumY(dst *float32, x *float32, n int, scale float32, shift float32) floa
 //
 //go:noescape
 func sumExpY(x *float32, n int, scale float32, shift float32) float32
+
+// softmaxY computes dst = softmax(x·scale) and leaves the largest x·scale, and the sum before it is divided by, in stats.
+//
+//go:noescape
+func softmaxY(dst *float32, x *float32, n int, scale float32, stats *float32)
 
 // softmaxBackwardY computes dp = (dp - d)·p·scale.
 //
@@ -845,3 +889,23 @@ func toBF16Y(dst *uint16, src *float32, n int)
 //
 //go:noescape
 func fromBF16Y(dst *float32, src *uint16, n int)
+
+// mulEach1Y multiplies 1 rows with a matrix each.
+//
+//go:noescape
+func mulEach1Y(args *eachArgs)
+
+// mulEach2Y multiplies 2 rows with a matrix each.
+//
+//go:noescape
+func mulEach2Y(args *eachArgs)
+
+// mulEachY multiplies 1 to 2 rows.
+func mulEachY(rows int, args *eachArgs) {
+	switch rows {
+	case 1:
+		mulEach1Y(args)
+	case 2:
+		mulEach2Y(args)
+	}
+}

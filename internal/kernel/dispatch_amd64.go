@@ -84,6 +84,19 @@ func expSum(dst, x []float32, scale, shift float32) float32 {
 	return expSumGeneric(dst, x, scale, shift)
 }
 
+func softmaxRow(dst, x []float32, scale float32) (m, sum float32) {
+	var stats [2]float32
+	switch variant {
+	case avx512:
+		softmaxZ(at(dst), at(x), len(x), scale, &stats[0])
+	case avx2:
+		softmaxY(at(dst), at(x), len(x), scale, &stats[0])
+	default:
+		return softmaxGeneric(dst, x, scale)
+	}
+	return stats[0], stats[1]
+}
+
 func softmaxBackward(dp, p []float32, d, scale float32) {
 	switch variant {
 	case avx512:

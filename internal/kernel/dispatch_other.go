@@ -7,6 +7,8 @@ package kernel
 func mulTiles(c, a Mat, b *Packed, accumulate bool)     { mulGeneric(c, a, b, accumulate) }
 func mulTilesBF16(c, a Mat, b *Packed, accumulate bool) { mulGenericBF16(c, a, b, accumulate) }
 
+func mulEach(c, a Mat, b []*Packed) { mulEachGeneric(c, a, b) }
+
 func addTransATiles(c, a, b Mat, _ *Scratch, bf16 bool) {
 	if bf16 {
 		addTransAGenericBF16(c, a, b)
@@ -33,6 +35,10 @@ func expAffine(dst, x []float32, scale, shift, post float32) {
 func expSum(dst, x []float32, scale, shift float32) float32 {
 	return expSumGeneric(dst, x, scale, shift)
 }
+func softmaxRow(dst, x []float32, scale float32) (m, sum float32) {
+	return softmaxGeneric(dst, x, scale)
+}
+
 func softmaxBackward(dp, p []float32, d, scale float32) { softmaxBackwardGeneric(dp, p, d, scale) }
 func mulScaled(y, x, w []float32, r float32)            { mulScaledGeneric(y, x, w, r) }
 func mulAddScaled(dst, a, b []float32, r float32)       { mulAddScaledGeneric(dst, a, b, r) }

@@ -39,6 +39,17 @@ func FuzzMul(f *testing.F) {
 	})
 }
 
+// FuzzMulEach does the same for rows with a matrix each.
+func FuzzMulEach(f *testing.F) {
+	f.Add(uint64(1), uint8(4), uint16(40), uint8(70), uint8(1))
+	f.Add(uint64(2), uint8(9), uint16(9), uint8(33), uint8(0))
+	f.Fuzz(func(t *testing.T, seed uint64, m uint8, k uint16, n, gap uint8) {
+		eachVariant(t, func(t *testing.T) {
+			checkMulEach(t, source{rng.New(seed)}, int(m)%12, int(k)%900, int(n)%140, int(gap)%40)
+		})
+	})
+}
+
 // FuzzAddTransA does the same for transposed products.
 func FuzzAddTransA(f *testing.F) {
 	f.Add(uint64(1), uint16(40), uint8(13), uint8(70), uint8(1), false)

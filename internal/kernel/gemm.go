@@ -36,6 +36,32 @@ func Mul(c, a Mat, b *Packed, accumulate bool) {
 	}
 }
 
+// MulEach computes C.Row(i) = A.Row(i)·b[i]: a product of its own for every row, of matrices in float32 that are equally
+// deep. Several may be the same. In attention each head is a row, and the keys or the values of its past are the matrix.
+//
+// As in Mul, C may be narrower than the b and A than they are deep, and the bits are those of Mul.
+func MulEach(c, a Mat, b []*Packed) {
+	c.check("C")
+	a.check("A")
+	want(c.Rows == a.Rows && len(b) == a.Rows, "MulEach of sizes that do not fit")
+	for _, p := range b {
+		want(!p.bf16 && p.k == b[0].k, "MulEach of matrices that differ")
+		want(c.Cols <= p.n && a.Cols <= p.k, "MulEach of sizes that do not fit")
+	}
+	if c.Rows == 0 || c.Cols == 0 {
+		return
+	}
+	if a.Cols == 0 {
+		c.Zero()
+		return
+	}
+	if variant == generic {
+		mulEachGeneric(c, a, b)
+		return
+	}
+	mulEach(c, a, b)
+}
+
 // A Scratch is the working memory of AddTransA. Its zero value is ready; it grows to a fixed size at first use and serves
 // one goroutine at a time.
 type Scratch struct {

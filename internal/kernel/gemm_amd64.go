@@ -256,3 +256,36 @@ func mulTilesWiden(c, a Mat, b *Packed, accumulate bool) {
 		}
 	}
 }
+
+// eachArgs is what the assembly of mulEach reads, by offset.
+type eachArgs struct {
+	a      unsafe.Pointer // first row
+	lda    int            // bytes from row to row
+	c      unsafe.Pointer // first row
+	ldc    int            // bytes from row to row
+	k      int            // rows of each matrix
+	cols   int            // columns of C
+	pitch  int            // bytes from panel to panel
+	panels [4]unsafe.Pointer
+}
+
+// mulEach is MulEach: as many rows at a time as have room for their sums in registers.
+func mulEach(c, a Mat, b []*Packed) {
+	most := 4
+	if variant == avx2 {
+		most = 2
+	}
+	args := eachArgs{lda: a.Stride * 4, ldc: c.Stride * 4, k: a.Cols, cols: c.Cols, pitch: b[0].words * panelCols * 4}
+	for i := 0; i < c.Rows; i += most {
+		n := min(most, c.Rows-i)
+		args.a, args.c = unsafe.Pointer(&a.Data[i*a.Stride]), unsafe.Pointer(&c.Data[i*c.Stride])
+		for r, p := range b[i : i+n] {
+			args.panels[r] = unsafe.Pointer(unsafe.SliceData(p.buf))
+		}
+		if variant == avx512 {
+			mulEachZ(n, &args)
+		} else {
+			mulEachY(n, &args)
+		}
+	}
+}

@@ -99,6 +99,45 @@ func checkMul(t *testing.T, s source, m, k, n, lda, ldc int, bf16 bool) {
 	}
 }
 
+func TestMulEachGivesTheSameBits(t *testing.T) {
+	eachVariant(t, func(t *testing.T) {
+		s := newSource("each")
+		for n := range 131 {
+			checkMulEach(t, s, 1+s.IntN(9), s.IntN(70), n, s.IntN(4))
+			checkMulEach(t, s, 1+s.IntN(9), n, s.IntN(70), s.IntN(4))
+		}
+		checkMulEach(t, s, 0, 3, 3, 0)
+		checkMulEach(t, s, 5, 900, 40, 1)
+	})
+}
+
+// checkMulEach compares products of m rows, each with its own matrix of k × n or its neighbour's, with the plain variant and
+// with Mul. The matrices are larger than what is used of them.
+func checkMulEach(t *testing.T, s source, m, k, n, gap int) {
+	t.Helper()
+	a, c := s.mat(m, k, k+gap), s.mat(m, n, n+gap)
+	var b []*Packed
+	depth, width := k+s.IntN(3), n+s.IntN(3)
+	for i := range m {
+		if i > 0 && s.IntN(3) == 0 {
+			b = append(b, b[i-1])
+			continue
+		}
+		var p Packed
+		p.PackB(s.mat(depth, width, width))
+		b = append(b, &p)
+	}
+	name := fmt.Sprintf("%d rows of %d × %d", m, k, n)
+	want, single := c.clone(), c.clone()
+	MulEach(c, a, b)
+	plain(func() { MulEach(want, a, b) })
+	same(t, name, c.Data, want.Data)
+	for i := range m {
+		Mul(single.RowsOf(i, i+1), a.RowsOf(i, i+1), b[i], false)
+	}
+	same(t, name+", by Mul", c.Data, single.Data)
+}
+
 func TestAddTransAGivesTheSameBits(t *testing.T) {
 	eachVariant(t, func(t *testing.T) {
 		for _, bf16 := range []bool{false, true} {

@@ -48,6 +48,13 @@ func mulGenericBF16(c, a Mat, b *Packed, accumulate bool) {
 	}
 }
 
+// mulEachGeneric is MulEach.
+func mulEachGeneric(c, a Mat, b []*Packed) {
+	for i := range c.Rows {
+		mulGeneric(c.RowsOf(i, i+1), a.RowsOf(i, i+1), b[i], false)
+	}
+}
+
 // addTransAGeneric is AddTransA on float32.
 func addTransAGeneric(c, a, b Mat) {
 	for t := range a.Rows {

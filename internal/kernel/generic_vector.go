@@ -132,6 +132,14 @@ func expSumGeneric(dst, x []float32, scale, shift float32) float32 {
 	return l.fold()
 }
 
+// softmaxGeneric computes dst = softmax(x·scale) and returns the largest x·scale and the sum.
+func softmaxGeneric(dst, x []float32, scale float32) (m, sum float32) {
+	m = float32(maxGeneric(x) * scale)
+	sum = expSumGeneric(dst, x, scale, -m)
+	scaleGeneric(dst, 1/sum)
+	return m, sum
+}
+
 // softmaxBackwardGeneric computes dp = (dp - d)·p·scale.
 func softmaxBackwardGeneric(dp, p []float32, d, scale float32) {
 	for i, v := range p {

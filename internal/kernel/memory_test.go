@@ -59,6 +59,13 @@ func TestSizesThatDoNotFitPanic(t *testing.T) {
 		{"a product's rows", "C 2 × 4 = A 3 × 3", func() { Mul(NewMat(2, 4), NewMat(3, 3), &p, false) }},
 		{"a product's depth", "B 3 × 4", func() { Mul(NewMat(2, 4), NewMat(2, 5), &p, false) }},
 		{"a product's columns", "C 2 × 5", func() { Mul(NewMat(2, 5), NewMat(2, 3), &p, false) }},
+		{"a row's product", "sizes that do not fit", func() { MulEach(NewMat(1, 5), NewMat(1, 3), []*Packed{&p}) }},
+		{"rows and matrices", "sizes that do not fit", func() { MulEach(NewMat(2, 4), NewMat(2, 3), []*Packed{&p}) }},
+		{"a row's matrix in bfloat16", "matrices that differ", func() {
+			h := Packed{BF16: true}
+			h.PackB(NewMat(3, 4))
+			MulEach(NewMat(1, 4), NewMat(1, 3), []*Packed{&h})
+		}},
 		{"a transposed product", "+= Aᵀ", func() { AddTransA(NewMat(2, 5), NewMat(3, 2), NewMat(3, 4), nil) }},
 		{"a slice too short", "in a slice of 5", func() { MatOf(make([]float32, 5), 2, 3) }},
 		{"a stride too small", "stride 2", func() { Mul(Mat{make([]float32, 9), 3, 3, 2}, NewMat(3, 3), &p, false) }},
@@ -79,6 +86,9 @@ func TestNothingIsAllocated(t *testing.T) {
 		big, dw := s.mat(100, 40, 40), NewMat(40, 40)
 		var scratch Scratch
 		var packs [2]Packed
+		var packed Packed
+		var each [2]*Packed
+		packed.PackB(b)
 		packs[1].BF16 = true
 		buf, h := make([]float32, PackedWords(40, 33, false)), make([]uint16, 40)
 		lse, pos := make([]float32, 200), make([]int32, 14)
@@ -93,6 +103,8 @@ func TestNothingIsAllocated(t *testing.T) {
 			var p Packed
 			p.Use(buf)
 			p.PackB(b)
+			each[0], each[1] = &packed, &packed
+			MulEach(c.RowsOf(0, 2), a.RowsOf(0, 2), each[:])
 			AddTransA(dw, big, big, &scratch)
 			AddTransABF16(dw, big, big, &scratch)
 			RMSNorm(a, a, lse[:40], 1e-5, lse[:14])

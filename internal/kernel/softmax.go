@@ -11,10 +11,7 @@ func Softmax(dst, x []float32, scale float32) (lse float32) {
 // softmax is Softmax without the logarithm: the largest element and the sum that it is made of.
 func softmax(dst, x []float32, scale float32) (m, sum float32) {
 	want(len(x) > 0, "Softmax of nothing")
-	m = float32(Max(x) * scale)
-	sum = expSum(dst, x, scale, -m)
-	Scale(dst, 1/sum)
-	return m, sum
+	return softmaxRow(dst, x, scale)
 }
 
 // LogSumExp returns log Σ exp(x). The log-probability of token t is x[t] minus that.

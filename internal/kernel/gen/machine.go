@@ -192,19 +192,35 @@ func (m *machine) load(ptr string, v vec) {
 	}
 }
 
-func (m *machine) store(v vec, ptr string) {
+func (m *machine) store(v vec, ptr string) { m.storeAt(v, ptr, 0) }
+
+// storeAt is store, off bytes behind where the register points.
+func (m *machine) storeAt(v vec, ptr string, off int) {
+	at := func(off int) string {
+		if off == 0 {
+			return "(" + ptr + ")"
+		}
+		return fmt.Sprintf("%d(%s)", off, ptr)
+	}
 	switch {
 	case m.wide && m.tail:
-		m.p("VMOVUPS Z%d, K1, (%s)", v.lo, ptr)
+		m.p("VMOVUPS Z%d, K1, %s", v.lo, at(off))
 	case m.wide:
-		m.p("VMOVUPS Z%d, (%s)", v.lo, ptr)
+		m.p("VMOVUPS Z%d, %s", v.lo, at(off))
 	case m.tail:
-		m.p("VMASKMOVPS Y%d, Y%d, (%s)", v.lo, maskLo, ptr)
-		m.p("VMASKMOVPS Y%d, Y%d, 32(%s)", v.hi, maskHi, ptr)
+		m.p("VMASKMOVPS Y%d, Y%d, %s", v.lo, maskLo, at(off))
+		m.p("VMASKMOVPS Y%d, Y%d, %s", v.hi, maskHi, at(off+32))
 	default:
-		m.p("VMOVUPS Y%d, (%s)", v.lo, ptr)
-		m.p("VMOVUPS Y%d, 32(%s)", v.hi, ptr)
+		m.p("VMOVUPS Y%d, %s", v.lo, at(off))
+		m.p("VMOVUPS Y%d, %s", v.hi, at(off+32))
 	}
+}
+
+// fmaAt adds to acc the product of x with the 16 floats off bytes behind where the register points.
+func (m *machine) fmaAt(ptr string, off int, x, acc vec) {
+	m.halves(func(h int) {
+		m.p("VFMADD231PS %d(%s), %s%d, %s%d", off+32*h, ptr, m.letter(), x.reg(h), m.letter(), acc.reg(h))
+	})
 }
 
 // into combines x into the running value acc, only in the lanes of the mask: acc = op(acc, x).
@@ -263,6 +279,15 @@ func (m *machine) loop(ptrs []string, body func()) {
 	m.at(tail)
 	m.p("ADDQ $16, CX")
 	m.p("JZ %s", done)
+	m.setMask()
+	m.tail = true
+	body()
+	m.tail = false
+	m.at(done)
+}
+
+// setMask sets the mask of the first CX of 16 lanes, 1 to 16. CX and BX are overwritten.
+func (m *machine) setMask() {
 	if m.wide {
 		m.p("MOVL $1, BX")
 		m.p("SHLL CX, BX")
@@ -275,8 +300,4 @@ func (m *machine) loop(ptrs []string, body func()) {
 		m.p("VMOVUPS (BX), Y%d", maskLo)
 		m.p("VMOVUPS 32(BX), Y%d", maskHi)
 	}
-	m.tail = true
-	body()
-	m.tail = false
-	m.at(done)
 }

@@ -9,6 +9,11 @@ func vectors(m *machine) {
 	rope(m)
 	adam(m)
 	conversions(m)
+	if m.wide {
+		each(m, 4)
+	} else {
+		each(m, 2)
+	}
 	m.endData()
 }
 
@@ -169,6 +174,8 @@ func exponentials(m *machine) {
 		m.ret()
 	}
 
+	softmax(m)
+
 	at = m.begin("softmaxBackward", "computes dp = (dp - d)·p·scale.", "p:dp p:p i:n f:d f:scale", false)
 	r = m.ptrs(at, "dp", "p")
 	d, scale := m.all(at["d"]), m.all(at["scale"])
@@ -180,6 +187,55 @@ func exponentials(m *machine) {
 		m.op("VMULPS", p, x, x)
 		m.op("VMULPS", scale, x, x)
 		m.store(x, r[0])
+	})
+	m.ret()
+}
+
+// softmax writes max, exp and sum, and scale in one: short rows spend more on three calls than on their numbers.
+func softmax(m *machine) {
+	at := m.begin("softmax", "computes dst = softmax(x·scale) and leaves the largest x·scale, and the sum before it is divided by, in stats.",
+		"p:dst p:x i:n f:scale p:stats", false)
+	m.p("MOVQ %s, R8", at["stats"])
+	scale, shift := m.all(at["scale"]), m.all(at["scale"])
+	m.keep(expLow, expHigh, expFirst)
+	acc := m.vec()
+	x, n, p, q := m.vec(), m.vec(), m.vec(), m.vec()
+
+	m.p("MOVQ %s, SI", at["x"])
+	m.p("MOVQ %s, CX", at["n"])
+	m.opInf(acc)
+	m.loop([]string{"SI"}, func() {
+		m.load("SI", x)
+		m.into("VMAXPS", x, acc)
+	})
+	m.fold("VMAXPS", acc, x, "(R8)")
+	m.p("VMULSS X%d, X%d, X%d", scale.lo, acc.lo, acc.lo)
+	m.p("VMOVSS X%d, (R8)", acc.lo)
+	m.p("VXORPS %s, X%d, X%d", m.constant(0x80000000), acc.lo, acc.lo)
+	m.p("VBROADCASTSS X%d, %s%d", acc.lo, m.letter(), shift.lo)
+
+	m.p("MOVQ %s, DI", at["dst"])
+	m.p("MOVQ %s, SI", at["x"])
+	m.p("MOVQ %s, CX", at["n"])
+	m.zero(acc)
+	m.loop([]string{"SI", "DI"}, func() {
+		m.load("SI", x)
+		m.op("VFMADD213PS", shift, scale, x)
+		m.exp(x, n, p, q)
+		m.store(p, "DI")
+		m.into("VADDPS", p, acc)
+	})
+	m.fold("VADDPS", acc, x, "4(R8)")
+	m.p("VMOVSS %s, X%d", m.constant(0x3f800000), x.lo)
+	m.p("VDIVSS X%d, X%d, X%d", acc.lo, x.lo, x.lo)
+	m.p("VBROADCASTSS X%d, %s%d", x.lo, m.letter(), shift.lo)
+
+	m.p("MOVQ %s, DI", at["dst"])
+	m.p("MOVQ %s, CX", at["n"])
+	m.loop([]string{"DI"}, func() {
+		m.load("DI", x)
+		m.op("VMULPS", shift, x, x)
+		m.store(x, "DI")
 	})
 	m.ret()
 }
