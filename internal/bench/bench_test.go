@@ -58,7 +58,7 @@ func TestRunMeasuresEveryMethod(t *testing.T) {
 			}
 		})
 	}
-	want := []string{"tiny/full/f32/t1", "tiny/full/f32/t2", "tiny/full/bf16/t1", "tiny/lora64/f32/t1", "tiny/lora64/bf16/t1", "tiny/soap/f32/t1", "tiny/sample/f32/t1"}
+	want := []string{"tiny/full/f32/t1", "tiny/full/f32/t2", "tiny/full/bf16/t1", "tiny/lora64/f32/t1", "tiny/lora64/bf16/t1", "tiny/soap/f32/t1", "tiny/sample/f32/t1", "tiny/sample/bf16/t1"}
 	if kernel.Variant() == "avx512" {
 		want = append(want, "tiny/full/f32/avx2/t1")
 	}
@@ -210,7 +210,7 @@ func TestSelect(t *testing.T) {
 			t.Errorf("%s: %v", c.Name, err)
 		}
 	}
-	for _, name := range []string{"A/full/f32/t2", "B/sample/f32/t1", "15M/lora64/bf16/t1", "135M/soap/f32/t2", "arm/full/f32/t1"} {
+	for _, name := range []string{"A/full/f32/t2", "B/sample/f32/t1", "B/sample/bf16/t1", "15M/lora64/bf16/t1", "135M/soap/f32/t2", "arm/full/f32/t1"} {
 		if !seen[name] {
 			t.Errorf("no case %s", name)
 		}

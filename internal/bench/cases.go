@@ -133,6 +133,7 @@ func Select(o Options) []Case {
 		{LoRA64, "bf16", ""},
 		{SOAP, "f32", ""},
 		{Sample, "f32", ""},
+		{Sample, "bf16", ""},
 		{Full, "f32", "avx2"},
 	}
 	var cases []Case
