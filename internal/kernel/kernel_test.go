@@ -121,6 +121,7 @@ var rowOps = []struct {
 		}
 		return append(in, scalar(Softmax(in[0], in[1], 0.7)))
 	}},
+	{"sum of exp", 2, func(in [][]float32) [][]float32 { return append(in, scalar(ExpSum(in[0], in[1], 0.7, 0.2))) }},
 	{"log-sum-exp", 1, func(in [][]float32) [][]float32 {
 		if len(in[0]) == 0 {
 			return in

@@ -66,6 +66,7 @@ func TestSizesThatDoNotFitPanic(t *testing.T) {
 			h.PackB(NewMat(3, 4))
 			MulEach(NewMat(1, 4), NewMat(1, 3), []*Packed{&h})
 		}},
+		{"memory for a packed matrix", "too little memory", func() { new(Packed).Adopt(make([]float32, 127), 4, 5) }},
 		{"a transposed product", "+= Aᵀ", func() { AddTransA(NewMat(2, 5), NewMat(3, 2), NewMat(3, 4), nil) }},
 		{"a slice too short", "in a slice of 5", func() { MatOf(make([]float32, 5), 2, 3) }},
 		{"a stride too small", "stride 2", func() { Mul(Mat{make([]float32, 9), 3, 3, 2}, NewMat(3, 3), &p, false) }},
@@ -156,6 +157,22 @@ func TestPackedReusesItsMemory(t *testing.T) {
 		}
 	}
 	panics(t, "element (3,0)", func() { p.At(3, 0) })
+}
+
+func TestPackedAdoptsMemory(t *testing.T) {
+	m := newSource("adopt").mat(6, 40, 40)
+	buf := make([]float32, PackedWords(6, 40, false))
+	var made, adopted Packed
+	made.Use(buf)
+	made.PackB(m)
+	adopted.Adopt(buf, 6, 40)
+	for i := range 6 {
+		for j := range 40 {
+			if got := adopted.At(i, j); got != m.Row(i)[j] {
+				t.Fatalf("element (%d,%d) is %v, want %v", i, j, got, m.Row(i)[j])
+			}
+		}
+	}
 }
 
 func TestVariants(t *testing.T) {

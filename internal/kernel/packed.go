@@ -52,6 +52,15 @@ func (p *Packed) Use(buf []float32) {
 	}
 }
 
+// Adopt takes memory for a packed float32 matrix of k × n as it is and touches nothing: who wrote it, or will, knows the
+// layout. Memory fresh from an Arena is a matrix of zeros.
+func (p *Packed) Adopt(buf []float32, k, n int) {
+	want(len(buf) >= PackedWords(k, n, false), "Adopt of too little memory")
+	p.Use(buf)
+	p.BF16 = false
+	p.reserve(k, n)
+}
+
 // Bytes returns the size of p's memory.
 func (p *Packed) Bytes() int { return 4 * cap(p.buf) }
 

@@ -14,6 +14,12 @@ func softmax(dst, x []float32, scale float32) (m, sum float32) {
 	return softmaxRow(dst, x, scale)
 }
 
+// ExpSum computes dst = exp(scale·x + shift) and returns its sum. dst may be x.
+func ExpSum(dst, x []float32, scale, shift float32) float32 {
+	want(len(dst) == len(x), "ExpSum of slices of different length")
+	return expSum(dst, x, scale, shift)
+}
+
 // LogSumExp returns log Σ exp(x). The log-probability of token t is x[t] minus that.
 func LogSumExp(x []float32) float32 {
 	want(len(x) > 0, "LogSumExp of nothing")
