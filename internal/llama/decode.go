@@ -43,7 +43,7 @@ func NewDecoder(n *Net, slots, capacity int) (*Decoder, error) {
 	var w Workspace
 	one := c
 	one.Layers = 1
-	size := w.inference(one, n.rank(), d.capacity, nil) + slots*(slotFloats(c, d.capacity)+32*c.Layers*c.KVHeads)
+	size := w.inference(one, n.rank(), d.capacity, nil) + slots*slotFloats(c, d.capacity)
 	arena, err := kernel.NewArena(size)
 	if err != nil {
 		return nil, fmt.Errorf("key-value cache of %d sequences of %d tokens: %w", slots, capacity, err)
@@ -128,46 +128,45 @@ func (d *Decoder) extend(ctx context.Context, segs []segment, visit func(s, t in
 // attention is that of the new tokens over their slots' past and themselves.
 func (d *Decoder) attention(layer int, l activations, segs []segment) {
 	c := d.net.Base.Config
-	q, kv, hd, group := c.qWidth(), c.kvWidth(), c.HeadDim, c.Heads/c.KVHeads
+	q, kv := c.qWidth(), c.kvWidth()
 	start := 0
-	for i, s := range segs {
+	for _, s := range segs {
 		sl, n := d.slots[s.slot], len(s.tokens)
-		held := len(sl.tokens)
-		qkv, att := l.qkv.RowsOf(start, start+n), l.att.RowsOf(start, start+n)
-		for g := range c.KVHeads {
-			for t := range n {
-				row := qkv.Row(t)
-				sl.put(layer, g, held+t, row[q+g*hd:][:hd], row[q+kv+g*hd:][:hd])
-			}
-			kp, vp := &sl.k[layer][g].Packed, &sl.v[layer][g].Packed
-			if g+1 < c.KVHeads {
-				sl.prefetch(layer, g+1, held+n)
-			} else if i+1 < len(segs) {
-				next := d.slots[segs[i+1].slot]
-				next.prefetch(layer, 0, len(next.tokens)+len(segs[i+1].tokens))
-			}
-			if n == 1 {
-				// One token: the heads that share a key are the rows of one product.
-				rows := func(m kernel.Mat) kernel.Mat {
-					return kernel.MatOf(m.Row(0)[g*group*hd:][:group*hd], group, hd)
-				}
-				p := kernel.MatOf(d.p[:group*(held+1)], group, held+1)
-				kernel.Mul(p, rows(qkv), kp, false)
-				kernel.CausalSoftmax(p, held, 1, nil)
-				kernel.Mul(rows(att), p, vp, false)
-				continue
-			}
-			for h := g * group; h < (g+1)*group; h++ {
-				for i := 0; i < n; i += stripRows {
-					e := min(i+stripRows, n)
-					p := kernel.MatOf(d.p[:(e-i)*(held+e)], e-i, held+e)
-					kernel.Mul(p, qkv.View(i, e, h*hd, (h+1)*hd), kp, false)
-					kernel.CausalSoftmax(p, held+i, 1, nil)
-					kernel.Mul(att.View(i, e, h*hd, (h+1)*hd), p, vp, false)
-				}
-			}
+		past, held := &sl.layers[layer], len(sl.tokens)
+		for t := range n {
+			row := l.qkv.Row(start + t)
+			past.put(held+t, row[q:q+kv], row[q+kv:])
+		}
+		if n == 1 {
+			d.attendOne(past, held+1, l.qkv.Row(start)[:q], l.att.Row(start))
+		} else {
+			d.attendMany(past, held, l.qkv.RowsOf(start, start+n), l.att.RowsOf(start, start+n))
 		}
 		start += n
+	}
+}
+
+// attendOne is the attention of one token's queries q, all heads side by side, over the first n positions.
+func (d *Decoder) attendOne(past *slotLayer, n int, q, att []float32) {
+	c := d.net.Base.Config
+	p := kernel.Mat{Data: d.p, Rows: c.Heads, Cols: n, Stride: d.capacity}
+	kernel.MulEach(p, kernel.MatOf(q, c.Heads, c.HeadDim), past.keys)
+	kernel.CausalSoftmax(p, n-1, 1, nil)
+	kernel.MulEach(kernel.MatOf(att, c.Heads, c.HeadDim), p, past.vals)
+}
+
+// attendMany is the attention of several tokens, the first at position held, in strips.
+func (d *Decoder) attendMany(past *slotLayer, held int, qkv, att kernel.Mat) {
+	c := d.net.Base.Config
+	n, hd := qkv.Rows, c.HeadDim
+	for h := range c.Heads {
+		for i := 0; i < n; i += stripRows {
+			e := min(i+stripRows, n)
+			p := kernel.MatOf(d.p[:(e-i)*(held+e)], e-i, held+e)
+			kernel.Mul(p, qkv.View(i, e, h*hd, (h+1)*hd), past.keys[h], false)
+			kernel.CausalSoftmax(p, held+i, 1, nil)
+			kernel.Mul(att.View(i, e, h*hd, (h+1)*hd), p, past.vals[h], false)
+		}
 	}
 }
 
