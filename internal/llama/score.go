@@ -92,7 +92,8 @@ func (d *Decoder) prompts(ctx context.Context, batch []scored) error {
 		segs = append(segs, segment{slot: r.slot, tokens: r.left, want: 1})
 	}
 	return d.extend(ctx, segs, func(s, _ int, logits []float32) {
-		lse, top := kernel.LogSumExp(logits), argmax(logits[:used])
+		lse := kernel.LogSumExp(logits)
+		top := argmax(logits[:used], lse)
 		for c, cont := range batch[s].req.Continuations {
 			if len(cont) > 0 {
 				batch[s].note(c, 0, logits, lse, top)
@@ -113,7 +114,8 @@ func (d *Decoder) continuations(ctx context.Context, r *scored) error {
 		for left := cont[:len(cont)-1]; len(left) > 0; {
 			n := min(len(left), batchRows)
 			err := d.extend(ctx, []segment{{slot: last, tokens: left[:n], want: n}}, func(_, t int, logits []float32) {
-				r.note(c, done+t, logits, kernel.LogSumExp(logits), argmax(logits[:used]))
+				lse := kernel.LogSumExp(logits)
+				r.note(c, done+t, logits, lse, argmax(logits[:used], lse))
 			})
 			if err != nil {
 				return err
