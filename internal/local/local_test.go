@@ -290,6 +290,66 @@ func TestSampleEqualsRecomputation(t *testing.T) {
 	}
 }
 
+// TestKeptMemoryDoesNotMatter asks a model many things in turn, some before and some after a training step: the answers are
+// those of models that are asked one thing each.
+func TestKeptMemoryDoesNotMatter(t *testing.T) {
+	m := newModel(t, 2, Settings{})
+	p := engine.SamplingParams{MaxTokens: 9, Temperature: 0.8}
+	reqs := prompts(m.Config(), 70)
+	for i, ask := range []struct{ from, to, tokens, trained int }{
+		{0, 70, 9, 0}, {3, 8, 9, 0}, {0, 70, 9, 0}, {0, 70, 40, 0}, {0, 70, 9, 1}, {10, 12, 50, 1}, {0, 70, 9, 1}, {0, 70, 9, 2},
+	} {
+		steps(t, m, m.Step(), ask.trained)
+		p.MaxTokens = ask.tokens
+		got, err := m.Sample(t.Context(), reqs[ask.from:ask.to], p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fresh := newModel(t, 1, Settings{})
+		steps(t, fresh, 0, ask.trained)
+		want, err := fresh.Sample(t.Context(), reqs[ask.from:ask.to], p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("question %d: %s", i, d)
+		}
+	}
+	kept := func() (n int) {
+		for i := range m.workers {
+			if m.workers[i].decoder != nil {
+				n++
+			}
+		}
+		return n
+	}
+	if n := kept(); n != 2 {
+		t.Errorf("%d decoders are kept between questions, want 2", n)
+	}
+	steps(t, m, m.Step(), m.Step()+1)
+	if n := kept(); n != 0 {
+		t.Errorf("%d decoders are kept while the model trains", n)
+	}
+}
+
+// TestSampleAllocates counts what a second call allocates: what it returns, and a little for each request, not for each token.
+func TestSampleAllocates(t *testing.T) {
+	m := newModel(t, 1, Settings{})
+	reqs := prompts(m.Config(), 64)
+	ask := func(tokens int) func() {
+		return func() {
+			if _, err := m.Sample(t.Context(), reqs, engine.SamplingParams{MaxTokens: tokens, Temperature: 0.8}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	ask(60)() // memory grows
+	few, many := testing.AllocsPerRun(3, ask(6)), testing.AllocsPerRun(3, ask(60))
+	if many > few+64 || few > 12*64 {
+		t.Errorf("%v allocations for 6 tokens of 64 requests, %v for 60", few, many)
+	}
+}
+
 func TestScoreEqualsForward(t *testing.T) {
 	m := newModel(t, 2, settings["lora"])
 	steps(t, m, 0, 2)

@@ -52,8 +52,9 @@ type Model struct {
 
 // worker is one goroutine's memory.
 type worker struct {
-	space llama.Workspace
-	grads []float32 // of one chunk
+	space   llama.Workspace
+	grads   []float32      // of one chunk
+	decoder *llama.Decoder // kept from the last question to the next, or to the next training step
 }
 
 func (e *Engine) model(base *llama.Base, key *[32]byte, s Settings) (*Model, error) {
@@ -93,7 +94,7 @@ func (m *Model) Close() error {
 	m.pool.Close()
 	var errs []error
 	for i := range m.workers {
-		errs = append(errs, m.workers[i].space.Free())
+		errs = append(errs, m.workers[i].space.Free(), m.workers[i].freeDecoder())
 	}
 	if m.net.Adapter != nil {
 		errs = append(errs, m.net.Adapter.Free())
@@ -126,6 +127,9 @@ func (m *Model) changed() {
 // ForwardBackward adds the gradients of the loss over data to those that wait for the next OptimStep. After an error, a
 // cancelled context among them, the gradients that waited are dropped; the weights are as they were.
 func (m *Model) ForwardBackward(ctx context.Context, data []engine.Datum, loss engine.Loss) (engine.ForwardBackwardResult, error) {
+	if err := m.freeDecoders(); err != nil {
+		return engine.ForwardBackwardResult{}, err
+	}
 	res, err := m.pass(ctx, data, loss, m.train, true)
 	if err == nil && !finite(res.Loss) {
 		err = m.nonFinite("loss", res.Loss)
