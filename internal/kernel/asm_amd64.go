@@ -661,11 +661,6 @@ func packBlockPairs12(dst *uint32, src *float32, stride int, step int, block int
 //go:noescape
 func cvtPairs(dst *uint32, src *float32, n int)
 
-// prefetchLines asks for n lines of 64 bytes from src on, into the second-level cache.
-//
-//go:noescape
-func prefetchLines(src *uint32, n int)
-
 // axpyZ adds a·x to dst.
 //
 //go:noescape

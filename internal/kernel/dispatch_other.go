@@ -7,7 +7,7 @@ package kernel
 func mulTiles(c, a Mat, b *Packed, accumulate bool)     { mulGeneric(c, a, b, accumulate) }
 func mulTilesBF16(c, a Mat, b *Packed, accumulate bool) { mulGenericBF16(c, a, b, accumulate) }
 
-func mulEach(c, a Mat, b []*Packed) { mulEachGeneric(c, a, b) }
+func mulEach(c, a Mat, b, _ []*Packed) { mulEachGeneric(c, a, b) }
 
 func addTransATiles(c, a, b Mat, _ *Scratch, bf16 bool) {
 	if bf16 {
@@ -19,8 +19,6 @@ func addTransATiles(c, a, b Mat, _ *Scratch, bf16 bool) {
 
 func packRows(dst []uint32, m Mat, bf16 bool) { packRowsGeneric(dst, m, bf16) }
 func packCols(dst []uint32, m Mat, bf16 bool) { packColsGeneric(dst, m, bf16) }
-
-func prefetch([]uint32) {}
 
 func axpy(dst []float32, a float32, x []float32) { axpyGeneric(dst, a, x) }
 func scale(x []float32, a float32)               { scaleGeneric(x, a) }

@@ -40,10 +40,17 @@ func Mul(c, a Mat, b *Packed, accumulate bool) {
 // deep. Several may be the same. In attention each head is a row, and the keys or the values of its past are the matrix.
 //
 // As in Mul, C may be narrower than the b and A than they are deep, and the bits are those of Mul.
-func MulEach(c, a Mat, b []*Packed) {
+//
+// next, unless it is nil, are as many matrices that are read soon: as much of their front as of the b is asked for on the
+// way, so that it is near by then. All sequences' pasts together are larger than the near caches, each is read once for a
+// token, and their way from memory is what takes the time.
+func MulEach(c, a Mat, b, next []*Packed) {
 	c.check("C")
 	a.check("A")
-	want(c.Rows == a.Rows && len(b) == a.Rows, "MulEach of sizes that do not fit")
+	if next == nil {
+		next = b
+	}
+	want(c.Rows == a.Rows && len(b) == a.Rows && len(next) == a.Rows, "MulEach of sizes that do not fit")
 	for _, p := range b {
 		want(!p.bf16 && p.k == b[0].k, "MulEach of matrices that differ")
 		want(c.Cols <= p.n && a.Cols <= p.k, "MulEach of sizes that do not fit")
@@ -59,7 +66,7 @@ func MulEach(c, a Mat, b []*Packed) {
 		mulEachGeneric(c, a, b)
 		return
 	}
-	mulEach(c, a, b)
+	mulEach(c, a, b, next)
 }
 
 // A Scratch is the working memory of AddTransA. Its zero value is ready; it grows to a fixed size at first use and serves

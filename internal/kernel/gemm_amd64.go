@@ -267,10 +267,11 @@ type eachArgs struct {
 	cols   int            // columns of C
 	pitch  int            // bytes from panel to panel
 	panels [4]unsafe.Pointer
+	next   [4]unsafe.Pointer // what to ask for meanwhile
 }
 
 // mulEach is MulEach: as many rows at a time as have room for their sums in registers.
-func mulEach(c, a Mat, b []*Packed) {
+func mulEach(c, a Mat, b, next []*Packed) {
 	most := 4
 	if variant == avx2 {
 		most = 2
@@ -279,8 +280,9 @@ func mulEach(c, a Mat, b []*Packed) {
 	for i := 0; i < c.Rows; i += most {
 		n := min(most, c.Rows-i)
 		args.a, args.c = unsafe.Pointer(&a.Data[i*a.Stride]), unsafe.Pointer(&c.Data[i*c.Stride])
-		for r, p := range b[i : i+n] {
-			args.panels[r] = unsafe.Pointer(unsafe.SliceData(p.buf))
+		for r := range n {
+			args.panels[r] = unsafe.Pointer(unsafe.SliceData(b[i+r].buf))
+			args.next[r] = unsafe.Pointer(unsafe.SliceData(next[i+r].buf))
 		}
 		if variant == avx512 {
 			mulEachZ(n, &args)

@@ -129,8 +129,12 @@ func checkMulEach(t *testing.T, s source, m, k, n, gap int) {
 	}
 	name := fmt.Sprintf("%d rows of %d × %d", m, k, n)
 	want, single := c.clone(), c.clone()
-	MulEach(c, a, b)
-	plain(func() { MulEach(want, a, b) })
+	var next []*Packed
+	if s.IntN(2) == 0 {
+		next = append(append(next, b[m/2:]...), b[:m/2]...)
+	}
+	MulEach(c, a, b, next)
+	plain(func() { MulEach(want, a, b, nil) })
 	same(t, name, c.Data, want.Data)
 	for i := range m {
 		Mul(single.RowsOf(i, i+1), a.RowsOf(i, i+1), b[i], false)

@@ -59,12 +59,12 @@ func TestSizesThatDoNotFitPanic(t *testing.T) {
 		{"a product's rows", "C 2 × 4 = A 3 × 3", func() { Mul(NewMat(2, 4), NewMat(3, 3), &p, false) }},
 		{"a product's depth", "B 3 × 4", func() { Mul(NewMat(2, 4), NewMat(2, 5), &p, false) }},
 		{"a product's columns", "C 2 × 5", func() { Mul(NewMat(2, 5), NewMat(2, 3), &p, false) }},
-		{"a row's product", "sizes that do not fit", func() { MulEach(NewMat(1, 5), NewMat(1, 3), []*Packed{&p}) }},
-		{"rows and matrices", "sizes that do not fit", func() { MulEach(NewMat(2, 4), NewMat(2, 3), []*Packed{&p}) }},
+		{"a row's product", "sizes that do not fit", func() { MulEach(NewMat(1, 5), NewMat(1, 3), []*Packed{&p}, nil) }},
+		{"rows and matrices", "sizes that do not fit", func() { MulEach(NewMat(2, 4), NewMat(2, 3), []*Packed{&p}, nil) }},
 		{"a row's matrix in bfloat16", "matrices that differ", func() {
 			h := Packed{BF16: true}
 			h.PackB(NewMat(3, 4))
-			MulEach(NewMat(1, 4), NewMat(1, 3), []*Packed{&h})
+			MulEach(NewMat(1, 4), NewMat(1, 3), []*Packed{&h}, nil)
 		}},
 		{"memory for a packed matrix", "too little memory", func() { new(Packed).Adopt(make([]float32, 127), 4, 5) }},
 		{"a transposed product", "+= Aᵀ", func() { AddTransA(NewMat(2, 5), NewMat(3, 2), NewMat(3, 4), nil) }},
@@ -105,7 +105,7 @@ func TestNothingIsAllocated(t *testing.T) {
 			p.Use(buf)
 			p.PackB(b)
 			each[0], each[1] = &packed, &packed
-			MulEach(c.RowsOf(0, 2), a.RowsOf(0, 2), each[:])
+			MulEach(c.RowsOf(0, 2), a.RowsOf(0, 2), each[:], nil)
 			AddTransA(dw, big, big, &scratch)
 			AddTransABF16(dw, big, big, &scratch)
 			RMSNorm(a, a, lse[:40], 1e-5, lse[:14])
@@ -205,28 +205,6 @@ func TestPeakIsPositive(t *testing.T) {
 		}
 		if p := FMAPeakBF16(1); (p > 0) != NativeBF16() {
 			t.Errorf("peak of bfloat16 %v GFLOP/s, native %v", p, NativeBF16())
-		}
-	})
-}
-
-// TestPrefetch asks for every part of a matrix, to the ends of its memory: nothing changes.
-func TestPrefetch(t *testing.T) {
-	eachVariant(t, func(t *testing.T) {
-		for _, bf16 := range []bool{false, true} {
-			p := Packed{BF16: bf16}
-			p.PackB(newSource("prefetch").mat(7, 70, 70))
-			was := append([]uint32(nil), p.buf...)
-			for k := range 8 {
-				for _, n := range []int{0, 1, 32, 33, 70} {
-					p.Prefetch(k, n)
-				}
-			}
-			for i, w := range p.buf {
-				if w != was[i] {
-					t.Fatalf("bfloat16 %v: word %d changed", bf16, i)
-				}
-			}
-			panics(t, "Prefetch of more", func() { p.Prefetch(8, 1) })
 		}
 	})
 }

@@ -65,11 +65,3 @@ func packColsPairs(dst []uint32, m Mat) {
 		transposeInto(dst[k/2*panelCols:], &buf[0], words, (n+1)/2)
 	}
 }
-
-// prefetch asks for the lines of words.
-func prefetch(words []uint32) {
-	const line = 16
-	if variant != generic && len(words) > 0 {
-		prefetchLines(&words[0], (len(words)+line-1)/line)
-	}
-}

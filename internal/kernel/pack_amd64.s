@@ -316,17 +316,6 @@ tail15:
 done16:
 	VZEROUPPER
 	RET
-
-// asks for n lines of 64 bytes from src on, into the second-level cache.
-TEXT ·prefetchLines(SB), NOSPLIT, $0-16
-	MOVQ src+0(FP), SI
-	MOVQ n+8(FP), CX
-line17:
-	PREFETCHT1 (SI)
-	ADDQ $64, SI
-	DECQ CX
-	JNZ line17
-	RET
 DATA interleave<>+0(SB)/4, $0x00100000
 DATA interleave<>+4(SB)/4, $0x00110001
 DATA interleave<>+8(SB)/4, $0x00120002

@@ -111,16 +111,3 @@ func (p *Packed) At(k, n int) float32 {
 	}
 	return float32frombits(panel[k*panelCols+n%panelCols])
 }
-
-// Prefetch asks for the leading k rows and n columns to be brought near, for a product that comes soon. It changes nothing
-// and waits for nothing; where many small factors are read in turn, their way from memory is what takes the time.
-func (p *Packed) Prefetch(k, n int) {
-	want(k <= p.k && n <= p.n, "Prefetch of more than is packed")
-	if k <= 0 {
-		return
-	}
-	words := packedDepth(k, p.bf16) * panelCols
-	for j := 0; j < n; j += panelCols {
-		prefetch(p.buf[j*p.words:][:words])
-	}
-}

@@ -148,15 +148,19 @@ func (d *Decoder) attention(layer int, l activations, segs []segment) {
 	c := d.net.Base.Config
 	q, kv := c.qWidth(), c.kvWidth()
 	start := 0
-	for _, s := range segs {
+	for i, s := range segs {
 		sl, n := d.slots[s.slot], len(s.tokens)
+		var next *slotLayer
+		if i+1 < len(segs) {
+			next = &d.slots[segs[i+1].slot].layers[layer]
+		}
 		past, held := &sl.layers[layer], len(sl.tokens)
 		for t := range n {
 			row := l.qkv.Row(start + t)
 			past.put(held+t, row[q:q+kv], row[q+kv:])
 		}
 		if n == 1 {
-			d.attendOne(past, held+1, l.qkv.Row(start)[:q], l.att.Row(start))
+			d.attendOne(past, next, held+1, l.qkv.Row(start)[:q], l.att.Row(start))
 		} else {
 			d.attendMany(past, held, l.qkv.RowsOf(start, start+n), l.att.RowsOf(start, start+n))
 		}
@@ -164,13 +168,21 @@ func (d *Decoder) attention(layer int, l activations, segs []segment) {
 	}
 }
 
-// attendOne is the attention of one token's queries q, all heads side by side, over the first n positions.
-func (d *Decoder) attendOne(past *slotLayer, n int, q, att []float32) {
+// attendOne is the attention of one token's queries q, all heads side by side, over the first n positions. While it reads the
+// keys it asks for the values, and while it reads the values for the keys of the next slot, if there is one.
+func (d *Decoder) attendOne(past, next *slotLayer, n int, q, att []float32) {
 	c := d.net.Base.Config
 	p := kernel.Mat{Data: d.p, Rows: c.Heads, Cols: n, Stride: d.capacity}
-	kernel.MulEach(p, kernel.MatOf(q, c.Heads, c.HeadDim), past.keys)
+	var ahead []*kernel.Packed
+	if c.HeadDim <= panel { // else the values needed are not at their front alone
+		ahead = past.vals
+	}
+	kernel.MulEach(p, kernel.MatOf(q, c.Heads, c.HeadDim), past.keys, ahead)
 	kernel.CausalSoftmax(p, n-1, 1, nil)
-	kernel.MulEach(kernel.MatOf(att, c.Heads, c.HeadDim), p, past.vals)
+	if ahead = nil; next != nil {
+		ahead = next.keys
+	}
+	kernel.MulEach(kernel.MatOf(att, c.Heads, c.HeadDim), p, past.vals, ahead)
 }
 
 // attendMany is the attention of several tokens, the first at position held, in strips.

@@ -11,11 +11,12 @@ const (
 	eachK      = 32 // rows of B
 	eachCols   = 40 // columns of C
 	eachPitch  = 48 // bytes from panel to panel, of every row's B
-	eachPanels = 56 // the first panel of each row's B
+	eachPanels = 56 // the first panel of each row's B; overwritten
+	eachNext   = 88 // what to ask for meanwhile, one address for each row
 )
 
 // each writes the functions that multiply a few rows with a matrix each: a single row has too few sums to hide the latency
-// of a multiply-add, several have enough.
+// of a multiply-add, several have enough. For each line that they read they ask for one that is read next.
 func each(m *machine, rows int) {
 	for r := 1; r <= rows; r++ {
 		m.eachRows(r)
@@ -41,13 +42,12 @@ func (m *machine) eachRows(rows int) {
 	m.p("LEAQ (R11)(R11*2), R12")
 	m.p("MOVQ %d(AX), DX", eachC)
 	m.p("MOVQ %d(AX), R15", eachCols)
-	m.p("XORQ R13, R13") // bytes from the first panel to this one
+	m.p("XORQ R13, R13") // bytes asked for
 	panel, last, narrow, done := m.label("panel"), m.label("last"), m.label("narrow"), m.label("end")
 	m.at(panel)
 	m.p("MOVQ %d(AX), R10", eachA)
 	for r := range rows {
 		m.p("MOVQ %d(AX), %s", eachPanels+8*r, b[r])
-		m.p("ADDQ R13, %s", b[r])
 	}
 	m.p("MOVQ %d(AX), CX", eachK)
 	m.p("CMPQ R15, $16")
@@ -60,7 +60,10 @@ func (m *machine) eachRows(rows int) {
 		m.storeAt(acc[2*r+1], "BX", 64)
 	})
 	m.p("ADDQ $128, DX")
-	m.p("ADDQ %d(AX), R13", eachPitch)
+	m.p("MOVQ %d(AX), BX", eachPitch)
+	for r := range rows {
+		m.p("ADDQ BX, %d(AX)", eachPanels+8*r)
+	}
 	m.p("SUBQ $32, R15")
 	m.p("JNZ %s", panel)
 	m.p("JMP %s", done)
@@ -113,7 +116,12 @@ func (m *machine) eachPanel(rows, n int, a, b []string) []vec {
 			m.fmaAt(b[r], 64*h, x[r], acc[r*n+h])
 		}
 		m.p("ADDQ $128, %s", b[r])
+		m.p("MOVQ %d(AX), BX", eachNext+8*r)
+		for h := range n {
+			m.p("PREFETCHT1 %d(BX)(R13*1)", 64*h)
+		}
 	}
+	m.p("ADDQ $%d, R13", 64*n)
 	m.p("ADDQ $4, R10")
 	m.p("DECQ CX")
 	m.p("JNZ %s", loop)

@@ -11,21 +11,6 @@ func packing(f *file) {
 	packRowsBF16(f)
 	packBlocks(f, true)
 	cvtBF16(f)
-	prefetch(f)
-}
-
-// prefetch asks for memory that is needed soon.
-func prefetch(f *file) {
-	f.fn("prefetchLines", "asks for n lines of 64 bytes from src on, into the second-level cache.", "w:src i:n", false)
-	f.p("MOVQ src+0(FP), SI")
-	f.p("MOVQ n+8(FP), CX")
-	loop := f.label("line")
-	f.at(loop)
-	f.p("PREFETCHT1 (SI)")
-	f.p("ADDQ $64, SI")
-	f.p("DECQ CX")
-	f.p("JNZ %s", loop)
-	f.p("RET")
 }
 
 // packRowsY copies n rows of exactly 32 (a panel) or 12 (a strip of A) columns to contiguous rows.
