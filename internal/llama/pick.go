@@ -86,11 +86,11 @@ func (k *picker) quick(exps, x []float32, scale float32, u float64) (int, bool) 
 		i += piece
 	}
 	for end := min(i+piece, len(x)); i < end; i++ {
-		if e := float64(exps[i]); sum+e > u {
+		e := float64(exps[i])
+		if sum+e > u {
 			return i, u-sum > doubt*total && sum+e-u > doubt*total
-		} else {
-			sum += e
 		}
+		sum += e
 	}
 	return 0, false
 }
@@ -149,7 +149,7 @@ func (k *picker) truncated(probs []float32, u float64) int {
 
 // argmax is the first index of the largest element of x, which is part of a row whose log-sum-exp is lse.
 func argmax(x []float32, lse float32) int {
-	if lse-lse == 0 { // every element is a number
+	if lse-lse == 0 { // finite, so no element is NaN
 		top := kernel.Max(x)
 		for i, v := range x {
 			if v == top {
