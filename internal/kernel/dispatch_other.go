@@ -4,7 +4,7 @@ package kernel
 
 // Processors without assembly run the plain routines.
 
-func mulTiles(c, a Mat, b *Packed, accumulate bool)     { mulGeneric(c, a, b, accumulate) }
+func mulTiles(c, a Mat, b *Packed, accumulate, _ bool)  { mulGeneric(c, a, b, accumulate) }
 func mulTilesBF16(c, a Mat, b *Packed, accumulate bool) { mulGenericBF16(c, a, b, accumulate) }
 
 func mulEach(c, a Mat, b, _ []*Packed) { mulEachGeneric(c, a, b) }

@@ -26,7 +26,7 @@ func Mul(c, a Mat, b *Packed, accumulate bool) {
 	}
 	switch {
 	case variant != generic && !b.bf16:
-		mulTiles(c, a, b, accumulate)
+		mulTiles(c, a, b, accumulate, false)
 	case variant != generic:
 		mulTilesBF16(c, a, b, accumulate)
 	case b.bf16:
@@ -68,6 +68,36 @@ func MulEach(c, a Mat, b, next []*Packed) {
 	}
 	mulEach(c, a, b, next)
 }
+
+// MulLower is Mul where C = A·B belongs to a symmetric matrix and only its lower triangle is wanted: C (M,N) holds M of its
+// rows up to the last one's diagonal, so the diagonal ends in C's last element. A row is computed up to the end of the diagonal
+// in its strip, one of the least number of equal strips of at most 12 rows; what is right of that stays as it is. B is not in
+// bfloat16.
+func MulLower(c, a Mat, b *Packed, accumulate bool) {
+	c.check("C")
+	a.check("A")
+	if c.Rows != a.Rows || c.Cols > b.n || a.Cols > b.k || c.Rows > c.Cols || b.bf16 {
+		panic(fmt.Sprintf("kernel: lower C %d × %d = A %d × %d · B %d × %d, bfloat16 %v", c.Rows, c.Cols, a.Rows, a.Cols, b.k, b.n, b.bf16))
+	}
+	if variant != generic && c.Rows > 0 && a.Cols > 0 {
+		mulTiles(c, a, b, accumulate, true)
+		return
+	}
+	n := strips(c.Rows)
+	for i := range n {
+		r0, r1 := stripAt(i, n, c.Rows), stripAt(i+1, n, c.Rows)
+		Mul(c.View(r0, r1, 0, c.Cols-c.Rows+r1), a.RowsOf(r0, r1), b, accumulate)
+	}
+}
+
+// stripRows is the height of the largest tile.
+const stripRows = 12
+
+// strips splits n rows into strips of nearly equal height and returns how many.
+func strips(n int) int { return (n + stripRows - 1) / stripRows }
+
+// stripAt returns the first row of strip i of count over n rows.
+func stripAt(i, count, n int) int { return i * n / count }
 
 // A Scratch is the working memory of AddTransA. Its zero value is ready; it grows to a fixed size at first use and serves
 // one goroutine at a time.

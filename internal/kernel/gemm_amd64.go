@@ -11,7 +11,6 @@ const (
 	depthBlock = 512      // words of k at once when there are more
 	groupWords = 96 << 10 // words of B that one strip after another passes over: 384 KiB, well inside L2
 	shortPanel = 256      // words of k of a panel that fits into the nearest cache
-	stripRows  = 12       // rows of the largest tile
 )
 
 // tileArgs is what the assembly of a strip reads, by offset.
@@ -97,12 +96,6 @@ func (t *tileArgs) runY(rows int, kind tileKind) {
 	}
 }
 
-// strips splits n rows into strips of nearly equal height and returns how many.
-func strips(n int) int { return (n + stripRows - 1) / stripRows }
-
-// stripAt returns the first row of strip i of count over n rows.
-func stripAt(i, count, n int) int { return i * n / count }
-
 // blocks splits depth words of k.
 func blocks(depth int) (size int) {
 	if depth <= maxDepth {
@@ -115,10 +108,11 @@ func blocks(depth int) (size int) {
 // groupOf returns how many panels of depth words one strip after another passes over.
 func groupOf(depth int) int { return max(1, groupWords/(depth*panelCols)) }
 
-// mulTiles is Mul on float32. A is read in place, unless its rows lie so that they fall on the same lines of the cache.
-func mulTiles(c, a Mat, b *Packed, accumulate bool) {
+// mulTiles is Mul on float32, or MulLower. A is read in place, unless its rows lie so that they fall on the same lines of the
+// cache.
+func mulTiles(c, a Mat, b *Packed, accumulate, lower bool) {
 	if a.Stride%512 == 0 && a.Rows > 4 && a.Cols >= 128 && c.Cols > 2*panelCols {
-		mulTilesCopy(c, a, b, accumulate)
+		mulTilesCopy(c, a, b, accumulate, lower)
 		return
 	}
 	args := tileArgs{lda: a.Stride * 4, panel: b.words * panelCols * 4, ldc: c.Stride * 4}
@@ -137,6 +131,9 @@ func mulTiles(c, a Mat, b *Packed, accumulate bool) {
 			args.columns(min(group, c.Cols-j))
 			for i := range n {
 				r0, r1 := stripAt(i, n, c.Rows), stripAt(i+1, n, c.Rows)
+				if lower && !args.below(c, r1, j, group) {
+					continue
+				}
 				args.a = unsafe.Pointer(&a.Data[r0*a.Stride+k])
 				args.c = unsafe.Pointer(&c.Data[r0*c.Stride+j])
 				args.run(r1-r0, tileKind{})
@@ -146,7 +143,7 @@ func mulTiles(c, a Mat, b *Packed, accumulate bool) {
 }
 
 // mulTilesCopy is mulTiles with each strip of A copied first, to rows that do not fall on the same lines.
-func mulTilesCopy(c, a Mat, b *Packed, accumulate bool) {
+func mulTilesCopy(c, a Mat, b *Packed, accumulate, lower bool) {
 	const stride = maxDepth + 16
 	var strip [stripRows * stride]float32
 	args := tileArgs{a: unsafe.Pointer(&strip), lda: stride * 4, panel: b.words * panelCols * 4, ldc: c.Stride * 4}
@@ -161,6 +158,9 @@ func mulTilesCopy(c, a Mat, b *Packed, accumulate bool) {
 			args.columns(min(group, c.Cols-j))
 			for i := range n {
 				r0, r1 := stripAt(i, n, c.Rows), stripAt(i+1, n, c.Rows)
+				if lower && !args.below(c, r1, j, group) {
+					continue
+				}
 				for r := r0; r < r1; r++ {
 					copy(strip[(r-r0)*stride:], a.Data[r*a.Stride+k:][:args.k])
 				}
@@ -169,6 +169,16 @@ func mulTilesCopy(c, a Mat, b *Packed, accumulate bool) {
 			}
 		}
 	}
+}
+
+// below sets the panels of a strip that ends before row end of the lower triangle in C, at most group columns from column j on,
+// and says whether there are any.
+func (t *tileArgs) below(c Mat, end, j, group int) bool {
+	cols := min(group, c.Cols-c.Rows+end-j)
+	if cols > 0 {
+		t.columns(cols)
+	}
+	return cols > 0
 }
 
 func sumFlag(sum bool) int {

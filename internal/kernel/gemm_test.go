@@ -168,6 +168,36 @@ func checkAddTransA(t *testing.T, s source, tokens, m, n, gap int, bf16 bool) {
 	same(t, fmt.Sprintf("%d × %d × %d, bfloat16 %v", tokens, m, n, bf16), c.Data, want.Data)
 }
 
+// TestMulLower holds the lower triangle against the whole product, and what is right of it against what was there.
+func TestMulLower(t *testing.T) {
+	eachVariant(t, func(t *testing.T) {
+		s := newSource("lower")
+		for _, z := range [][4]int{{1, 1, 1, 0}, {12, 12, 5, 3}, {13, 13, 40, 0}, {30, 70, 64, 2}, {96, 200, 130, 1}, {25, 25, 1700, 0}, {40, 130, 512, 0}, {5, 9, 0, 0}} {
+			m, n, k, gap := z[0], z[1], z[2], z[3]
+			a, b := s.mat(m, k, k+gap), s.mat(k, n, n)
+			var p Packed
+			p.PackB(b)
+			for _, accumulate := range []bool{false, true} {
+				c := s.mat(m, n, n+gap)
+				want := c.clone()
+				plain(func() { MulLower(want, a, &p, accumulate) })
+				whole, got := c.clone(), c.clone()
+				Mul(whole, a, &p, accumulate)
+				MulLower(got, a, &p, accumulate)
+				name := fmt.Sprintf("%d × %d × %d, accumulate %v", m, k, n, accumulate)
+				same(t, name+", against the plain one", got.Data, want.Data)
+				for i := range m {
+					d := n - m + i + 1
+					same(t, name+", lower", got.Row(i)[:d:d], whole.Row(i)[:d:d])
+					if far := min(d+stripRows, n); far < n {
+						same(t, name+", right of it", got.Row(i)[far:n:n], c.Row(i)[far:n:n])
+					}
+				}
+			}
+		}
+	})
+}
+
 // TestMulIsAProduct holds the plain variant against float64.
 func TestMulIsAProduct(t *testing.T) {
 	s := newSource("product")
