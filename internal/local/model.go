@@ -96,6 +96,7 @@ func (m *Model) Close() error {
 	for i := range m.workers {
 		errs = append(errs, m.workers[i].space.Free(), m.workers[i].freeDecoder())
 	}
+	errs = append(errs, m.drop())
 	if m.net.Adapter != nil {
 		errs = append(errs, m.net.Adapter.Free())
 	}

@@ -47,7 +47,7 @@ func (m *Model) trained() string {
 }
 
 // LoadState puts the model where SaveState found it. The model is unchanged after an error.
-func (m *Model) LoadState(b []byte) error {
+func (m *Model) LoadState(b []byte) (err error) {
 	f, err := weights.Parse(b)
 	if err != nil {
 		return fmt.Errorf("loading state: %w", err)
@@ -73,6 +73,11 @@ func (m *Model) LoadState(b []byte) error {
 		if rule, err = optim.New(p, m.tensors); err != nil {
 			return fmt.Errorf("loading state: %w", err)
 		}
+		defer func() {
+			if err != nil {
+				err = errJoin(err, rule.Free())
+			}
+		}()
 		for i, x := range rule.State() {
 			names, into = append(names, "state."+strconv.Itoa(i)), append(into, x)
 		}
@@ -90,9 +95,22 @@ func (m *Model) LoadState(b []byte) error {
 			return fmt.Errorf("loading state: %w", err)
 		}
 	}
+	if err := m.drop(); err != nil {
+		return fmt.Errorf("loading state: %w", err)
+	}
 	m.rule, m.maxPrecond, m.step, m.waiting = rule, precond, step, false
 	m.changed()
 	return nil
+}
+
+// drop forgets the optimizer's state.
+func (m *Model) drop() error {
+	rule := m.rule
+	m.rule = nil
+	if rule == nil {
+		return nil
+	}
+	return rule.Free()
 }
 
 // LoadAdapter goes on from an adapter that was saved by Adapter, or by PEFT, with the rank and alpha of the model's settings.
@@ -108,7 +126,10 @@ func (m *Model) LoadAdapter(b []byte) error {
 	if err := m.net.Adapter.Read(f); err != nil {
 		return fmt.Errorf("loading adapter: %w", err)
 	}
-	m.rule, m.step, m.waiting = nil, 0, false
+	m.step, m.waiting = 0, false
+	if err := m.drop(); err != nil {
+		return fmt.Errorf("loading adapter: %w", err)
+	}
 	return nil
 }
 

@@ -45,3 +45,4 @@ func (a *adamW) Step(pool *parallel.Pool, w, g []float32, p engine.OptimParams, 
 
 func (a *adamW) State() [][]float32     { return [][]float32{a.m, a.v} }
 func (a *adamW) Name() engine.Optimizer { return engine.AdamW }
+func (a *adamW) Free() error            { return nil }

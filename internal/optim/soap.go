@@ -2,6 +2,7 @@ package optim
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -26,6 +27,7 @@ const (
 // means take the gradient in after it was used.
 type soap struct {
 	maxDim int
+	arena  *kernel.Arena
 	m, v   []float32
 	bases  []float32 // mean and basis of every side, one after the other
 	parts  []part    // in descending order of cost: workers that take them so end together
@@ -40,79 +42,81 @@ type soap struct {
 	start func(tensor int) (left, right []float32) // tests set the first bases
 }
 
-// part is the state of one tensor: a matrix with its sides, or a vector.
-type part struct {
-	Tensor
-	index       int
-	left, right side
-}
-
-// side is one side of a matrix; its slices are nil where the side has no basis.
-type side struct {
-	n        int
-	mean     []float32     // (n,n), lower triangle
-	basis    []float32     // (n,n), eigenvectors in rows: row 0 belongs to the largest eigenvalue
-	byColumn kernel.Packed // the basis packed for products with it, on the right side, and
-	byRow    kernel.Packed // for products with its transpose
-	fresh    bool          // both are of the basis as it is
-}
-
-// bench is one worker's memory, as large as its largest matrix asked for.
-type bench struct {
-	a, b, c    []float32
-	square     [3][]float32
-	pack       kernel.Packed
-	scratch    kernel.Scratch
-	qr         qrScratch
-	eigenvalue []float64
-	order      []int
-}
-
-func newSOAP(tensors []Tensor, maxDim int) *soap {
+func newSOAP(tensors []Tensor, maxDim int) (*soap, error) {
 	if maxDim <= 0 {
 		maxDim = defaultMaxDim
 	}
-	n, total := size(tensors), 0
-	has := func(t Tensor, k int) bool { return t.Matrix && k <= maxDim }
-	for _, t := range tensors {
-		for _, k := range []int{t.Rows, t.Cols} {
-			if has(t, k) {
-				total += 2 * k * k
-			}
-		}
-	}
-	s := &soap{maxDim: maxDim, m: make([]float32, n), v: make([]float32, n), bases: make([]float32, total)}
-	at := 0
-	take := func(k int) []float32 {
-		at += k * k
-		return s.bases[at-k*k : at]
-	}
+	s := &soap{maxDim: maxDim}
 	for i, t := range tensors {
 		p := part{Tensor: t, index: i, left: side{n: t.Rows}, right: side{n: t.Cols}}
-		for _, d := range []*side{&p.left, &p.right} {
-			if has(t, d.n) {
-				d.mean, d.basis = take(d.n), take(d.n)
-			}
-		}
+		p.left.has, p.right.has = t.Matrix && t.Rows <= maxDim, t.Matrix && t.Cols <= maxDim
 		s.parts = append(s.parts, p)
+	}
+	n := size(tensors)
+	var err error
+	if s.arena, err = reserve(func(take func(int) []float32) { s.layout(n, take) }); err != nil {
+		return nil, err
 	}
 	slices.SortStableFunc(s.parts, func(a, b part) int { return cmp.Compare(b.cost(), a.cost()) })
 	s.task = func(worker, i int) { s.update(&s.work[worker], &s.parts[i]) }
-	return s
+	return s, nil
 }
 
-func (p *part) cost() int {
-	c := p.Rows * p.Cols
-	for _, d := range []*side{&p.left, &p.right} {
-		if d.mean != nil {
-			c += p.Rows * p.Cols * d.n
+// reserve makes the arena that layout asks for. It calls it twice: to count, with memory that must not be touched, and to give.
+func reserve(layout func(take func(n int) []float32)) (*kernel.Arena, error) {
+	const line = 16
+	size := 0
+	layout(func(n int) []float32 {
+		size += (n + line - 1) / line * line
+		return nil
+	})
+	arena, err := kernel.NewArena(size)
+	if err != nil {
+		return nil, fmt.Errorf("soap: %w", err)
+	}
+	layout(arena.Floats)
+	return arena, nil
+}
+
+// layout takes the memory of the state of n parameters.
+func (s *soap) layout(n int, take func(n int) []float32) {
+	s.m, s.v = take(n), take(n)
+	total := 0
+	for i := range s.parts {
+		total += s.parts[i].left.floats() + s.parts[i].right.floats()
+	}
+	s.bases = take(total)
+	at := 0
+	for i := range s.parts {
+		p := &s.parts[i]
+		for _, d := range []*side{&p.left, &p.right} {
+			if d.has && s.bases != nil { // nil while it is counted
+				d.mean, d.basis = s.bases[at:][:d.n*d.n], s.bases[at+d.n*d.n:][:d.n*d.n]
+				at += d.floats()
+			}
+		}
+		if d := &p.left; d.has {
+			d.turned = take(d.n * d.n)
+		}
+		if d := &p.right; d.has {
+			d.byColumn.Use(take(kernel.PackedWords(d.n, d.n, false)))
+			d.byRow.Use(take(kernel.PackedWords(d.n, d.n, false)))
 		}
 	}
-	return c
 }
 
 func (s *soap) State() [][]float32     { return [][]float32{s.m, s.v, s.bases} }
 func (s *soap) Name() engine.Optimizer { return engine.SOAP }
+
+// Free gives the memory back.
+func (s *soap) Free() error {
+	errs := []error{s.arena.Free()}
+	for i := range s.work {
+		errs = append(errs, s.work[i].arena.Free())
+	}
+	s.work = nil
+	return errors.Join(errs...)
+}
 
 func (s *soap) Step(pool *parallel.Pool, w, g []float32, p engine.OptimParams, step int, scale float32) error {
 	if p.PrecondFrequency == 0 {
@@ -122,7 +126,11 @@ func (s *soap) Step(pool *parallel.Pool, w, g []float32, p engine.OptimParams, s
 		return fmt.Errorf("soap: max_precond_dim %d in a training that began with %d", maxDim, s.maxDim)
 	}
 	for len(s.work) < pool.Workers() {
-		s.work = append(s.work, bench{})
+		var b bench
+		if err := b.reserve(s.parts); err != nil {
+			return err
+		}
+		s.work = append(s.work, b)
 	}
 	s.w, s.g, s.p, s.t, s.scale = w, g, p, step-1, scale
 	pool.Do(len(s.parts), s.task)
@@ -153,256 +161,119 @@ func (s *soap) update(b *bench, p *part) {
 		}
 		return
 	}
-	b.reserve(p)
+	if p.left.has || p.right.has {
+		b.gradient.PackB(p.of(g))
+	}
 	if s.t == 0 {
 		p.learn(b, g, s.p.Beta2)
-		s.begin(b, p, g)
+		s.begin(b, p)
 		return
 	}
 	p.pack()
-	if p.left.mean != nil {
-		s.move(b, p, w, m, v, g)
-	} else {
-		// Rows are independent: a few at a time stay in the cache through all of it.
-		for i := 0; i < p.Rows; i += moveRows {
-			few := *p
-			few.Rows = min(moveRows, p.Rows-i)
-			from, to := i*p.Cols, (i+few.Rows)*p.Cols
-			s.move(b, &few, w[from:to], m[from:to], v[from:to], g[from:to])
-		}
-	}
+	s.move(b, p, w, m, v)
 	p.learn(b, g, s.p.Beta2)
 	if s.t%s.p.PrecondFrequency == 0 {
-		x, y, z := b.a[:n], b.b[:n], b.c[:n]
-		// The first moment goes to the new basis through the plain one; the second is only sorted along with it.
-		p.projectBack(b, x, m, y)
-		p.left.refresh(b, func(order []int) { permuteRows(v, p.Cols, order, z) })
-		p.right.refresh(b, func(order []int) { permuteCols(v, p.Cols, order, z) })
-		p.pack()
-		p.project(b, m, x, y)
+		p.refresh(b, m, v)
 	}
 }
 
-// moveRows is how many rows of a matrix without a left basis are moved at a time.
+// moveRows is how many rows of a matrix are moved at a time: so many stay in the cache from one basis to the other.
 const moveRows = 96
 
-// move does Adam's step in the bases on the weights w, whose gradient is g.
-func (s *soap) move(b *bench, p *part, w, m, v, g []float32) {
-	x, y, z := b.a[:len(w)], b.b[:len(w)], b.c[:len(w)]
-	p.project(b, x, g, y)
-	clear(z)
-	kernel.AdamW(z, m, v, x, s.adam())
-	p.projectBack(b, x, z, y)
+// move does Adam's step in the bases on the weights w, whose gradient is packed.
+func (s *soap) move(b *bench, p *part, w, m, v []float32) {
+	g := p.of(s.g[p.At:][:p.Rows*p.Cols])
+	image := p.of(b.image)
+	if p.left.has {
+		kernel.Mul(image, p.left.matrix(p.left.basis), &b.gradient, false)
+		g = image
+	}
+	// The right basis and Adam's step leave rows apart.
+	for i := 0; i < p.Rows; i += moveRows {
+		to := min(i+moveRows, p.Rows)
+		x, z := b.rowsOf(0, to-i, p.Cols), b.rowsOf(1, to-i, p.Cols)
+		rows, from, end := g.RowsOf(i, to), i*p.Cols, to*p.Cols
+		if p.right.has {
+			kernel.Mul(x, rows, &p.right.byColumn, false)
+			rows = x
+		}
+		clear(z.Data)
+		kernel.AdamW(z.Data, m[from:end], v[from:end], rows.Data, s.adam())
+		if p.left.has {
+			x = image.RowsOf(i, to)
+		}
+		switch {
+		case p.right.has:
+			kernel.Mul(x, z, &p.right.byRow, false)
+		case p.left.has:
+			copy(x.Data, z.Data)
+		default:
+			x = z
+		}
+		if !p.left.has {
+			s.add(w[from:end], x.Data)
+		}
+	}
+	if !p.left.has {
+		return
+	}
+	b.pack.PackB(image)
+	turned := p.left.matrix(p.left.turned)
+	for i := 0; i < p.Rows; i += moveRows {
+		to := min(i+moveRows, p.Rows)
+		x := b.rowsOf(0, to-i, p.Cols)
+		kernel.Mul(x, turned.RowsOf(i, to), &b.pack, false)
+		s.add(w[i*p.Cols:to*p.Cols], x.Data)
+	}
+}
+
+// add moves weights by x and lets them decay.
+func (s *soap) add(w, x []float32) {
 	kernel.Axpy(w, 1, x)
 	if s.p.WeightDecay > 0 {
 		kernel.Scale(w, float32(1-s.p.LearningRate*s.p.WeightDecay))
 	}
 }
 
-// reserve makes room for the largest matrix so far.
-func (b *bench) reserve(p *part) {
-	if n := p.Rows * p.Cols; len(b.a) < n {
-		b.a, b.b, b.c = make([]float32, n), make([]float32, n), make([]float32, n)
-	}
-	for _, d := range []*side{&p.left, &p.right} {
-		if n := d.n * d.n; d.mean != nil && len(b.square[0]) < n {
-			for i := range b.square {
-				b.square[i] = make([]float32, n)
-			}
-		}
-	}
-}
-
-// pack packs the right basis for products with it; the left one is used as it lies.
-func (p *part) pack() {
-	if d := &p.right; d.mean != nil && !d.fresh {
-		d.byColumn.PackBT(kernel.MatOf(d.basis, d.n, d.n))
-		d.byRow.PackB(kernel.MatOf(d.basis, d.n, d.n))
-		d.fresh = true
-	}
-}
-
-// project computes dst = Q_Lᵀ·src·Q_R; tmp is overwritten. With eigenvectors in rows, basis·src is Q_Lᵀ·src.
-func (p *part) project(b *bench, dst, src, tmp []float32) {
-	of := func(x []float32) kernel.Mat { return kernel.MatOf(x, p.Rows, p.Cols) }
-	if p.left.mean != nil {
-		out := dst
-		if p.right.mean != nil {
-			out = tmp
-		}
-		b.pack.PackB(of(src))
-		kernel.Mul(of(out), kernel.MatOf(p.left.basis, p.Rows, p.Rows), &b.pack, false)
-		src = out
-	}
-	switch {
-	case p.right.mean != nil:
-		kernel.Mul(of(dst), of(src), &p.right.byColumn, false)
-	case p.left.mean == nil:
-		copy(dst, src)
-	}
-}
-
-// projectBack computes dst = Q_L·src·Q_Rᵀ; tmp is overwritten.
-func (p *part) projectBack(b *bench, dst, src, tmp []float32) {
-	of := func(x []float32) kernel.Mat { return kernel.MatOf(x, p.Rows, p.Cols) }
-	if p.right.mean != nil {
-		out := dst
-		if p.left.mean != nil {
-			out = tmp
-		}
-		kernel.Mul(of(out), of(src), &p.right.byRow, false)
-		src = out
-	}
-	switch {
-	case p.left.mean != nil:
-		clear(dst)
-		kernel.AddTransA(of(dst), kernel.MatOf(p.left.basis, p.Rows, p.Rows), of(src), &b.scratch)
-	case p.right.mean == nil:
-		copy(dst, src)
-	}
-}
-
-// learnRows is the height of the strips in which the means are computed: the triangle above the diagonal is left out to
-// that precision.
-const learnRows = 96
-
-// learn takes G·Gᵀ and Gᵀ·G of g into the means: mean = beta·mean + what is new. The factor 1-beta that would make means of
-// these sums is left out, since a basis depends on no factor.
-func (p *part) learn(b *bench, g []float32, beta float64) {
-	if p.left.mean == nil && p.right.mean == nil {
-		return
-	}
-	gm := kernel.MatOf(g, p.Rows, p.Cols)
-	if d := &p.left; d.mean != nil {
-		mean := kernel.MatOf(d.mean, d.n, d.n)
-		b.pack.PackBT(gm)
-		for i := 0; i < d.n; i += learnRows {
-			e := min(i+learnRows, d.n)
-			c := mean.View(i, e, 0, e)
-			scaleRows(c, float32(beta))
-			kernel.Mul(c, gm.RowsOf(i, e), &b.pack, true)
-		}
-	}
-	if d := &p.right; d.mean != nil {
-		mean := kernel.MatOf(d.mean, d.n, d.n)
-		for i := 0; i < d.n; i += learnRows {
-			e := min(i+learnRows, d.n)
-			c := mean.View(i, e, 0, e)
-			scaleRows(c, float32(beta))
-			kernel.AddTransA(c, gm.ColsOf(i, e), gm.ColsOf(0, e), &b.scratch)
-		}
-	}
-}
-
-func scaleRows(m kernel.Mat, a float32) {
-	for i := range m.Rows {
-		kernel.Scale(m.Row(i), a)
-	}
-}
-
-// begin finds the first bases: the eigenvectors of G·Gᵀ and Gᵀ·G. Only the shorter side needs an eigenvalue problem; the
-// longer side's vectors are the images of the shorter's, filled up with any that are orthogonal to them, which belong to
-// the eigenvalue zero.
-func (s *soap) begin(b *bench, p *part, g []float32) {
+// begin finds the first bases: the eigenvectors of G·Gᵀ and Gᵀ·G, where G is packed. Only the shorter side needs an eigenvalue
+// problem; the longer side's vectors are the images of the shorter's, filled up with any that are orthogonal to them, which
+// belong to the eigenvalue zero.
+func (s *soap) begin(b *bench, p *part) {
 	if s.start != nil {
 		left, right := s.start(p.index)
 		copy(p.left.basis, left)
 		copy(p.right.basis, right)
-		p.right.fresh = false
+		p.left.fresh, p.right.fresh = false, false
 		return
 	}
-	short, long := &p.left, &p.right
+	short, long, images := &p.left, &p.right, &b.gradient
 	if p.Cols < p.Rows {
-		short, long = long, short
+		short, long, images = long, short, &b.pack
+		b.pack.PackBT(p.of(s.g[p.At:][:p.Rows*p.Cols]))
 	}
-	if short.mean == nil {
+	if !short.has {
 		return
 	}
-	mean := b.square[0][:short.n*short.n]
-	symmetric(mean, short.mean, short.n)
-	eigenRows(short.basis, mean, short.n)
+	kernel.Mirror(short.matrix(short.mean))
+	eigenRows(short.basis, short.mean, short.n)
 	short.fresh, long.fresh = false, false
-	if long.mean == nil {
+	if !long.has {
 		return
 	}
 	// Rows of image are basis·G or basis·Gᵀ: σ times the other side's vectors.
-	rows, n := short.n, long.n
-	image := b.a[:rows*n]
-	if long == &p.right {
-		b.pack.PackB(kernel.MatOf(g, p.Rows, p.Cols))
-	} else {
-		b.pack.PackBT(kernel.MatOf(g, p.Rows, p.Cols))
-	}
-	kernel.Mul(kernel.MatOf(image, rows, n), kernel.MatOf(short.basis, rows, rows), &b.pack, false)
-	cols := b.square[0][:n*n]
-	clear(cols)
+	image := kernel.MatOf(b.image[:short.n*long.n], short.n, long.n)
+	kernel.Mul(image, short.matrix(short.basis), images, false)
+	cols, q := padded(b.square[0], long.n), padded(b.square[1], long.n)
+	cols.Zero()
 	var top float64
-	for i := range rows {
-		row := image[i*n:][:n]
+	for i := range short.n {
+		row := image.Row(i)
 		norm := math.Sqrt(kernel.SumSquares(row))
 		top = math.Max(top, norm)
 		if norm > 1e-6*top && norm > 0 {
-			kernel.Axpy(cols[i*n:][:n], float32(1/norm), row)
+			kernel.Axpy(cols.Row(i), float32(1/norm), row)
 		}
 	}
-	b.qr.orthonormalise(long.basis, cols, n)
-}
-
-// symmetric writes the full matrix of a lower triangle.
-func symmetric(dst, lower []float32, n int) {
-	const block = 32 // columns are read in blocks that stay in the cache
-	for i0 := 0; i0 < n; i0 += block {
-		for j0 := 0; j0 <= i0; j0 += block {
-			for i := i0; i < min(i0+block, n); i++ {
-				for j := j0; j < min(j0+block, i+1); j++ {
-					x := lower[i*n+j]
-					dst[i*n+j], dst[j*n+i] = x, x
-				}
-			}
-		}
-	}
-}
-
-// refresh follows the mean with the basis: one power iteration, columns in descending order of their estimated eigenvalues,
-// and QR. sorted is told the order.
-func (d *side) refresh(b *bench, sorted func(order []int)) {
-	if d.mean == nil {
-		return
-	}
-	n := d.n
-	mean, power, cols := b.square[0][:n*n], b.square[1][:n*n], b.square[2][:n*n]
-	symmetric(mean, d.mean, n)
-	b.pack.PackB(kernel.MatOf(mean, n, n)) // symmetric, so rows·mean are the rows of (mean·Q)ᵀ
-	kernel.Mul(kernel.MatOf(power, n, n), kernel.MatOf(d.basis, n, n), &b.pack, false)
-	b.eigenvalue, b.order = b.eigenvalue[:0], b.order[:0]
-	for i := range n {
-		b.eigenvalue = append(b.eigenvalue, float64(kernel.Dot(power[i*n:][:n], d.basis[i*n:][:n])))
-		b.order = append(b.order, i)
-	}
-	slices.SortStableFunc(b.order, func(i, j int) int { return cmp.Compare(b.eigenvalue[j], b.eigenvalue[i]) })
-	sorted(b.order)
-	for to, from := range b.order {
-		copy(cols[to*n:][:n], power[from*n:][:n])
-	}
-	b.qr.orthonormalise(d.basis, cols, n)
-	d.fresh = false
-}
-
-// permuteRows puts row order[i] of x (rows of cols) at i.
-func permuteRows(x []float32, cols int, order []int, tmp []float32) {
-	copy(tmp, x)
-	for to, from := range order {
-		copy(x[to*cols:][:cols], tmp[from*cols:][:cols])
-	}
-}
-
-// permuteCols puts column order[j] of x at j.
-func permuteCols(x []float32, cols int, order []int, tmp []float32) {
-	for at := 0; at < len(x); at += cols {
-		row := tmp[:cols]
-		copy(row, x[at:])
-		for to, from := range order {
-			x[at+to] = row[from]
-		}
-	}
+	b.qr.orthonormalise(q, cols)
+	long.set(q)
 }

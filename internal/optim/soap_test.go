@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"testing"
@@ -48,6 +49,20 @@ func loadGolden(t *testing.T) golden {
 	return g
 }
 
+func testSOAP(t testing.TB, tensors []Tensor, maxDim int) *soap {
+	t.Helper()
+	s, err := newSOAP(tensors, maxDim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Free(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
 // noise repeats the script's.
 func noise(n, t int) []float32 {
 	out := make([]float32, n)
@@ -76,7 +91,7 @@ func TestSOAPTrajectories(t *testing.T) {
 		for _, c := range g.Cases {
 			t.Run(fmt.Sprintf("%s/%s %dx%d every %d", v, c.Name, c.Rows, c.Cols, c.Frequency), func(t *testing.T) {
 				n := c.Rows * c.Cols
-				s := newSOAP([]Tensor{{Rows: c.Rows, Cols: c.Cols, Matrix: c.Matrix}}, c.MaxDim)
+				s := testSOAP(t, []Tensor{{Rows: c.Rows, Cols: c.Cols, Matrix: c.Matrix}}, c.MaxDim)
 				if c.Rows != c.Cols {
 					// The null space of the first gradient has no basis of its own: take the reference's.
 					s.start = func(int) (left, right []float32) { return c.Left, c.Right }
@@ -116,14 +131,19 @@ func TestSOAPTrajectories(t *testing.T) {
 
 // TestOrthonormalise checks QᵀQ = I and that Q spans the matrix's columns in their order, for regular and singular ones.
 func TestOrthonormalise(t *testing.T) {
-	for _, n := range []int{1, 2, 31, 32, 33, 64, 100} {
+	sizes := []int{1, 2, 31, 32, 33, 64, 100, 385, 1030} // the last two are blocked twice
+	if testing.Short() {
+		sizes = sizes[:len(sizes)-1]
+	}
+	for _, n := range sizes {
 		for _, rank := range []int{n, (n + 1) / 2, 0} {
 			cols := noise(n*n, n)
 			clear(cols[rank*n:])
 			was := slices.Clone(cols)
 			q := make([]float32, n*n)
 			var s qrScratch
-			s.orthonormalise(q, cols, n)
+			s.layout(n, func(n int) []float32 { return make([]float32, n) })
+			s.orthonormalise(kernel.MatOf(q, n, n), kernel.MatOf(cols, n, n))
 			for i := range n {
 				for j := range i + 1 {
 					var want float32
@@ -180,12 +200,83 @@ func TestEigenRows(t *testing.T) {
 	}
 }
 
+// TestSOAPStepAllocatesNothing counts what updates allocate, a refresh among them, from the first one that moves weights on.
+func TestSOAPStepAllocatesNothing(t *testing.T) {
+	tensors := []Tensor{{Rows: 40, Cols: 1, Matrix: false}}
+	at := 40
+	for _, shape := range [][2]int{{150, 30}, {30, 150}, {64, 64}, {90, 512}, {40, 40}} {
+		tensors = append(tensors, Tensor{At: at, Rows: shape[0], Cols: shape[1], Matrix: true})
+		at += shape[0] * shape[1]
+	}
+	for _, workers := range []int{1, 2} {
+		for _, maxDim := range []int{0, 100} {
+			t.Run(fmt.Sprintf("%d workers, sides to %d", workers, maxDim), func(t *testing.T) {
+				pool := parallel.New(workers)
+				defer pool.Close()
+				s := testSOAP(t, tensors, maxDim)
+				w, g := noise(at, 1), noise(at, 2)
+				p := engine.OptimParams{LearningRate: 1e-3, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.01}
+				step := 0
+				update := func() {
+					step++
+					if err := s.Step(pool, w, g, p, step, 1); err != nil {
+						t.Fatal(err)
+					}
+				}
+				update()
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				for range defaultFrequency {
+					update()
+				}
+				runtime.ReadMemStats(&after)
+				// The runtime itself may allocate a little for a goroutine that starts to run.
+				if n := (after.TotalAlloc - before.TotalAlloc) / defaultFrequency; n > 100 {
+					t.Errorf("%d bytes an update", n)
+				}
+			})
+		}
+	}
+}
+
+// TestSOAPWorkers trains with 1, 2, 3 and 8 workers to the same bits.
+func TestSOAPWorkers(t *testing.T) {
+	var tensors []Tensor
+	at := 0
+	for _, shape := range [][2]int{{70, 20}, {20, 70}, {33, 33}, {130, 40}, {16, 16}, {50, 10}} {
+		tensors = append(tensors, Tensor{At: at, Rows: shape[0], Cols: shape[1], Matrix: true})
+		at += shape[0] * shape[1]
+	}
+	var want [][]float32
+	for _, workers := range []int{1, 2, 3, 8} {
+		pool := parallel.New(workers)
+		s := testSOAP(t, tensors, 100)
+		w := noise(at, 1)
+		p := engine.OptimParams{LearningRate: 1e-3, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, PrecondFrequency: 3}
+		for step := range 8 {
+			if err := s.Step(pool, w, noise(at, step), p, step+1, 0.5); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pool.Close()
+		got := append([][]float32{w}, s.State()...)
+		if want == nil {
+			want = got
+		}
+		for i := range got {
+			if !slices.Equal(got[i], want[i]) {
+				t.Errorf("%d workers: other bits in slice %d than with one", workers, i)
+			}
+		}
+	}
+}
+
 // TestSOAPBegins starts from our own bases on every shape: they must be orthonormal on both sides, whatever the rank.
 func TestSOAPBegins(t *testing.T) {
 	pool := parallel.New(2)
 	defer pool.Close()
 	for _, shape := range [][2]int{{1, 1}, {7, 7}, {30, 5}, {5, 30}, {33, 70}} {
-		s := newSOAP([]Tensor{{Rows: shape[0], Cols: shape[1], Matrix: true}}, 0)
+		s := testSOAP(t, []Tensor{{Rows: shape[0], Cols: shape[1], Matrix: true}}, 0)
 		n := shape[0] * shape[1]
 		w := noise(n, 3)
 		p := engine.OptimParams{LearningRate: 1e-2, Beta1: 0.9, Beta2: 0.9, Eps: 1e-8}
