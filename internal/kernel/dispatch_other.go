@@ -9,7 +9,9 @@ func mulTilesBF16(c, a Mat, b *Packed, accumulate bool) { mulGenericBF16(c, a, b
 
 func mulEach(c, a Mat, b, _ []*Packed) { mulEachGeneric(c, a, b) }
 
-func addTransATiles(c, a, b Mat, _ *Scratch, bf16 bool) {
+const scratchWords = 0
+
+func addTransATiles(c, a, b Mat, _ *Scratch, bf16, _ bool) {
 	if bf16 {
 		addTransAGenericBF16(c, a, b)
 		return

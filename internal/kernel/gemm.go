@@ -96,18 +96,47 @@ const stripRows = 12
 // strips splits n rows into strips of nearly equal height and returns how many.
 func strips(n int) int { return (n + stripRows - 1) / stripRows }
 
+// stripHeight returns the height of all strips over n rows but the last, where they are counted from the front.
+func stripHeight(n int) int { return (n + strips(n) - 1) / max(1, strips(n)) }
+
 // stripAt returns the first row of strip i of count over n rows.
 func stripAt(i, count, n int) int { return i * n / count }
 
-// A Scratch is the working memory of AddTransA. Its zero value is ready; it grows to a fixed size at first use and serves
-// one goroutine at a time.
+// A Scratch is the working memory of AddTransA. Its zero value is ready; it grows to a fixed size at first use, or in Reserve,
+// and serves one goroutine at a time.
 type Scratch struct {
 	buf []uint32
+}
+
+// Reserve takes the memory.
+func (s *Scratch) Reserve() {
+	if s.buf == nil {
+		s.buf = alignedWords(scratchWords)
+	}
 }
 
 // AddTransA computes C += Aᵀ·B: A is (T,M), B (T,N), C (M,N). It is the gradient of a weight matrix W (out,in): C = dW,
 // A = dy, B = x, over T tokens. Each element is one chain of fused multiply-adds over t in rising order from C's value.
 func AddTransA(c, a, b Mat, s *Scratch) { addTransA(c, a, b, s, false) }
+
+// AddTransALower computes C += Aᵀ·A where only the lower triangle is wanted. A row is computed up to the end of the diagonal in
+// its strip, as in MulLower, but here all strips but the last are of the same height.
+func AddTransALower(c, a Mat, s *Scratch) {
+	c.check("C")
+	a.check("A")
+	if c.Rows != a.Cols || c.Cols != a.Cols {
+		panic(fmt.Sprintf("kernel: lower C %d × %d += Aᵀ·A (A %d × %d)", c.Rows, c.Cols, a.Rows, a.Cols))
+	}
+	if variant != generic && c.Rows > 0 && a.Rows > 0 {
+		addTransATiles(c, a, a, s, false, true)
+		return
+	}
+	height := stripHeight(c.Rows)
+	for i := 0; i < c.Rows; i += height {
+		end := min(i+height, c.Rows)
+		addTransAGeneric(c.View(i, end, 0, end), a.ColsOf(i, end), a.ColsOf(0, end))
+	}
+}
 
 // AddTransABF16 is AddTransA with both factors rounded to bfloat16.
 func AddTransABF16(c, a, b Mat, s *Scratch) { addTransA(c, a, b, s, true) }
@@ -124,7 +153,7 @@ func addTransA(c, a, b Mat, s *Scratch, bf16 bool) {
 	}
 	switch {
 	case variant != generic:
-		addTransATiles(c, a, b, s, bf16)
+		addTransATiles(c, a, b, s, bf16, false)
 	case bf16:
 		addTransAGenericBF16(c, a, b)
 	default:

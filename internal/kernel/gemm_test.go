@@ -198,6 +198,31 @@ func TestMulLower(t *testing.T) {
 	})
 }
 
+// TestAddTransALower is TestMulLower for the other product.
+func TestAddTransALower(t *testing.T) {
+	eachVariant(t, func(t *testing.T) {
+		s := newSource("transposed lower")
+		for _, z := range [][3]int{{1, 1, 0}, {5, 12, 3}, {40, 13, 0}, {64, 70, 2}, {300, 25, 0}, {100, 600, 0}, {130, 256, 0}, {130, 230, 1}, {3, 512, 0}, {0, 9, 0}} {
+			k, n, gap := z[0], z[1], z[2]
+			a, c := s.mat(k, n, n+gap), s.mat(n, n, n+gap)
+			whole, want, got := c.clone(), c.clone(), c.clone()
+			var scratch Scratch
+			scratch.Reserve()
+			AddTransA(whole, a, a, &scratch)
+			AddTransALower(got, a, &scratch)
+			plain(func() { AddTransALower(want, a, nil) })
+			name := fmt.Sprintf("%d × %d", k, n)
+			same(t, name+", against the plain one", got.Data, want.Data)
+			for i := range n {
+				same(t, name+", lower", got.Row(i)[:i+1:i+1], whole.Row(i)[:i+1:i+1])
+				if far := min(i+1+stripRows, n); far < n {
+					same(t, name+", right of it", got.Row(i)[far:n:n], c.Row(i)[far:n:n])
+				}
+			}
+		}
+	})
+}
+
 // TestMulIsAProduct holds the plain variant against float64.
 func TestMulIsAProduct(t *testing.T) {
 	s := newSource("product")

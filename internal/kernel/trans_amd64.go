@@ -10,6 +10,8 @@ const (
 	transStrips = 8                                // strips of A at once: 96 KiB
 	panelStride = transDepth*panelCols + panelCols // from panel to panel
 	stripStride = transDepth*stripRows + 16        // from strip to strip
+
+	scratchWords = transPanels*panelStride + transStrips*stripStride
 )
 
 // inPlace says whether AddTransA reads both factors where they lie: where they are small, packing does not pay. The limits
@@ -31,16 +33,19 @@ func rowsInCache(stride int) int {
 	return 4 * 64 / min(64, lines&-lines)
 }
 
-// addTransAPlace is AddTransA without packing.
-func addTransAPlace(c, a, b Mat) {
+// addTransAPlace is AddTransA, or AddTransALower, without packing.
+func addTransAPlace(c, a, b Mat, lower bool) {
 	args := tileArgs{lda: a.Stride * 4, ldb: b.Stride * 4, panel: panelCols * 4, ldc: c.Stride * 4, sum: 1}
 	args.columns(c.Cols)
-	n := strips(c.Rows)
+	height := stripHeight(c.Rows)
 	for t := 0; t < a.Rows; t += transDepth {
 		args.k = min(transDepth, a.Rows-t)
 		args.b = unsafe.Pointer(&b.Data[t*b.Stride])
-		for i := range n {
-			r0, r1 := stripAt(i, n, c.Rows), stripAt(i+1, n, c.Rows)
+		for r0 := 0; r0 < c.Rows; r0 += height {
+			r1 := min(r0+height, c.Rows)
+			if lower {
+				args.columns(r1)
+			}
 			args.a = unsafe.Pointer(&a.Data[t*a.Stride+r0])
 			args.c = unsafe.Pointer(&c.Data[r0*c.Stride])
 			args.run(r1-r0, tileKind{place: true})
@@ -56,20 +61,18 @@ type transBlock struct {
 	bf16, native   bool // native: the processor multiplies bfloat16
 }
 
-// addTransATiles is AddTransA: a block of B is packed into panels, then a few strips of A at a time into rows of 12.
-func addTransATiles(c, a, b Mat, s *Scratch, bf16 bool) {
+// addTransATiles is AddTransA, or AddTransALower in float32: a block of B is packed into panels, then a few strips of A at a
+// time into rows of 12.
+func addTransATiles(c, a, b Mat, s *Scratch, bf16, lower bool) {
 	if !bf16 && inPlace(a, b) {
-		addTransAPlace(c, a, b)
+		addTransAPlace(c, a, b, lower)
 		return
 	}
-	if s.buf == nil {
-		s.buf = alignedWords(transPanels*panelStride + transStrips*stripStride)
-	}
-	n := strips(c.Rows)
+	s.Reserve()
 	k := transBlock{
 		panels: s.buf[:transPanels*panelStride],
 		strips: s.buf[transPanels*panelStride:],
-		height: (c.Rows + n - 1) / n,
+		height: stripHeight(c.Rows),
 		bf16:   bf16,
 		native: bf16 && NativeBF16(),
 	}
@@ -87,9 +90,20 @@ func addTransATiles(c, a, b Mat, s *Scratch, bf16 bool) {
 			k.packPanels(j, end)
 			args.b = unsafe.Pointer(&k.panels[0])
 			args.columns(end - j)
-			for i := 0; i < c.Rows; i += k.height {
+			first := 0
+			if lower {
+				first = j / (transStrips * k.height) * (transStrips * k.height) // the others end before column j
+			}
+			for i := first; i < c.Rows; i += k.height {
 				if i%(transStrips*k.height) == 0 {
 					k.packStrips(i)
+				}
+				if lower {
+					cols := min(end, i+k.height) - j
+					if cols <= 0 {
+						continue
+					}
+					args.columns(cols)
 				}
 				// The last strips may have been packed with their neighbours to the left.
 				strip := i / k.height % transStrips

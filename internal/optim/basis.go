@@ -60,16 +60,16 @@ func (p *part) of(x []float32) kernel.Mat { return kernel.MatOf(x[:p.Rows*p.Cols
 
 // bench is one worker's memory, for the largest matrix and the longest side of all.
 type bench struct {
-	arena    *kernel.Arena
-	gradient kernel.Packed // G, packed once for all that is multiplied by it
-	pack     kernel.Packed // whatever else is multiplied by
-	image    []float32     // a matrix halfway between the bases
-	turned   []float32     // Gᵀ, or any matrix in between
-	rows     [2][]float32  // moveRows rows
-	square   [2][]float32  // (n,n) with padded rows
-	qr       qrScratch
-	values   []float32 // eigenvalues
-	order    []int
+	arena   *kernel.Arena
+	pack    kernel.Packed // whatever is multiplied by
+	scratch kernel.Scratch
+	image   []float32    // a matrix halfway between the bases
+	other   []float32    // another one
+	rows    [2][]float32 // moveRows rows
+	square  [2][]float32 // (n,n) with padded rows
+	qr      qrScratch
+	values  []float32 // eigenvalues
+	order   []int
 }
 
 // reserve takes the memory for any of the parts.
@@ -90,9 +90,8 @@ func (b *bench) reserve(parts []part) error {
 	}
 	var err error
 	b.arena, err = reserve(func(take func(n int) []float32) {
-		b.gradient.Use(take(packed))
 		b.pack.Use(take(max(packed, kernel.PackedWords(long, long, false))))
-		b.image, b.turned = take(cells), take(cells)
+		b.image, b.other = take(cells), take(cells)
 		for i := range b.rows {
 			b.rows[i], b.square[i] = take(rows), take(long*paddedStride(long))
 		}
@@ -100,6 +99,7 @@ func (b *bench) reserve(parts []part) error {
 		b.values = take(long)
 	})
 	b.order = make([]int, long)
+	b.scratch.Reserve()
 	return err
 }
 
@@ -162,33 +162,30 @@ func (p *part) projectBack(b *bench, dst, src, tmp kernel.Mat) {
 	}
 }
 
-// learn takes G·Gᵀ and Gᵀ·G of g, which is packed, into the means.
-func (p *part) learn(b *bench, g []float32, beta float64) {
-	if p.left.has {
-		b.pack.PackBT(p.of(g))
-		p.left.learn(p.of(g), &b.pack, float32(beta))
-	}
-	if p.right.has {
-		turned := kernel.MatOf(b.turned[:p.Rows*p.Cols], p.Cols, p.Rows)
-		kernel.Transpose(turned, p.of(g))
-		p.right.learn(turned, &b.gradient, float32(beta))
-	}
-}
-
-// learnRows is the height of the strips in which means are computed: they stay in the cache after they were scaled.
+// learnRows is the height of the strips in which left means are computed: they stay in the cache after they were scaled.
 const learnRows = 96
 
-// learn computes mean = beta·mean + a·aᵀ, given aᵀ packed. The factor 1-beta that would make means of these sums is left out,
-// since a basis depends on no factor.
-func (d *side) learn(a kernel.Mat, turned *kernel.Packed, beta float32) {
-	mean := d.matrix(d.mean)
-	for i := 0; i < d.n; i += learnRows {
-		end := min(i+learnRows, d.n)
-		strip := mean.View(i, end, 0, end)
-		for r := range strip.Rows {
-			kernel.Scale(strip.Row(r), beta)
+// learn takes G·Gᵀ and Gᵀ·G into the means: mean = beta·mean + what is new. The factor 1-beta that would make means of these sums
+// is left out, since a basis depends on no factor.
+func (p *part) learn(b *bench, g kernel.Mat, beta float32) {
+	if d := &p.left; d.has {
+		mean := d.matrix(d.mean)
+		b.pack.PackBT(g)
+		for i := 0; i < d.n; i += learnRows {
+			end := min(i+learnRows, d.n)
+			strip := mean.View(i, end, 0, end)
+			for r := range strip.Rows {
+				kernel.Scale(strip.Row(r)[:i+r+1], beta)
+			}
+			kernel.MulLower(strip, g.RowsOf(i, end), &b.pack, true)
 		}
-		kernel.MulLower(strip, a.RowsOf(i, end), turned, true)
+	}
+	if d := &p.right; d.has {
+		mean := d.matrix(d.mean)
+		for i := range d.n {
+			kernel.Scale(mean.Row(i)[:i+1], beta)
+		}
+		kernel.AddTransALower(mean, g, &b.scratch)
 	}
 }
 
@@ -198,7 +195,7 @@ func (p *part) refresh(b *bench, m, v []float32) {
 	if !p.left.has && !p.right.has {
 		return
 	}
-	plain, tmp := p.of(b.image), p.of(b.turned)
+	plain, tmp := p.of(b.image), p.of(b.other)
 	p.projectBack(b, plain, p.of(m), tmp)
 	if p.left.has {
 		p.left.refresh(b)

@@ -161,17 +161,14 @@ func (s *soap) update(b *bench, p *part) {
 		}
 		return
 	}
-	if p.left.has || p.right.has {
-		b.gradient.PackB(p.of(g))
-	}
 	if s.t == 0 {
-		p.learn(b, g, s.p.Beta2)
-		s.begin(b, p)
+		p.learn(b, p.of(g), float32(s.p.Beta2))
+		s.begin(b, p, p.of(g))
 		return
 	}
 	p.pack()
-	s.move(b, p, w, m, v)
-	p.learn(b, g, s.p.Beta2)
+	s.move(b, p, w, m, v, p.of(g))
+	p.learn(b, p.of(g), float32(s.p.Beta2))
 	if s.t%s.p.PrecondFrequency == 0 {
 		p.refresh(b, m, v)
 	}
@@ -180,12 +177,12 @@ func (s *soap) update(b *bench, p *part) {
 // moveRows is how many rows of a matrix are moved at a time: so many stay in the cache from one basis to the other.
 const moveRows = 96
 
-// move does Adam's step in the bases on the weights w, whose gradient is packed.
-func (s *soap) move(b *bench, p *part, w, m, v []float32) {
-	g := p.of(s.g[p.At:][:p.Rows*p.Cols])
+// move does Adam's step in the bases on the weights w, whose gradient is g.
+func (s *soap) move(b *bench, p *part, w, m, v []float32, g kernel.Mat) {
 	image := p.of(b.image)
 	if p.left.has {
-		kernel.Mul(image, p.left.matrix(p.left.basis), &b.gradient, false)
+		b.pack.PackB(g)
+		kernel.Mul(image, p.left.matrix(p.left.basis), &b.pack, false)
 		g = image
 	}
 	// The right basis and Adam's step leave rows apart.
@@ -235,10 +232,10 @@ func (s *soap) add(w, x []float32) {
 	}
 }
 
-// begin finds the first bases: the eigenvectors of G·Gᵀ and Gᵀ·G, where G is packed. Only the shorter side needs an eigenvalue
-// problem; the longer side's vectors are the images of the shorter's, filled up with any that are orthogonal to them, which
-// belong to the eigenvalue zero.
-func (s *soap) begin(b *bench, p *part) {
+// begin finds the first bases: the eigenvectors of G·Gᵀ and Gᵀ·G. Only the shorter side needs an eigenvalue problem; the
+// longer side's vectors are the images of the shorter's, filled up with any that are orthogonal to them, which belong to
+// the eigenvalue zero.
+func (s *soap) begin(b *bench, p *part, g kernel.Mat) {
 	if s.start != nil {
 		left, right := s.start(p.index)
 		copy(p.left.basis, left)
@@ -246,10 +243,9 @@ func (s *soap) begin(b *bench, p *part) {
 		p.left.fresh, p.right.fresh = false, false
 		return
 	}
-	short, long, images := &p.left, &p.right, &b.gradient
+	short, long := &p.left, &p.right
 	if p.Cols < p.Rows {
-		short, long, images = long, short, &b.pack
-		b.pack.PackBT(p.of(s.g[p.At:][:p.Rows*p.Cols]))
+		short, long = long, short
 	}
 	if !short.has {
 		return
@@ -261,8 +257,13 @@ func (s *soap) begin(b *bench, p *part) {
 		return
 	}
 	// Rows of image are basis·G or basis·Gᵀ: σ times the other side's vectors.
+	if long == &p.right {
+		b.pack.PackB(g)
+	} else {
+		b.pack.PackBT(g)
+	}
 	image := kernel.MatOf(b.image[:short.n*long.n], short.n, long.n)
-	kernel.Mul(image, short.matrix(short.basis), images, false)
+	kernel.Mul(image, short.matrix(short.basis), &b.pack, false)
 	cols, q := padded(b.square[0], long.n), padded(b.square[1], long.n)
 	cols.Zero()
 	var top float64
