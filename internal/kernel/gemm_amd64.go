@@ -7,10 +7,11 @@ import "unsafe"
 // The blocking of products. It moves the work through the caches and changes no bit: between two blocks of k an element
 // rests in C, in the precision of its accumulator.
 const (
-	maxDepth   = 768      // words of k that are done in one go
-	depthBlock = 512      // words of k at once when there are more
-	groupWords = 96 << 10 // words of B that one strip after another passes over: 384 KiB, well inside L2
-	shortPanel = 256      // words of k of a panel that fits into the nearest cache
+	maxDepth       = 768       // words of k that are done in one go
+	depthBlock     = 512       // words of k at once when there are more
+	groupWords     = 96 << 10  // words of B that one strip after another passes over: 384 KiB, well inside L2
+	copyGroupWords = 128 << 10 // the same where each strip is copied once for every group
+	shortPanel     = 256       // words of k of a panel that fits into the nearest cache
 )
 
 // tileArgs is what the assembly of a strip reads, by offset.
@@ -148,7 +149,7 @@ func mulTilesCopy(c, a Mat, b *Packed, accumulate, lower bool) {
 	var strip [stripRows * stride]float32
 	args := tileArgs{a: unsafe.Pointer(&strip), lda: stride * 4, panel: b.words * panelCols * 4, ldc: c.Stride * 4}
 	depth := blocks(a.Cols)
-	group := groupOf(depth) * panelCols
+	group := max(1, copyGroupWords/(depth*panelCols)) * panelCols
 	n := strips(c.Rows)
 	for k := 0; k < a.Cols; k += depth {
 		args.k = min(depth, a.Cols-k)
