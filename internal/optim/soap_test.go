@@ -235,8 +235,14 @@ func TestSOAPStepAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestSOAPWorkers trains with 1, 2, 3 and 8 workers to the same bits.
-func TestSOAPWorkers(t *testing.T) {
+// TestSOAPGivesTheSameBits trains with 1, 2, 3 and 8 workers under every kernel variant.
+func TestSOAPGivesTheSameBits(t *testing.T) {
+	was := kernel.Variant()
+	defer func() {
+		if err := kernel.SetVariant(was); err != nil {
+			t.Fatal(err)
+		}
+	}()
 	var tensors []Tensor
 	at := 0
 	for _, shape := range [][2]int{{70, 20}, {20, 70}, {33, 33}, {130, 40}, {16, 16}, {50, 10}} {
@@ -244,24 +250,29 @@ func TestSOAPWorkers(t *testing.T) {
 		at += shape[0] * shape[1]
 	}
 	var want [][]float32
-	for _, workers := range []int{1, 2, 3, 8} {
-		pool := parallel.New(workers)
-		s := testSOAP(t, tensors, 100)
-		w := noise(at, 1)
-		p := engine.OptimParams{LearningRate: 1e-3, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, PrecondFrequency: 3}
-		for step := range 8 {
-			if err := s.Step(pool, w, noise(at, step), p, step+1, 0.5); err != nil {
-				t.Fatal(err)
+	for _, v := range kernel.Variants() {
+		if err := kernel.SetVariant(v); err != nil {
+			t.Fatal(err)
+		}
+		for _, workers := range []int{1, 2, 3, 8} {
+			pool := parallel.New(workers)
+			s := testSOAP(t, tensors, 100)
+			w := noise(at, 1)
+			p := engine.OptimParams{LearningRate: 1e-3, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, PrecondFrequency: 3}
+			for step := range 8 {
+				if err := s.Step(pool, w, noise(at, step), p, step+1, 0.5); err != nil {
+					t.Fatal(err)
+				}
 			}
-		}
-		pool.Close()
-		got := append([][]float32{w}, s.State()...)
-		if want == nil {
-			want = got
-		}
-		for i := range got {
-			if !slices.Equal(got[i], want[i]) {
-				t.Errorf("%d workers: other bits in slice %d than with one", workers, i)
+			pool.Close()
+			got := append([][]float32{w}, s.State()...)
+			if want == nil {
+				want = got
+			}
+			for i := range got {
+				if !slices.Equal(got[i], want[i]) {
+					t.Errorf("%s, %d workers: slice %d has other bits than the first", v, workers, i)
+				}
 			}
 		}
 	}
