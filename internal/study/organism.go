@@ -23,7 +23,7 @@ type OrganismParams struct {
 // trains once. Inputs: base, red.
 func Organism(name string, p OrganismParams, base, red Ref) pipeline.Step {
 	return pipeline.Step{
-		Name: name, Kind: KindOrganism, Version: 1, Params: p, Threads: ManyThreads,
+		Name: name, Kind: KindOrganism, Version: 2, Params: p, Threads: ManyThreads,
 		Inputs: []pipeline.Input{{Role: "base", Step: base}, {Role: "red", Step: red}},
 		Run: func(ctx context.Context, j *pipeline.Job) error {
 			t, err := loadText(j, "base")
