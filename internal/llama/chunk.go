@@ -17,9 +17,10 @@ func (c Chunk) Tokens() int { return c.n }
 
 // ChunkTokens is the number of tokens aimed at in a chunk. It is a compromise: larger ones repeat the reading of weights and
 // the summing of gradients less often, smaller ones keep activations in the cache and give every worker something to do.
-// Adapters have small gradients, and small models small weights, so their chunks can be small.
-func ChunkTokens(c Config, lora bool) int {
-	if lora && c.Parameters() < 1<<23 {
+// Adapters have small gradients, so their chunks can be small: a blue team's batch is a few hundred tokens, and in one chunk it
+// would keep one worker busy.
+func ChunkTokens(_ Config, lora bool) int {
+	if lora {
 		return 256
 	}
 	return 1024
