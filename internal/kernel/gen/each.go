@@ -59,14 +59,14 @@ func (m *machine) eachRows(rows int) {
 		m.store(acc[2*r], "BX")
 		m.storeAt(acc[2*r+1], "BX", 64)
 	})
+	m.p("SUBQ $32, R15")
+	m.p("JZ %s", done) // the panels' pointers must not leave their matrices: the garbage collector sees them
 	m.p("ADDQ $128, DX")
 	m.p("MOVQ %d(AX), BX", eachPitch)
 	for r := range rows {
 		m.p("ADDQ BX, %d(AX)", eachPanels+8*r)
 	}
-	m.p("SUBQ $32, R15")
-	m.p("JNZ %s", panel)
-	m.p("JMP %s", done)
+	m.p("JMP %s", panel)
 
 	m.at(last)
 	m.p("LEAQ -16(R15), CX")
