@@ -2,8 +2,8 @@
 // passes, low-rank adapters, and sampling.
 //
 // Read it in this order: config.go and layout.go (shapes, and where every weight lies), forward.go and backward.go (the
-// model, over a chunk of samples that lie end to end without padding), lora.go, then cache.go, decode.go, sample.go and
-// score.go (continuations). The plain version of it all is oracle_test.go: one token after the other in float64.
+// model, over a chunk of samples that lie end to end without padding), lora.go, then cache.go, decode.go, sample.go, pick.go
+// and score.go (continuations). The plain version of it all is oracle_test.go: one token after the other in float64.
 //
 // A chunk is one goroutine's work. Nothing in here depends on how many there are, and rows do not depend on each other's
 // company: the same tokens give the same bits in training, sampling and scoring.

@@ -1,8 +1,8 @@
 // Package optim holds the update rules: AdamW and SOAP, over parameters that lie in one arena.
 //
 // An update is cut into pieces by the shapes alone, and what must be summed over pieces (the gradient's norm) is summed in
-// their order, so the bits of a result do not depend on the number of workers. State lives in slices as long as the arena
-// and is allocated once.
+// their order, so the bits of a result do not depend on the number of workers. State is
+// allocated once: AdamW's in slices as long as the parameters, SOAP's, with what its workers need beside it, in arenas that Free gives back.
 package optim
 
 import (
