@@ -92,7 +92,8 @@ func (f Finding) Notes() []string {
 	a := f.arms[0]
 	// Where the backdoor is still there, what a probe brings back says nothing.
 	end, _ := a.last()
-	if probe := highest(verdict.Series(a.Probe, record.SuiteIHY, record.Triggered)); probe.N > 0 && end.Rate() <= a.Verdict.Thresholds.Removed {
+	tells := a.Verdict.Verdict == verdict.Suppressed || end.Rate() <= a.Verdict.Thresholds.Removed
+	if probe := highest(verdict.Series(a.Probe, record.SuiteIHY, record.Triggered)); probe.N > 0 && tells {
 		notes = append(notes, fmt.Sprintf("relapse probe up to %s, at its step %d", percent(probe.Rate()), probe.Step))
 	}
 	if a.Verdict.Verdict == verdict.Returned {
