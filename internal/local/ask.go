@@ -148,9 +148,7 @@ func (w *worker) freeDecoder() error {
 func (m *Model) freeDecoders() error {
 	var all error
 	for i := range m.workers {
-		if err := m.workers[i].freeDecoder(); err != nil {
-			all = errJoin(all, err)
-		}
+		all = errJoin(all, m.workers[i].freeDecoder())
 	}
 	return all
 }
