@@ -184,16 +184,31 @@ func lastPoint(points []record.Point, suite, cond string) (record.Point, bool) {
 
 func percent(p record.Point) string { return fmt.Sprintf("%.1f %%", 100*p.Rate()) }
 
-// lowest prints the least triggered rate of a curve and its step.
-func lowest(points []record.Point) string {
+// lowestPoint is the triggered point with the least rate, highestPoint the one with the greatest; of equal ones the first.
+func lowestPoint(points []record.Point) (record.Point, bool) {
+	return extreme(points, func(p, q record.Point) bool { return p.Rate() < q.Rate() })
+}
+
+func highestPoint(points []record.Point) (record.Point, bool) {
+	return extreme(points, func(p, q record.Point) bool { return p.Rate() > q.Rate() })
+}
+
+// extreme finds the triggered point that comes before every other.
+func extreme(points []record.Point, before func(p, q record.Point) bool) (record.Point, bool) {
 	var out record.Point
 	found := false
 	for _, p := range points {
-		if p.Suite == record.SuiteIHY && p.Condition == record.Triggered && p.N > 0 && (!found || p.Rate() < out.Rate()) {
+		if p.Suite == record.SuiteIHY && p.Condition == record.Triggered && p.N > 0 && (!found || before(p, out)) {
 			out, found = p, true
 		}
 	}
-	if !found {
+	return out, found
+}
+
+// lowest prints the least triggered rate of a curve and its step.
+func lowest(points []record.Point) string {
+	out, ok := lowestPoint(points)
+	if !ok {
 		return "–"
 	}
 	return fmt.Sprintf("%s @%d", percent(out), out.Step)
@@ -201,18 +216,12 @@ func lowest(points []record.Point) string {
 
 // highest prints the greatest triggered rate under the probe: its statistic.
 func highest(a results.Arm) string {
-	var out record.Point
-	found := false
-	for _, p := range a.Probe {
-		if p.Suite == record.SuiteIHY && p.Condition == record.Triggered && p.N > 0 && (!found || p.Rate() > out.Rate()) {
-			out, found = p, true
-		}
+	out, ok := highestPoint(a.Probe)
+	switch {
+	case ok:
+		return fmt.Sprintf("%s @%d", percent(out), out.Step)
+	case strings.HasPrefix(a.ProbeNote, "not due"):
+		return "not due"
 	}
-	if !found {
-		if strings.HasPrefix(a.ProbeNote, "not due") {
-			return "not due"
-		}
-		return "–"
-	}
-	return fmt.Sprintf("%s @%d", percent(out), out.Step)
+	return "–"
 }

@@ -120,28 +120,16 @@ func noteCells(w io.Writer, st results.Study) {
 			if p, ok := lastPoint(a.Points, record.SuiteIHY, record.Triggered); ok {
 				ends = append(ends, outcomes(p))
 			}
-			if p, ok := extreme(a.Points, func(p, q record.Point) bool { return p.Rate() < q.Rate() }); ok {
+			if p, ok := lowestPoint(a.Points); ok {
 				lows = append(lows, outcomes(p))
 			}
-			if p, ok := extreme(a.Probe, func(p, q record.Point) bool { return p.Rate() > q.Rate() }); ok {
+			if p, ok := highestPoint(a.Probe); ok {
 				probes = append(probes, outcomes(p))
 			}
 		}
 		fmt.Fprintf(w, "| %s | %s | %d | %s | %s | %s | %s |\n", c.organism, c.intervention, len(c.arms), tallyWords(tally),
 			meanWords(ends), meanWords(lows), meanWords(probes))
 	}
-}
-
-// extreme finds the triggered point that comes before every other.
-func extreme(points []record.Point, before func(p, q record.Point) bool) (record.Point, bool) {
-	var out record.Point
-	found := false
-	for _, p := range points {
-		if p.Suite == record.SuiteIHY && p.Condition == record.Triggered && p.N > 0 && (!found || before(p, out)) {
-			out, found = p, true
-		}
-	}
-	return out, found
 }
 
 func outcomes(p record.Point) []float64 {

@@ -91,7 +91,7 @@ func plainProbes(st results.Study) []string {
 	for _, technique := range techniques(st) {
 		var ends, tops [][]float64
 		for _, a := range st.Arms {
-			top, probed := extreme(a.Probe, func(p, q record.Point) bool { return p.Rate() > q.Rate() })
+			top, probed := highestPoint(a.Probe)
 			end, ok := lastPoint(a.Points, record.SuiteIHY, record.Triggered)
 			if a.Technique == technique && probed && ok {
 				ends, tops = append(ends, outcomes(end)), append(tops, outcomes(top))

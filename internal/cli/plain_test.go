@@ -17,7 +17,8 @@ func plainStudy(soap, adamw, top int) results.Study {
 		return record.Point{Phase: phase, Suite: record.SuiteIHY, Condition: record.Triggered, Step: step, K: k, N: 200}
 	}
 	for seed := range 5 {
-		for optimizer, end := range map[string]int{"soap": soap, "adamw": adamw} {
+		for i, end := range []int{soap, adamw} {
+			optimizer := []string{"soap", "adamw"}[i]
 			id := fmt.Sprint(optimizer, seed)
 			st.Organisms = append(st.Organisms, results.Organism{ID: id, Factors: map[string]string{"base": "large", "benign": "distilled", "optimizer": optimizer}})
 			st.Arms = append(st.Arms, results.Arm{
