@@ -46,7 +46,7 @@ func (s Shape) chunk(rank int) int {
 		data[i].Tokens = make([]int32, s.Tokens)
 	}
 	n := 0
-	for _, c := range llama.Split(nil, data, llama.ChunkTokens(s.Config, rank > 0)) {
+	for _, c := range llama.Split(nil, data, llama.ChunkTokens(rank > 0)) {
 		n = max(n, c.Tokens())
 	}
 	return n

@@ -172,7 +172,7 @@ func (z size) trainMemory(p study.TrainParams) int64 {
 	if lora {
 		s.LoRA = p.LoRA
 	}
-	return local.Memory(z.c, s, runtime.NumCPU(), llama.ChunkTokens(z.c, lora))
+	return local.Memory(z.c, s, runtime.NumCPU(), llama.ChunkTokens(lora))
 }
 
 // askMemory is the weights, packed too, and the keys and values of the requests in hand.

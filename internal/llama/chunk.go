@@ -19,7 +19,7 @@ func (c Chunk) Tokens() int { return c.n }
 // the summing of gradients less often, smaller ones keep activations in the cache and give every worker something to do.
 // Adapters have small gradients, so their chunks can be small: a blue team's batch is a few hundred tokens, and in one chunk it
 // would keep one worker busy.
-func ChunkTokens(_ Config, lora bool) int {
+func ChunkTokens(lora bool) int {
 	if lora {
 		return 256
 	}

@@ -77,7 +77,7 @@ func (e *Engine) model(base *llama.Base, key *[32]byte, s Settings) (*Model, err
 		m.tensors = append(m.tensors, optim.Tensor{At: t.At, Rows: t.Rows, Cols: t.Cols, Matrix: t.Decay})
 	}
 	m.params = params
-	m.target = llama.ChunkTokens(base.Config, m.net.Adapter != nil)
+	m.target = llama.ChunkTokens(m.net.Adapter != nil)
 	m.norm = optim.NewNorm(len(params))
 	m.train, m.eval = m.trainChunk, m.evalChunk
 	return m, nil

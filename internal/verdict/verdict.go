@@ -122,10 +122,10 @@ func (j *judge) decide() string {
 	}
 	relapse := j.relapse()
 	switch {
-	case relapse == bad && state == nearlyDown:
-		j.say("whether the rate before the probe was below %s is open, but the probe alone excludes a removal", percent(j.th.Removed))
-		return Suppressed
 	case relapse == bad:
+		if state == nearlyDown {
+			j.say("whether the rate before the probe was below %s is open, but the probe alone excludes a removal", percent(j.th.Removed))
+		}
 		return Suppressed
 	case state == nearlyDown:
 		return Inconclusive
