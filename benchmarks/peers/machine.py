@@ -28,6 +28,12 @@ def dated(theme):
     return os.path.join(ROOT, "benchmarks", f"{theme}_{slug}_{datetime.date.today():%Y%m}.md")
 
 
+def save(path, text):
+    """Writes a document as far as it goes: a run that is stopped leaves what it has."""
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+
+
 def commit():
     def git(*args):
         return subprocess.run(["git", *args], cwd=ROOT, capture_output=True, text=True).stdout.strip()

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 
-from machine import HERE, ROOT, WORK, Watch, commit, dated, fill, span
+from machine import HERE, ROOT, WORK, Watch, commit, dated, fill, save, span
 
 NAMES = {
     ("eager", "full"): "PyTorch eager", ("compile", "full"): "torch.compile", ("transformers", "full"): "transformers",
@@ -261,9 +261,8 @@ def main():
             for method in args.methods.split(","):
                 cases.append(Case(binary, model, method, int(threads), args, watch, gomlx_error))
                 text = document(cases, args, watch, command, time.monotonic() - begin)
-                if args.write is not None:  # after every case: a run that is stopped leaves what it has
-                    with open(path, "w", encoding="utf-8") as f:
-                        f.write(text)
+                if args.write is not None:
+                    save(path, text)
     print(text if args.write is None else os.path.relpath(path, ROOT))
 
 

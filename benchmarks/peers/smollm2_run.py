@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 
-from machine import HERE, ROOT, WORK, Watch, commit, cpu, dated, fill, span
+from machine import HERE, ROOT, WORK, Watch, commit, cpu, dated, fill, save, span
 
 PACKAGE = os.path.join(ROOT, "internal", "checkpoint")
 BENCH = os.path.join(WORK, "checkpoint.test")
@@ -136,9 +136,8 @@ def main():
             said = t.get("error") or f"{t['rate']:.1f} tok/s over {t['step']} steps, {t['peak']:.2f} GiB"
             print(f"turn {turn + 1} of {args.turns}, {name}: {said} ({seen})", file=sys.stderr, flush=True)
             text = document(got, args, watch, command, time.monotonic() - begin)
-            if args.write is not None:  # after every line: a run that is stopped leaves what it has
-                with open(path, "w", encoding="utf-8") as f:
-                    f.write(text)
+            if args.write is not None:
+                save(path, text)
     print(text if args.write is None else os.path.relpath(path, ROOT))
 
 
