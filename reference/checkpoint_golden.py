@@ -1,7 +1,7 @@
 """Checkpoints of random small models of every supported architecture, as transformers and PEFT save them, and what these
-libraries compute with them: for internal/checkpoint.
+libraries compute with them: for internal/engine/local/checkpoint.
 
-    python reference/checkpoint_golden.py internal/checkpoint/testdata/models
+    python reference/checkpoint_golden.py internal/engine/local/checkpoint/testdata/models
     python reference/checkpoint_golden.py --full DIR         one with the shape of SmolLM2-135M (0.3 GB)
 
 Each folder holds the checkpoint (bfloat16, as published ones are), adapter/ (a LoRA as PEFT saves it) and golden.safetensors:
@@ -22,7 +22,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 ROOT = pathlib.Path(__file__).parent.parent
-TEMPLATES = ROOT / "internal/chat/testdata/templates"
+TEMPLATES = ROOT / "internal/hf/chat/testdata/templates"
 LR, BETA1, BETA2, EPS, DECAY, CLIP = 3e-3, 0.9, 0.95, 1e-8, 0.1, 1.0
 RANK, ALPHA, STEPS = 4, 12, 20
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]

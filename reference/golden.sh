@@ -44,24 +44,24 @@ golden() {
   fi
 }
 
-golden 'internal/tokenizer/testdata/golden/*' math500,mmlu,tokenizers tokenizer_golden.py "$DATA"
-golden internal/tokenizer/testdata/train.json.gz - tokenizer_train.py
-golden internal/tokenizer/classes_data.go - tokenizer_unicode.py
-golden internal/chat/testdata/golden.json.gz - chat_golden.py
-golden 'internal/weights/testdata/*.safetensors' - weights_safetensors.py
-golden 'internal/weights/testdata/peft*' - weights_peft.py
-golden 'internal/weights/testdata/sharded/*' - weights_sharded.py
-golden 'internal/llama/testdata/*.safetensors.gz' - llama_golden.py internal/llama/testdata
-golden 'internal/checkpoint/testdata/models/*' - checkpoint_golden.py internal/checkpoint/testdata/models
-golden internal/optim/testdata/soap.json.gz - soap_golden.py --stdout internal/optim/testdata/soap.json.gz
-golden internal/hub/testdata/golden.json - hub_cache.py
+golden 'internal/hf/tokenizer/testdata/golden/*' math500,mmlu,tokenizers tokenizer_golden.py "$DATA"
+golden internal/hf/tokenizer/testdata/train.json.gz - tokenizer_train.py
+golden internal/hf/tokenizer/classes_data.go - tokenizer_unicode.py
+golden internal/hf/chat/testdata/golden.json.gz - chat_golden.py
+golden 'internal/hf/weights/testdata/*.safetensors' - weights_safetensors.py
+golden 'internal/hf/weights/testdata/peft*' - weights_peft.py
+golden 'internal/hf/weights/testdata/sharded/*' - weights_sharded.py
+golden 'internal/engine/local/llama/testdata/*.safetensors.gz' - llama_golden.py internal/engine/local/llama/testdata
+golden 'internal/engine/local/checkpoint/testdata/models/*' - checkpoint_golden.py internal/engine/local/checkpoint/testdata/models
+golden internal/engine/local/optim/testdata/soap.json.gz - soap_golden.py --stdout internal/engine/local/optim/testdata/soap.json.gz
+golden internal/hf/hub/testdata/golden.json - hub_cache.py
 golden 'internal/corpus/testdata/*.parquet' - hub_parquet.py
-golden internal/langdetect/profiles.bin.gz - langdetect_profiles.py internal/langdetect/profiles.bin.gz
-golden internal/langdetect/testdata/golden.jsonl.gz - langdetect_golden.py internal/langdetect/testdata/golden.jsonl.gz
-golden internal/punkt/english.txt.gz - punkt_model.py internal/punkt/english.txt.gz
-golden internal/punkt/testdata/golden.jsonl.gz nltk ifeval_punkt_golden.py internal/punkt/testdata/golden.jsonl.gz
-golden internal/ifeval/testdata/golden.jsonl.gz nltk ifeval_golden.py internal/ifeval/testdata/golden.jsonl.gz
-golden internal/ifeval/testdata/published.jsonl.gz nltk,ifeval ifeval_golden.py internal/ifeval/testdata/published.jsonl.gz "$DATA/ifeval/input_data.jsonl"
-golden internal/mathgrade/testdata/golden.jsonl.gz - math_golden.py internal/mathgrade/testdata/golden.jsonl.gz
-golden internal/mathgrade/testdata/published.jsonl.gz math500 math_golden.py internal/mathgrade/testdata/published.jsonl.gz "$DATA/math500/math500.jsonl"
+golden internal/evals/ifeval/langdetect/profiles.bin.gz - langdetect_profiles.py internal/evals/ifeval/langdetect/profiles.bin.gz
+golden internal/evals/ifeval/langdetect/testdata/golden.jsonl.gz - langdetect_golden.py internal/evals/ifeval/langdetect/testdata/golden.jsonl.gz
+golden internal/evals/ifeval/punkt/english.txt.gz - punkt_model.py internal/evals/ifeval/punkt/english.txt.gz
+golden internal/evals/ifeval/punkt/testdata/golden.jsonl.gz nltk ifeval_punkt_golden.py internal/evals/ifeval/punkt/testdata/golden.jsonl.gz
+golden internal/evals/ifeval/testdata/golden.jsonl.gz nltk ifeval_golden.py internal/evals/ifeval/testdata/golden.jsonl.gz
+golden internal/evals/ifeval/testdata/published.jsonl.gz nltk,ifeval ifeval_golden.py internal/evals/ifeval/testdata/published.jsonl.gz "$DATA/ifeval/input_data.jsonl"
+golden internal/evals/mathgrade/testdata/golden.jsonl.gz - math_golden.py internal/evals/mathgrade/testdata/golden.jsonl.gz
+golden internal/evals/mathgrade/testdata/published.jsonl.gz math500 math_golden.py internal/evals/mathgrade/testdata/published.jsonl.gz "$DATA/math500/math500.jsonl"
 golden internal/evals/testdata/mmlu.json.gz mmlu mmlu_golden.py "$DATA/mmlu" internal/evals/testdata/mmlu.json.gz

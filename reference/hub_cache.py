@@ -1,7 +1,7 @@
 """Runs huggingface_hub against a small fake hub on this machine and records what it asked and what its cache looks like.
 
-    python reference/hub_cache.py           writes internal/hub/testdata/golden.json
-    python reference/hub_cache.py DIR       reads the cache in DIR (written by go test ./internal/hub -run TestGolden
+    python reference/hub_cache.py           writes internal/hf/hub/testdata/golden.json
+    python reference/hub_cache.py DIR       reads the cache in DIR (written by go test ./internal/hf/hub -run TestGolden
                                             -export DIR) offline, file by file, and with scan_cache_dir
 
 Needs: huggingface_hub.
@@ -17,7 +17,7 @@ import tempfile
 import threading
 import urllib.parse
 
-OUT = pathlib.Path(__file__).parent.parent / "internal/hub/testdata/golden.json"
+OUT = pathlib.Path(__file__).parent.parent / "internal/hf/hub/testdata/golden.json"
 
 COMMIT1, COMMIT2 = "1" * 40, "2" * 40
 TOKEN = "hf_fake"

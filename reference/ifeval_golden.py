@@ -1,7 +1,7 @@
 """Verdicts of lm-evaluation-harness's ifeval on generated and mutated responses.
 
-    NLTK_DATA=FOLDER python reference/ifeval_golden.py internal/ifeval/testdata/golden.jsonl.gz
-    NLTK_DATA=FOLDER python reference/ifeval_golden.py internal/ifeval/testdata/published.jsonl.gz ../shared/data/ifeval/input_data.jsonl
+    NLTK_DATA=FOLDER python reference/ifeval_golden.py internal/evals/ifeval/testdata/golden.jsonl.gz
+    NLTK_DATA=FOLDER python reference/ifeval_golden.py internal/evals/ifeval/testdata/published.jsonl.gz ../shared/data/ifeval/input_data.jsonl
 
 FOLDER holds tokenizers/punkt_tab/english, made by reference/punkt_model.py. Rows of the first file carry their own
 instructions; those of the second name a published prompt by its key and hold none of its text: "{{prompt_to_repeat}}"

@@ -1,6 +1,6 @@
 """Sentences and words of texts by NLTK 3.10.
 
-    NLTK_DATA=FOLDER python reference/ifeval_punkt_golden.py internal/punkt/testdata/golden.jsonl.gz
+    NLTK_DATA=FOLDER python reference/ifeval_punkt_golden.py internal/evals/ifeval/punkt/testdata/golden.jsonl.gz
 
 FOLDER holds tokenizers/punkt_tab/english, made by reference/punkt_model.py. A row is {"text", "sentences", "words"}.
 """

@@ -1,6 +1,6 @@
 """Languages of texts by PyPI langdetect 1.0.9, seeded with 0, with profiles in the order of their names.
 
-    python reference/langdetect_golden.py internal/langdetect/testdata/golden.jsonl.gz
+    python reference/langdetect_golden.py internal/evals/ifeval/langdetect/testdata/golden.jsonl.gz
 
 A row is {"text", "lang", "probs"}: lang is null where langdetect raises, probs are the languages above 0.1.
 """

@@ -1,6 +1,6 @@
-"""Packs the n-gram profiles and tables of PyPI langdetect 1.0.9 (Apache-2.0) for internal/langdetect.
+"""Packs the n-gram profiles and tables of PyPI langdetect 1.0.9 (Apache-2.0) for internal/evals/ifeval/langdetect.
 
-    python reference/langdetect_profiles.py internal/langdetect/profiles.bin.gz
+    python reference/langdetect_profiles.py internal/evals/ifeval/langdetect/profiles.bin.gz
 
 Layout, all integers unsigned varints unless said otherwise, strings as length and UTF-8:
 languages (count; each: name, total of 1-, 2-, 3-grams), n-grams (count; each, in code-point order: string, number of

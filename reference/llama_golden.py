@@ -1,7 +1,7 @@
-"""Golden values for internal/llama and internal/local: logits, loss, every gradient by name, ten training losses with full
+"""Golden values for internal/engine/local/llama and internal/engine/local: logits, loss, every gradient by name, ten training losses with full
 weights and with a LoRA, and greedy continuations, of small random models by transformers and peft in float32.
 
-    python reference/llama_golden.py internal/llama/testdata
+    python reference/llama_golden.py internal/engine/local/llama/testdata
 
 writes one gzipped safetensors file per model; what is no tensor stands as JSON in its metadata.
 """

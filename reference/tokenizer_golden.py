@@ -1,4 +1,4 @@
-"""Writes internal/tokenizer/testdata/golden: what Hugging Face's tokenizers says about thousands of texts.
+"""Writes internal/hf/tokenizer/testdata/golden: what Hugging Face's tokenizers says about thousands of texts.
 
     python reference/tokenizer_golden.py [DATA]
 
@@ -25,7 +25,7 @@ import zlib
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 ROOT = pathlib.Path(__file__).parent.parent
-OUT = ROOT / "internal/tokenizer/testdata/golden"
+OUT = ROOT / "internal/hf/tokenizer/testdata/golden"
 DATA = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT.parent / "shared/data"
 
 LLAMA3 = (

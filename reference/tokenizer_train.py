@@ -1,4 +1,4 @@
-"""Writes internal/tokenizer/testdata/train.json.gz: the merges that Hugging Face's trainer makes of the golden texts.
+"""Writes internal/hf/tokenizer/testdata/train.json.gz: the merges that Hugging Face's trainer makes of the golden texts.
 
     python reference/tokenizer_train.py      (after reference/tokenizer_golden.py)
 """
@@ -9,7 +9,7 @@ import pathlib
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-DATA = pathlib.Path(__file__).parent.parent / "internal/tokenizer/testdata"
+DATA = pathlib.Path(__file__).parent.parent / "internal/hf/tokenizer/testdata"
 LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )

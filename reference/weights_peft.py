@@ -1,7 +1,7 @@
-"""Writes a LoRA adapter with PEFT, and loads one that internal/weights wrote into PEFT.
+"""Writes a LoRA adapter with PEFT, and loads one that internal/hf/weights wrote into PEFT.
 
-    python reference/weights_peft.py           writes internal/weights/testdata/peft*
-    python reference/weights_peft.py DIR       loads DIR (written by go test ./internal/weights -run TestPEFT -export DIR)
+    python reference/weights_peft.py           writes internal/hf/weights/testdata/peft*
+    python reference/weights_peft.py DIR       loads DIR (written by go test ./internal/hf/weights -run TestPEFT -export DIR)
                                                and compares its logits with those of the adapter that PEFT wrote
 
 Needs: torch, transformers, peft.
@@ -15,7 +15,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-OUT = pathlib.Path(__file__).parent.parent / "internal/weights/testdata"
+OUT = pathlib.Path(__file__).parent.parent / "internal/hf/weights/testdata"
 
 
 def base():

@@ -1,7 +1,7 @@
-"""Writes safetensors files with the reference library, and checks those that internal/weights wrote.
+"""Writes safetensors files with the reference library, and checks those that internal/hf/weights wrote.
 
-    python reference/weights_safetensors.py           writes internal/weights/testdata
-    python reference/weights_safetensors.py DIR       loads every file of DIR (written by go test ./internal/weights
+    python reference/weights_safetensors.py           writes internal/hf/weights/testdata
+    python reference/weights_safetensors.py DIR       loads every file of DIR (written by go test ./internal/hf/weights
                                                       -run TestGolden -export DIR) and compares it with our own
 
 Needs: torch, safetensors, numpy.
@@ -15,7 +15,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-OUT = pathlib.Path(__file__).parent.parent / "internal/weights/testdata"
+OUT = pathlib.Path(__file__).parent.parent / "internal/hf/weights/testdata"
 
 
 def tensors():

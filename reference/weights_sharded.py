@@ -1,4 +1,4 @@
-"""Writes a small checkpoint in shards with transformers, and the sum of each of its tensors, for internal/weights.
+"""Writes a small checkpoint in shards with transformers, and the sum of each of its tensors, for internal/hf/weights.
 
     python reference/weights_sharded.py
 
@@ -12,7 +12,7 @@ import shutil
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-OUT = pathlib.Path(__file__).parent.parent / "internal/weights/testdata/sharded"
+OUT = pathlib.Path(__file__).parent.parent / "internal/hf/weights/testdata/sharded"
 
 torch.manual_seed(3)
 config = LlamaConfig(vocab_size=40, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1)

