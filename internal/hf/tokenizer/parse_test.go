@@ -3,12 +3,14 @@ package tokenizer
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +38,7 @@ func TestParseErrors(t *testing.T) {
 		{"escape", `{"version": "\x"}`, "unknown escape in a string"},
 		{"control", "{\"version\": \"\n\"}", "control character in a string"},
 		{"deep", `{"padding": ` + strings.Repeat("[", 100) + `}`, "nested deeper than 64"},
-		{"model", `{"model": {"type": "Unigram", "vocab": []}}`, `unknown type "Unigram": known are , BPE`},
+		{"model", `{"model": {"type": "Unigram", "vocab": []}}`, `unknown type "Unigram": known are BPE`},
 		{"model member", `{"model": {"type": "BPE", "vocab": {}, "merges": [], "new": 1}}`, `BPE has an unknown member "new"`},
 		{"no vocab", `{"model": {"type": "BPE", "merges": []}}`, `BPE lacks "vocab"`},
 		{"dropout", `{"model": {"type": "BPE", "dropout": 0.1, "vocab": {}, "merges": []}}`, "dropout: encoding would be random"},
@@ -107,6 +109,38 @@ func allocated(f func()) int {
 
 // overhead is what Parse may allocate beside four times the file: error texts, compiled patterns.
 const overhead = 64 << 10
+
+// TestParseLayouts: the layout of a file changes nothing. Tools that print JSON put a line break behind a number, 0 included.
+func TestParseLayouts(t *testing.T) {
+	for _, name := range made {
+		t.Run(name, func(t *testing.T) {
+			b := gunzip(t, golden(name+".json.gz"))
+			want, err := Parse(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var compact, indented bytes.Buffer
+			if err := errors.Join(json.Compact(&compact, b), json.Indent(&indented, b, "", "  ")); err != nil {
+				t.Fatal(err)
+			}
+			for layout, text := range map[string][]byte{
+				"compact": compact.Bytes(), "indented": indented.Bytes(),
+				"blanks before commas": bytes.ReplaceAll(indented.Bytes(), []byte(",\n"), []byte(" \t,\r\n")),
+			} {
+				tok, err := Parse(text)
+				if err != nil {
+					t.Errorf("%s: %v", layout, err)
+					continue
+				}
+				for _, text := range goldenTexts(t)[:300] {
+					if got := tok.EncodeFull(text); !slices.Equal(got, want.EncodeFull(text)) {
+						t.Errorf("%s: %q gives %v", layout, text, got)
+					}
+				}
+			}
+		})
+	}
+}
 
 // TestParseMemory parses real files, and files made to cost much.
 func TestParseMemory(t *testing.T) {

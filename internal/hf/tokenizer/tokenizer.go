@@ -69,8 +69,22 @@ func (t *Tokenizer) EncodeSpecial(text string) []int32 {
 }
 
 // EncodeFull returns what EncodeSpecial does, with the tokens around it that the post-processor's template adds.
-func (t *Tokenizer) EncodeFull(text string) []int32 {
-	ids := t.EncodeSpecial(text)
+func (t *Tokenizer) EncodeFull(text string) []int32 { return t.Frame(t.EncodeSpecial(text)) }
+
+// Lead returns the tokens that the post-processor's template puts before a text, such as the one that begins a document.
+func (t *Tokenizer) Lead() []int32 {
+	var out []int32
+	for _, p := range t.template {
+		if p.text {
+			break
+		}
+		out = append(out, p.ids...)
+	}
+	return out
+}
+
+// Frame returns the tokens of a text with those around them that the post-processor's template adds.
+func (t *Tokenizer) Frame(ids []int32) []int32 {
 	if t.template == nil {
 		return ids
 	}
