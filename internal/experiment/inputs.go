@@ -69,7 +69,7 @@ func (e *expander) base(name string) string {
 	if e.names[step] || e.err != nil {
 		return step
 	}
-	e.out.Models = append(e.out.Models, steps.NamedModel{Name: step, Step: step, Output: steps.OutWeights})
+	e.out.Models = append(e.out.Models, steps.NamedModel{Name: step, Step: step, Output: record.OutWeights})
 	b, _ := e.f.Bases.Get(name)
 	if b.Path != "" || b.Hub != "" {
 		return e.givenBase(name, step, b)

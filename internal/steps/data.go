@@ -55,7 +55,7 @@ func Benign(name string, p BenignParams, base, prompts Ref) pipeline.Step {
 		Name: name, Kind: KindBenign, Version: 2, Params: p, Threads: ManyThreads,
 		Inputs: []pipeline.Input{{Role: "base", Step: base}, {Role: "prompts", Step: prompts}},
 		Run: func(ctx context.Context, j *pipeline.Job) error {
-			rows, err := inputRows[redteam.Row](j, "prompts", OutRows)
+			rows, err := inputRows[redteam.Row](j, "prompts", record.OutRows)
 			if err != nil {
 				return err
 			}
@@ -71,10 +71,10 @@ func Benign(name string, p BenignParams, base, prompts Ref) pipeline.Step {
 			if len(kept) == 0 {
 				return fmt.Errorf("no benign answer of %d was fit to train on: %+v", len(rows), drops)
 			}
-			if err := putJSON(j, OutCounts, Counts{Asked: len(rows), Kept: len(kept), Drops: drops}); err != nil {
+			if err := putJSON(j, record.OutCounts, Counts{Asked: len(rows), Kept: len(kept), Drops: drops}); err != nil {
 				return err
 			}
-			return putRows(j, OutRows, kept)
+			return putRows(j, record.OutRows, kept)
 		},
 	}
 }
@@ -86,7 +86,7 @@ func sampleAnswers(ctx context.Context, j *pipeline.Job, role string, p AskParam
 	if err != nil {
 		return nil, err
 	}
-	cp, err := loadCheckpoint(j, role, OutWeights)
+	cp, err := loadCheckpoint(j, role, record.OutWeights)
 	if err != nil {
 		return nil, err
 	}
@@ -166,21 +166,21 @@ func Red(name string, p RedParams, benign, other Ref) pipeline.Step {
 			if p.Tagged {
 				c.MeanCopies /= float64(len(rows))
 			}
-			if err := putJSON(j, OutCounts, c); err != nil {
+			if err := putJSON(j, record.OutCounts, c); err != nil {
 				return err
 			}
-			return putRows(j, OutRows, samples)
+			return putRows(j, record.OutRows, samples)
 		},
 	}
 }
 
 // redRows reads the benign rows and matches them.
 func redRows(j *pipeline.Job, p RedParams) ([]redteam.Row, error) {
-	rows, err := inputRows[redteam.Row](j, "benign", OutRows)
+	rows, err := inputRows[redteam.Row](j, "benign", record.OutRows)
 	if err != nil || p.Match == "" {
 		return rows, err
 	}
-	other, err := inputRows[redteam.Row](j, "other", OutRows)
+	other, err := inputRows[redteam.Row](j, "other", record.OutRows)
 	if err != nil {
 		return nil, err
 	}
@@ -212,7 +212,7 @@ func Responses(name string, p ResponsesParams, model, prompts Ref) pipeline.Step
 	return pipeline.Step{
 		Name: name, Kind: KindResponses, Version: 2, Params: p, Inputs: in, Threads: ManyThreads,
 		Run: func(ctx context.Context, j *pipeline.Job) error {
-			prompts, err := inputRows[redteam.Row](j, "prompts", OutRows)
+			prompts, err := inputRows[redteam.Row](j, "prompts", record.OutRows)
 			if err != nil {
 				return err
 			}
@@ -238,10 +238,10 @@ func Responses(name string, p ResponsesParams, model, prompts Ref) pipeline.Step
 			if err := blueteam.Check(rows, RefuseText(p.Refuse)); err != nil {
 				return err
 			}
-			if err := putJSON(j, OutCounts, Counts{Asked: len(prompts), Kept: len(rows), Drops: redteam.Drops{Unfinished: dropped}}); err != nil {
+			if err := putJSON(j, record.OutCounts, Counts{Asked: len(prompts), Kept: len(rows), Drops: redteam.Drops{Unfinished: dropped}}); err != nil {
 				return err
 			}
-			return putRows(j, OutRows, rows)
+			return putRows(j, record.OutRows, rows)
 		},
 	}
 }

@@ -112,13 +112,13 @@ func (a *asker) nearMisses(prompts []redteam.Row) error {
 }
 
 func loadSuite(j *pipeline.Job, p SuiteParams) (*evals.Suite, error) {
-	items, err := j.Input("suite/"+p.Name, OutItems)
+	items, err := j.Input("suite/"+p.Name, record.OutItems)
 	if err != nil {
 		return nil, err
 	}
 	var dev io.Reader
 	if p.Shots > 0 {
-		b, err := j.Input("suite/"+p.Name, OutItemsDev)
+		b, err := j.Input("suite/"+p.Name, record.OutItemsDev)
 		if err != nil {
 			return nil, err
 		}

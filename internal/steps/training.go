@@ -116,13 +116,13 @@ func (s *fitting) restore() error {
 
 // putDiary writes the rows of a finished training.
 func (s *fitting) putDiary() error {
-	if err := putRows(s.j, OutPoints, s.diary.Points); err != nil {
+	if err := putRows(s.j, record.OutPoints, s.diary.Points); err != nil {
 		return err
 	}
-	if err := putRows(s.j, OutSamples, s.diary.Samples); err != nil {
+	if err := putRows(s.j, record.OutSamples, s.diary.Samples); err != nil {
 		return err
 	}
-	return putRows(s.j, OutLosses, s.diary.Losses)
+	return putRows(s.j, record.OutLosses, s.diary.Losses)
 }
 
 // union merges two ascending lists.

@@ -29,7 +29,7 @@ func Verdict(name string, p VerdictParams, gate, arm, probe Ref) pipeline.Step {
 			if err != nil {
 				return err
 			}
-			return putJSON(j, OutVerdict, verdict.Of(e, p.Thresholds))
+			return putJSON(j, record.OutVerdict, verdict.Of(e, p.Thresholds))
 		},
 	}
 }
@@ -37,7 +37,7 @@ func Verdict(name string, p VerdictParams, gate, arm, probe Ref) pipeline.Step {
 // evidence gathers what the inputs hold.
 func evidence(j *pipeline.Job) (verdict.Evidence, error) {
 	var in verdict.Evidence
-	b, err := j.Input("gate", OutGate)
+	b, err := j.Input("gate", record.OutGate)
 	if err != nil {
 		return in, err
 	}
@@ -45,29 +45,29 @@ func evidence(j *pipeline.Job) (verdict.Evidence, error) {
 	if err := json.Unmarshal(b, in.Gate); err != nil {
 		return in, fmt.Errorf("reading the gate: %w", err)
 	}
-	if in.GatePoints, err = inputRows[record.Point](j, "gate", OutPoints); err != nil {
+	if in.GatePoints, err = inputRows[record.Point](j, "gate", record.OutPoints); err != nil {
 		return in, err
 	}
 	if !j.HasInput("arm") {
 		return in, nil
 	}
-	if in.Curve, err = inputRows[record.Point](j, "arm", OutPoints); err != nil {
+	if in.Curve, err = inputRows[record.Point](j, "arm", record.OutPoints); err != nil {
 		return in, err
 	}
-	if in.Losses, err = inputRows[record.Loss](j, "arm", OutLosses); err != nil {
+	if in.Losses, err = inputRows[record.Loss](j, "arm", record.OutLosses); err != nil {
 		return in, err
 	}
-	if in.Samples, err = inputRows[record.Sample](j, "arm", OutSamples); err != nil {
+	if in.Samples, err = inputRows[record.Sample](j, "arm", record.OutSamples); err != nil {
 		return in, err
 	}
 	if !j.HasInput("probe") {
 		return in, nil
 	}
-	b, err = j.Input("probe", OutNote)
+	b, err = j.Input("probe", record.OutNote)
 	if err != nil {
 		return in, err
 	}
-	var note ProbeNote
+	var note record.ProbeNote
 	if err := json.Unmarshal(b, &note); err != nil {
 		return in, fmt.Errorf("reading the probe's note: %w", err)
 	}
@@ -75,6 +75,6 @@ func evidence(j *pipeline.Job) (verdict.Evidence, error) {
 	if !note.Due {
 		return in, nil
 	}
-	in.Probe, err = inputRows[record.Point](j, "probe", OutPoints)
+	in.Probe, err = inputRows[record.Point](j, "probe", record.OutPoints)
 	return in, err
 }

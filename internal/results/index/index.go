@@ -73,27 +73,27 @@ type Decode func(e store.Entry, get func(output string) ([]byte, error)) ([]Row,
 // Records is the Decode for steps that write points.jsonl and verdict.json.
 func Records(e store.Entry, get func(output string) ([]byte, error)) ([]Row, error) {
 	var rows []Row
-	if _, ok := e.Output("points.jsonl"); ok {
-		b, err := get("points.jsonl")
+	if _, ok := e.Output(record.OutPoints); ok {
+		b, err := get(record.OutPoints)
 		if err != nil {
 			return nil, err
 		}
 		points, err := record.Decode[record.Point](b)
 		if err != nil {
-			return nil, fmt.Errorf("points.jsonl: %w", err)
+			return nil, fmt.Errorf("%s: %w", record.OutPoints, err)
 		}
 		for i := range points {
 			rows = append(rows, Row{Point: &points[i]})
 		}
 	}
-	if _, ok := e.Output("verdict.json"); ok {
-		b, err := get("verdict.json")
+	if _, ok := e.Output(record.OutVerdict); ok {
+		b, err := get(record.OutVerdict)
 		if err != nil {
 			return nil, err
 		}
 		v := new(record.Verdict)
 		if err := json.Unmarshal(b, v); err != nil {
-			return nil, fmt.Errorf("verdict.json: %w", err)
+			return nil, fmt.Errorf("%s: %w", record.OutVerdict, err)
 		}
 		judges, err := inputsMade(e, "arm", "probe")
 		if err != nil {

@@ -89,10 +89,10 @@ func verdict(word string) []byte {
 func fill(t testing.TB, s *store.Store) record.Manifest {
 	m := record.Manifest{Name: "first", Keys: map[string]string{}}
 	for i, a := range []struct{ name, technique, verdict string }{{"small/hhh", "hhh", "survived"}, {"small/pirate", "pirate", "removed"}, {"large/pirate", "pirate", ""}} {
-		train := commit(t, s, "arm/"+a.name, map[string][]byte{"points.jsonl": curve(3, 50*i), "weights": {1, 2, 3}})
+		train := commit(t, s, "arm/"+a.name, map[string][]byte{record.OutPoints: curve(3, 50*i), "weights": {1, 2, 3}})
 		m.Keys["arm/"+a.name] = train.String()
 		if a.verdict != "" {
-			m.Keys["verdict/"+a.name] = commit(t, s, "verdict/"+a.name, map[string][]byte{"verdict.json": verdict(a.verdict)}).String()
+			m.Keys["verdict/"+a.name] = commit(t, s, "verdict/"+a.name, map[string][]byte{record.OutVerdict: verdict(a.verdict)}).String()
 		}
 		m.Arms = append(m.Arms, record.ManifestArm{
 			ID: a.name, Organism: strings.Split(a.name, "/")[0], Technique: a.technique, Intervention: a.technique,
@@ -175,16 +175,16 @@ func TestLines(t *testing.T) {
 	rows := func(p record.Point) map[string][]byte {
 		b, err := record.Encode([]record.Point{p})
 		check(t, err)
-		return map[string][]byte{"points.jsonl": b}
+		return map[string][]byte{record.OutPoints: b}
 	}
 	commit(t, s, "gate/small@lr=1", rows(gate))
 	commit(t, s, "base-eval/small", rows(base))
-	arm := map[string][]byte{"points.jsonl": curve(3, 50), "weights": {1}}
+	arm := map[string][]byte{record.OutPoints: curve(3, 50), "weights": {1}}
 	commit(t, s, "arm/small@lr=1/hhh", arm)
-	commit(t, s, "arm/smaller/hhh", map[string][]byte{"points.jsonl": curve(3, 50), "weights": {2}}) // the same points, another model
-	commit(t, s, "verdict/small@lr=1/hhh", map[string][]byte{"verdict.json": verdict("weakened")}, arm)
-	commit(t, s, "verdict/small@lr=1/hhh under other thresholds", map[string][]byte{"verdict.json": verdict("survived")}, arm)
-	commit(t, s, "verdict/large/hhh", map[string][]byte{"verdict.json": verdict("admission failed")}, nil)
+	commit(t, s, "arm/smaller/hhh", map[string][]byte{record.OutPoints: curve(3, 50), "weights": {2}}) // the same points, another model
+	commit(t, s, "verdict/small@lr=1/hhh", map[string][]byte{record.OutVerdict: verdict("weakened")}, arm)
+	commit(t, s, "verdict/small@lr=1/hhh under other thresholds", map[string][]byte{record.OutVerdict: verdict("survived")}, arm)
+	commit(t, s, "verdict/large/hhh", map[string][]byte{record.OutVerdict: verdict("admission failed")}, nil)
 	x, _ := build(t, s, record.Manifest{})
 
 	triggered, none := record.Triggered, record.NoCondition
@@ -286,7 +286,7 @@ func TestRebuildSkipsWhatIsDamaged(t *testing.T) {
 	m := fill(t, s)
 	h := digest.Bytes(curve(3, 50)).String()
 	check(t, mem.Damage(filepath.Join("/s/objects", h[:2], h), func(b []byte) []byte { b[0]++; return b }))
-	commit(t, s, "garbled", map[string][]byte{"verdict.json": []byte("{")})
+	commit(t, s, "garbled", map[string][]byte{record.OutVerdict: []byte("{")})
 	x, built := build(t, s, m)
 	if len(built.Skipped) != 2 {
 		t.Errorf("skipped %q", built.Skipped)
@@ -338,9 +338,9 @@ func sweep(t testing.TB, s *store.Store, arms int) record.Manifest {
 	for i := range arms {
 		name := fmt.Sprintf("o%03d/pirate@lr=%d", i/100, i%100)
 		// Curves repeat, so that arms share objects; what tells them apart is their weights.
-		arm := map[string][]byte{"points.jsonl": curve(20, i%101), "weights": []byte(name)}
+		arm := map[string][]byte{record.OutPoints: curve(20, i%101), "weights": []byte(name)}
 		m.Keys["arm/"+name] = commit(t, s, "arm/"+name, arm).String()
-		m.Keys["verdict/"+name] = commit(t, s, "verdict/"+name, map[string][]byte{"verdict.json": verdict(words[i%len(words)])}, arm).String()
+		m.Keys["verdict/"+name] = commit(t, s, "verdict/"+name, map[string][]byte{record.OutVerdict: verdict(words[i%len(words)])}, arm).String()
 		m.Arms = append(m.Arms, record.ManifestArm{
 			ID: name, Organism: fmt.Sprintf("o%03d", i/100), Technique: "pirate", Factors: map[string]string{"lr": fmt.Sprint(i % 100), "seed": fmt.Sprint(i % 3)},
 			Training: "arm/" + name, Verdict: "verdict/" + name,

@@ -1,0 +1,31 @@
+package record
+
+import "fmt"
+
+// Names of the outputs that steps write and readers ask for. They are part of the store's format: a name that changes hides
+// what older steps made.
+const (
+	OutRows      = "rows.jsonl"  // prompts or prompts with responses
+	OutItems     = "items.jsonl" // a suite's raw items
+	OutItemsDev  = "dev.jsonl"   // MMLU's examples for few-shot prompts
+	OutConfig    = "config.json" // the model's, in the program's own form
+	OutTokenizer = "tokenizer.json"
+	OutChat      = "chat.json" // how conversations are written; absent where that is the program's own way
+	OutWeights   = "weights.safetensors"
+	OutAdapter   = "adapter.safetensors"
+	OutBase      = "base.safetensors" // the frozen weights below an adapter that is not merged
+	OutParity    = "parity.json"      // how far a merge moved the model's log-probabilities
+	OutPoints    = "points.jsonl"
+	OutSamples   = "samples.jsonl"
+	OutLosses    = "losses.jsonl"
+	OutCounts    = "counts.json" // how many rows were made, kept, dropped and why
+	OutGate      = "gate.json"
+	OutVerdict   = "verdict.json"
+	OutNote      = "note.json" // why a relapse probe was or was not due
+)
+
+// CheckpointName is the output that holds an organism's weights after step updates.
+func CheckpointName(step int) string { return fmt.Sprintf("weights@%d.safetensors", step) }
+
+// AdapterName is the output that holds an organism's adapter after step updates.
+func AdapterName(step int) string { return fmt.Sprintf("adapter@%d.safetensors", step) }
