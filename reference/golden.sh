@@ -57,6 +57,7 @@ golden internal/engine/local/optim/testdata/soap.json.gz - soap_golden.py --stdo
 golden internal/hf/hub/testdata/golden.json - hub_cache.py
 golden 'internal/corpus/testdata/*.parquet' - hub_parquet.py
 golden internal/evals/ifeval/langdetect/profiles.bin.gz - langdetect_profiles.py internal/evals/ifeval/langdetect/profiles.bin.gz
+golden internal/evals/pystr/golden_test.go - pystr_golden.py internal/evals/pystr/golden_test.go
 golden internal/evals/ifeval/langdetect/testdata/golden.jsonl.gz - langdetect_golden.py internal/evals/ifeval/langdetect/testdata/golden.jsonl.gz
 golden internal/evals/ifeval/punkt/english.txt.gz - punkt_model.py internal/evals/ifeval/punkt/english.txt.gz
 golden internal/evals/ifeval/punkt/testdata/golden.jsonl.gz nltk ifeval_punkt_golden.py internal/evals/ifeval/punkt/testdata/golden.jsonl.gz

