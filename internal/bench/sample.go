@@ -68,7 +68,7 @@ func newProducts(c Case) *products {
 	one, pass := 0.0, 0.0 // operations of a row of run, and of those of a call
 	rows := float64(sampleRequests * (samplePrompt + sampleDraw - 1))
 	for i, s := range shapes {
-		p.weights[i].BF16 = c.Precision == string(engine.BF16)
+		p.weights[i].Numerics = numerics(c.Precision)
 		p.weights[i].PackBT(fill(kernel.NewMat(s[0], s[1])))
 		each := 2 * float64(s[0]) * float64(s[1])
 		one += each
@@ -113,4 +113,16 @@ func (p *products) run() {
 			}
 		}
 	})
+}
+
+// numerics are those of a precision's products.
+func numerics(precision string) kernel.Numerics {
+	switch engine.Precision(precision) {
+	case engine.BF16:
+		return kernel.BF16
+	case engine.AMX:
+		return kernel.AMX
+	default:
+		return kernel.F32
+	}
 }

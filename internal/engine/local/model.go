@@ -64,9 +64,9 @@ func (e *Engine) model(base *llama.Base, key *[32]byte, s Settings) (*Model, err
 	}
 	tensors, params := base.Tensors(), base.W
 	if s.LoRA.Rank != 0 {
-		bf16, err := s.bf16()
+		num, err := s.numerics()
 		if err == nil {
-			m.net.Adapter, err = llama.InitAdapter(base.Config, s.LoRA, s.Seed, bf16)
+			m.net.Adapter, err = llama.InitAdapter(base.Config, s.LoRA, s.Seed, num)
 		}
 		if err != nil {
 			return nil, errJoin(err, m.Close())

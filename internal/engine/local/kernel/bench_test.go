@@ -63,25 +63,26 @@ var benchShapes = [][3]int{
 	{64, 128, 320},
 }
 
-func benchVariants(b *testing.B, f func(b *testing.B, bf16 bool, peak func(int) float64)) {
+func benchVariants(b *testing.B, f func(b *testing.B, num Numerics, peak func(int) float64)) {
 	old := Variant()
 	defer setVariant(b, old)
 	for _, v := range Variants()[1:] {
 		setVariant(b, v)
-		b.Run(v, func(b *testing.B) { f(b, false, FMAPeak) })
+		b.Run(v, func(b *testing.B) { f(b, F32, FMAPeak) })
 		if NativeBF16() {
-			b.Run("bfloat16", func(b *testing.B) { f(b, true, FMAPeakBF16) })
+			b.Run("bfloat16", func(b *testing.B) { f(b, BF16, FMAPeakBF16) })
 		}
+		b.Run(v+"-chains", func(b *testing.B) { f(b, AMX, FMAPeak) })
 	}
 }
 
 func BenchmarkMul(b *testing.B) {
-	benchVariants(b, func(b *testing.B, bf16 bool, peak func(int) float64) {
+	benchVariants(b, func(b *testing.B, num Numerics, peak func(int) float64) {
 		for _, z := range benchShapes {
 			b.Run(fmt.Sprintf("%dx%dx%d", z[0], z[1], z[2]), func(b *testing.B) {
 				s := newSource("bench")
 				x, w, y := s.mat(z[0], z[1], z[1]), s.mat(z[2], z[1], z[1]), s.mat(z[0], z[2], z[2])
-				p := Packed{BF16: bf16}
+				p := Packed{Numerics: num}
 				p.PackBT(w)
 				report(b, 2*float64(z[0])*float64(z[1])*float64(z[2]), peak, func() { Mul(y, x, &p, false) })
 			})
@@ -90,7 +91,7 @@ func BenchmarkMul(b *testing.B) {
 }
 
 func BenchmarkAddTransA(b *testing.B) {
-	benchVariants(b, func(b *testing.B, bf16 bool, peak func(int) float64) {
+	benchVariants(b, func(b *testing.B, num Numerics, peak func(int) float64) {
 		for _, z := range append(benchShapes[:14:14], [][3]int{
 			{12, 32, 12}, {12, 32, 48}, {12, 32, 128}, {12, 64, 256}, {12, 256, 256}, {24, 64, 128}, {32, 64, 64}, {48, 64, 256}, {64, 256, 256}, {96, 256, 256}, {96, 64, 256},
 		}...) {
@@ -98,22 +99,18 @@ func BenchmarkAddTransA(b *testing.B) {
 				s := newSource("bench")
 				dy, x, dw := s.mat(z[0], z[2], z[2]+16), s.mat(z[0], z[1], z[1]+16), NewMat(z[2], z[1])
 				var scratch Scratch
-				add := AddTransA
-				if bf16 {
-					add = AddTransABF16
-				}
-				report(b, 2*float64(z[0])*float64(z[1])*float64(z[2]), peak, func() { add(dw, dy, x, &scratch) })
+				report(b, 2*float64(z[0])*float64(z[1])*float64(z[2]), peak, func() { AddTransA(dw, dy, x, &scratch, num) })
 			})
 		}
 	})
 }
 
 func BenchmarkPack(b *testing.B) {
-	benchVariants(b, func(b *testing.B, bf16 bool, _ func(int) float64) {
+	benchVariants(b, func(b *testing.B, num Numerics, _ func(int) float64) {
 		for _, transposed := range []bool{false, true} {
 			b.Run(fmt.Sprintf("transposed=%v", transposed), func(b *testing.B) {
 				m := newSource("bench").mat(672, 256, 256)
-				p := Packed{BF16: bf16}
+				p := Packed{Numerics: num}
 				rate := bestRate(b, 672*256, func() {
 					if transposed {
 						p.PackBT(m)
@@ -130,8 +127,8 @@ func BenchmarkPack(b *testing.B) {
 
 func BenchmarkRows(b *testing.B) {
 	const n = 512
-	benchVariants(b, func(b *testing.B, bf16 bool, _ func(int) float64) {
-		if bf16 {
+	benchVariants(b, func(b *testing.B, num Numerics, _ func(int) float64) {
+		if num != F32 {
 			b.Skip("the same as in float32")
 		}
 		for _, op := range rowOps {

@@ -25,19 +25,21 @@ func Mul(c, a Mat, b *Packed, accumulate bool) {
 		return
 	}
 	switch {
-	case variant != generic && !b.bf16:
+	case b.num == AMX:
+		mulChains(c, a, b, accumulate)
+	case variant != generic && b.num == F32:
 		mulTiles(c, a, b, accumulate, false)
 	case variant != generic:
 		mulTilesBF16(c, a, b, accumulate)
-	case b.bf16:
+	case b.num == BF16:
 		mulGenericBF16(c, a, b, accumulate)
 	default:
 		mulGeneric(c, a, b, accumulate)
 	}
 }
 
-// MulEach computes C.Row(i) = A.Row(i)·b[i]: a product of its own for every row, of matrices in float32 that are equally
-// deep. Several may be the same. In attention each head is a row, and the keys or the values of its past are the matrix.
+// MulEach computes C.Row(i) = A.Row(i)·b[i]: a product of its own for every row, of matrices in float32, or of
+// numerics AMX, that are equally deep. Several may be the same. In attention each head is a row, and the keys or the values of its past are the matrix.
 //
 // As in Mul, C may be narrower than the b and A than they are deep, and the bits are those of Mul.
 //
@@ -52,7 +54,7 @@ func MulEach(c, a Mat, b, next []*Packed) {
 	}
 	want(c.Rows == a.Rows && len(b) == a.Rows && len(next) == a.Rows, "MulEach of sizes that do not fit")
 	for _, p := range b {
-		want(!p.bf16 && p.k == b[0].k, "MulEach of matrices that differ")
+		want(p.num != BF16 && p.num == b[0].num && p.k == b[0].k, "MulEach of matrices that differ")
 		want(c.Cols <= p.n && a.Cols <= p.k, "MulEach of sizes that do not fit")
 	}
 	if c.Rows == 0 || c.Cols == 0 {
@@ -62,22 +64,25 @@ func MulEach(c, a Mat, b, next []*Packed) {
 		c.Zero()
 		return
 	}
-	if variant == generic {
+	switch {
+	case b[0].num == AMX:
+		mulEachChains(c, a, b, next)
+	case variant == generic:
 		mulEachGeneric(c, a, b)
-		return
+	default:
+		mulEach(c, a, b, next)
 	}
-	mulEach(c, a, b, next)
 }
 
 // MulLower is Mul where C = A·B belongs to a symmetric matrix and only its lower triangle is wanted: C (M,N) holds M of its
 // rows up to the last one's diagonal, so the diagonal ends in C's last element. A row is computed up to the end of the diagonal
-// in its strip, one of the least number of equal strips of at most 12 rows; what is right of that stays as it is. B is not in
-// bfloat16.
+// in its strip, one of the least number of equal strips of at most 12 rows; what is right of that stays as it is. B is in
+// float32.
 func MulLower(c, a Mat, b *Packed, accumulate bool) {
 	c.check("C")
 	a.check("A")
-	if c.Rows != a.Rows || c.Cols > b.n || a.Cols > b.k || c.Rows > c.Cols || b.bf16 {
-		panic(fmt.Sprintf("kernel: lower C %d × %d = A %d × %d · B %d × %d, bfloat16 %v", c.Rows, c.Cols, a.Rows, a.Cols, b.k, b.n, b.bf16))
+	if c.Rows != a.Rows || c.Cols > b.n || a.Cols > b.k || c.Rows > c.Cols || b.num != F32 {
+		panic(fmt.Sprintf("kernel: lower C %d × %d = A %d × %d · B %d × %d in %v", c.Rows, c.Cols, a.Rows, a.Cols, b.k, b.n, b.num))
 	}
 	if variant != generic && c.Rows > 0 && a.Cols > 0 {
 		mulTiles(c, a, b, accumulate, true)
@@ -116,8 +121,29 @@ func (s *Scratch) Reserve() {
 }
 
 // AddTransA computes C += Aᵀ·B: A is (T,M), B (T,N), C (M,N). It is the gradient of a weight matrix W (out,in): C = dW,
-// A = dy, B = x, over T tokens. Each element is one chain of fused multiply-adds over t in rising order from C's value.
-func AddTransA(c, a, b Mat, s *Scratch) { addTransA(c, a, b, s, false) }
+// A = dy, B = x, over T tokens. In float32 each element is one chain of fused multiply-adds over t in rising order from C's
+// value; in the other numerics both factors are rounded to bfloat16, and t takes the place of k in their definition.
+func AddTransA(c, a, b Mat, s *Scratch, num Numerics) {
+	c.check("C")
+	a.check("A")
+	b.check("B")
+	if a.Rows != b.Rows || c.Rows != a.Cols || c.Cols != b.Cols {
+		panic(fmt.Sprintf("kernel: C %d × %d += Aᵀ (A %d × %d) · B %d × %d", c.Rows, c.Cols, a.Rows, a.Cols, b.Rows, b.Cols))
+	}
+	if c.Rows == 0 || c.Cols == 0 || a.Rows == 0 {
+		return
+	}
+	switch {
+	case num == AMX:
+		addTransAChains(c, a, b, s)
+	case variant != generic:
+		addTransATiles(c, a, b, s, num == BF16, false)
+	case num == BF16:
+		addTransAGenericBF16(c, a, b)
+	default:
+		addTransAGeneric(c, a, b)
+	}
+}
 
 // AddTransALower computes C += Aᵀ·A where only the lower triangle is wanted. A row is computed up to the end of the diagonal in
 // its strip, as in MulLower, but here all strips but the last are of the same height.
@@ -135,28 +161,5 @@ func AddTransALower(c, a Mat, s *Scratch) {
 	for i := 0; i < c.Rows; i += height {
 		end := min(i+height, c.Rows)
 		addTransAGeneric(c.View(i, end, 0, end), a.ColsOf(i, end), a.ColsOf(0, end))
-	}
-}
-
-// AddTransABF16 is AddTransA with both factors rounded to bfloat16.
-func AddTransABF16(c, a, b Mat, s *Scratch) { addTransA(c, a, b, s, true) }
-
-func addTransA(c, a, b Mat, s *Scratch, bf16 bool) {
-	c.check("C")
-	a.check("A")
-	b.check("B")
-	if a.Rows != b.Rows || c.Rows != a.Cols || c.Cols != b.Cols {
-		panic(fmt.Sprintf("kernel: C %d × %d += Aᵀ (A %d × %d) · B %d × %d", c.Rows, c.Cols, a.Rows, a.Cols, b.Rows, b.Cols))
-	}
-	if c.Rows == 0 || c.Cols == 0 || a.Rows == 0 {
-		return
-	}
-	switch {
-	case variant != generic:
-		addTransATiles(c, a, b, s, bf16, false)
-	case bf16:
-		addTransAGenericBF16(c, a, b)
-	default:
-		addTransAGeneric(c, a, b)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 )
 
+var allNumerics = []Numerics{F32, BF16, AMX}
+
 // sizes are shapes (M,K,N) at the edges of tiles, panels, vectors and blocks.
 var sizes = [][3]int{
 	{1, 1, 1},
@@ -40,23 +42,23 @@ var largeSizes = [][3]int{{14, 1601, 70}, {13, 700, 600}, {530, 25, 40}, {40, 30
 
 func TestMulGivesTheSameBits(t *testing.T) {
 	eachVariant(t, func(t *testing.T) {
-		for _, bf16 := range []bool{false, true} {
+		for _, num := range allNumerics {
 			s := newSource("mul")
 			for _, z := range append(sizes, largeSizes...) {
 				m, k, n := z[0], z[1], z[2]
-				checkMul(t, s, m, k, n, k+s.IntN(5), n+s.IntN(5), bf16)
+				checkMul(t, s, m, k, n, k+s.IntN(5), n+s.IntN(5), num)
 			}
 			// Rows on the same lines of the cache take another path.
-			checkMul(t, s, 14, 130, 100, 512, 512, bf16)
+			checkMul(t, s, 14, 130, 100, 512, 512, num)
 			for m := 1; m <= 26; m++ {
-				checkMul(t, s, m, 9, 5+m*3, 16, 96, bf16)
+				checkMul(t, s, m, 9, 5+m*3, 16, 96, num)
 			}
 		}
 	})
 }
 
 // checkMul compares one product in all its forms with the plain variant.
-func checkMul(t *testing.T, s source, m, k, n, lda, ldc int, bf16 bool) {
+func checkMul(t *testing.T, s source, m, k, n, lda, ldc int, num Numerics) {
 	t.Helper()
 	a, b, bt := s.mat(m, k, lda), s.mat(k, n, n+3), NewMat(n, k)
 	for i := range k {
@@ -65,13 +67,13 @@ func checkMul(t *testing.T, s source, m, k, n, lda, ldc int, bf16 bool) {
 		}
 	}
 	c := s.mat(m, n, ldc)
-	ref := Packed{BF16: bf16}
+	ref := Packed{Numerics: num}
 	plain(func() { ref.PackB(b) })
 	for _, transposed := range []bool{false, true} {
 		for _, accumulate := range []bool{false, true} {
-			name := fmt.Sprintf("%d × %d × %d, transposed %v, accumulate %v, bfloat16 %v", m, k, n, transposed, accumulate, bf16)
-			p := Packed{BF16: bf16}
-			p.Use(s.floats(PackedWords(k, n, bf16)+5, 3))
+			name := fmt.Sprintf("%d × %d × %d, transposed %v, accumulate %v, %v", m, k, n, transposed, accumulate, num)
+			p := Packed{Numerics: num}
+			p.Use(s.floats(PackedWords(k, n, num)+5, 3))
 			if transposed {
 				p.PackBT(bt)
 			} else {
@@ -102,18 +104,20 @@ func checkMul(t *testing.T, s source, m, k, n, lda, ldc int, bf16 bool) {
 func TestMulEachGivesTheSameBits(t *testing.T) {
 	eachVariant(t, func(t *testing.T) {
 		s := newSource("each")
-		for n := range 131 {
-			checkMulEach(t, s, 1+s.IntN(9), s.IntN(70), n, s.IntN(4))
-			checkMulEach(t, s, 1+s.IntN(9), n, s.IntN(70), s.IntN(4))
+		for _, num := range []Numerics{F32, AMX} {
+			for n := range 131 {
+				checkMulEach(t, s, 1+s.IntN(9), s.IntN(70), n, s.IntN(4), num)
+				checkMulEach(t, s, 1+s.IntN(9), n, s.IntN(70), s.IntN(4), num)
+			}
+			checkMulEach(t, s, 0, 3, 3, 0, num)
+			checkMulEach(t, s, 5, 900, 40, 1, num)
 		}
-		checkMulEach(t, s, 0, 3, 3, 0)
-		checkMulEach(t, s, 5, 900, 40, 1)
 	})
 }
 
 // checkMulEach compares products of m rows, each with its own matrix of k × n or its neighbour's, with the plain variant and
 // with Mul. The matrices are larger than what is used of them.
-func checkMulEach(t *testing.T, s source, m, k, n, gap int) {
+func checkMulEach(t *testing.T, s source, m, k, n, gap int, num Numerics) {
 	t.Helper()
 	a, c := s.mat(m, k, k+gap), s.mat(m, n, n+gap)
 	var b []*Packed
@@ -123,11 +127,11 @@ func checkMulEach(t *testing.T, s source, m, k, n, gap int) {
 			b = append(b, b[i-1])
 			continue
 		}
-		var p Packed
+		p := Packed{Numerics: num}
 		p.PackB(s.mat(depth, width, width))
 		b = append(b, &p)
 	}
-	name := fmt.Sprintf("%d rows of %d × %d", m, k, n)
+	name := fmt.Sprintf("%d rows of %d × %d in %v", m, k, n, num)
 	want, single := c.clone(), c.clone()
 	var next []*Packed
 	if s.IntN(2) == 0 {
@@ -144,28 +148,24 @@ func checkMulEach(t *testing.T, s source, m, k, n, gap int) {
 
 func TestAddTransAGivesTheSameBits(t *testing.T) {
 	eachVariant(t, func(t *testing.T) {
-		for _, bf16 := range []bool{false, true} {
+		for _, num := range allNumerics {
 			s := newSource("transposed")
 			for _, z := range append(sizes, largeSizes...) {
-				checkAddTransA(t, s, z[1], z[0], z[2], s.IntN(5), bf16)
+				checkAddTransA(t, s, z[1], z[0], z[2], s.IntN(5), num)
 			}
 		}
 	})
 }
 
 // checkAddTransA compares one transposed product with the plain variant.
-func checkAddTransA(t *testing.T, s source, tokens, m, n, gap int, bf16 bool) {
+func checkAddTransA(t *testing.T, s source, tokens, m, n, gap int, num Numerics) {
 	t.Helper()
 	a, b, c := s.mat(tokens, m, m+gap), s.mat(tokens, n, n+gap), s.mat(m, n, n+gap)
 	want := c.clone()
-	add := AddTransA
-	if bf16 {
-		add = AddTransABF16
-	}
 	var scratch Scratch
-	add(c, a, b, &scratch)
-	plain(func() { add(want, a, b, nil) })
-	same(t, fmt.Sprintf("%d × %d × %d, bfloat16 %v", tokens, m, n, bf16), c.Data, want.Data)
+	AddTransA(c, a, b, &scratch, num)
+	plain(func() { AddTransA(want, a, b, nil, num) })
+	same(t, fmt.Sprintf("%d × %d × %d, %v", tokens, m, n, num), c.Data, want.Data)
 }
 
 // TestMulLower holds the lower triangle against the whole product, and what is right of it against what was there.
@@ -208,7 +208,7 @@ func TestAddTransALower(t *testing.T) {
 			whole, want, got := c.clone(), c.clone(), c.clone()
 			var scratch Scratch
 			scratch.Reserve()
-			AddTransA(whole, a, a, &scratch)
+			AddTransA(whole, a, a, &scratch, F32)
 			AddTransALower(got, a, &scratch)
 			plain(func() { AddTransALower(want, a, nil) })
 			name := fmt.Sprintf("%d × %d", k, n)
@@ -227,10 +227,10 @@ func TestAddTransALower(t *testing.T) {
 func TestMulIsAProduct(t *testing.T) {
 	s := newSource("product")
 	plain(func() {
-		for _, bf16 := range []bool{false, true} {
+		for _, num := range allNumerics {
 			a, b, c := s.mat(7, 50, 51), s.mat(50, 40, 43), s.mat(7, 40, 44)
 			was := c.clone()
-			p := Packed{BF16: bf16}
+			p := Packed{Numerics: num}
 			p.PackB(b)
 			Mul(c, a, &p, true)
 			at := NewMat(50, 7)
@@ -240,24 +240,20 @@ func TestMulIsAProduct(t *testing.T) {
 				}
 			}
 			d := was.clone()
-			add := AddTransA
-			if bf16 {
-				add = AddTransABF16
-			}
-			add(d, at, b, nil)
+			AddTransA(d, at, b, nil, num)
 			for i := range 7 {
 				for j := range 40 {
 					want := float64(was.Row(i)[j])
 					for k := range 50 {
 						x, y := a.Row(i)[k], b.Row(k)[j]
-						if bf16 {
+						if num != F32 {
 							x, y = roundBF16(x), roundBF16(y)
 						}
 						want += float64(x) * float64(y)
 					}
 					for _, got := range []float32{c.Row(i)[j], d.Row(i)[j]} {
 						if math.Abs(float64(got)-want) > 2e-5 {
-							t.Fatalf("element (%d,%d), bfloat16 %v: %v, want %v", i, j, bf16, got, want)
+							t.Fatalf("element (%d,%d), %v: %v, want %v", i, j, num, got, want)
 						}
 					}
 				}

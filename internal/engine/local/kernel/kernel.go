@@ -10,7 +10,7 @@
 //   - a sum over a row is kept in 16 lanes (element i goes to lane i mod 16) that are folded in halves: 8, 4, 2, 1;
 //   - exp is one fixed polynomial.
 //
-// Products in bfloat16 (see Packed.BF16) round both factors to bfloat16 and accumulate in float32.
+// Two further numerics (see Numerics) round both factors of a product to bfloat16 and accumulate in float32.
 //
 // Nothing here starts a goroutine or allocates in a steady state: memory is the caller's, or that of a Packed, a Scratch
 // or an Arena, which are used by one goroutine at a time. A filled Packed may be read by many.

@@ -62,12 +62,12 @@ func TestSizesThatDoNotFitPanic(t *testing.T) {
 		{"a row's product", "sizes that do not fit", func() { MulEach(NewMat(1, 5), NewMat(1, 3), []*Packed{&p}, nil) }},
 		{"rows and matrices", "sizes that do not fit", func() { MulEach(NewMat(2, 4), NewMat(2, 3), []*Packed{&p}, nil) }},
 		{"a row's matrix in bfloat16", "matrices that differ", func() {
-			h := Packed{BF16: true}
+			h := Packed{Numerics: BF16}
 			h.PackB(NewMat(3, 4))
 			MulEach(NewMat(1, 4), NewMat(1, 3), []*Packed{&h}, nil)
 		}},
 		{"memory for a packed matrix", "too little memory", func() { new(Packed).Adopt(make([]float32, 127), 4, 5) }},
-		{"a transposed product", "+= Aᵀ", func() { AddTransA(NewMat(2, 5), NewMat(3, 2), NewMat(3, 4), nil) }},
+		{"a transposed product", "+= Aᵀ", func() { AddTransA(NewMat(2, 5), NewMat(3, 2), NewMat(3, 4), nil, F32) }},
 		{"a slice too short", "in a slice of 5", func() { MatOf(make([]float32, 5), 2, 3) }},
 		{"a stride too small", "stride 2", func() { Mul(Mat{make([]float32, 9), 3, 3, 2}, NewMat(3, 3), &p, false) }},
 		{"a view outside", "view [0:4, 0:1]", func() { NewMat(3, 3).View(0, 4, 0, 1) }},
@@ -86,12 +86,12 @@ func TestNothingIsAllocated(t *testing.T) {
 		a, b, c, wide := s.mat(14, 40, 40), s.mat(40, 33, 33), s.mat(14, 33, 33), s.mat(14, 130, 512)
 		big, dw := s.mat(100, 40, 40), NewMat(40, 40)
 		var scratch Scratch
-		var packs [2]Packed
+		var packs [3]Packed
 		var packed Packed
 		var each [2]*Packed
 		packed.PackB(b)
-		packs[1].BF16 = true
-		buf, h := make([]float32, PackedWords(40, 33, false)), make([]uint16, 40)
+		packs[1].Numerics, packs[2].Numerics = BF16, AMX
+		buf, h := make([]float32, PackedWords(40, 33, F32)), make([]uint16, 40)
 		lse, pos := make([]float32, 200), make([]int32, 14)
 		n := testing.AllocsPerRun(3, func() {
 			for i := range packs {
@@ -106,8 +106,9 @@ func TestNothingIsAllocated(t *testing.T) {
 			p.PackB(b)
 			each[0], each[1] = &packed, &packed
 			MulEach(c.RowsOf(0, 2), a.RowsOf(0, 2), each[:], nil)
-			AddTransA(dw, big, big, &scratch)
-			AddTransABF16(dw, big, big, &scratch)
+			AddTransA(dw, big, big, &scratch, F32)
+			AddTransA(dw, big, big, &scratch, BF16)
+			AddTransA(dw, big, big, &scratch, AMX)
 			RMSNorm(a, a, lse[:40], 1e-5, lse[:14])
 			RMSNormBackward(a, a, a, lse[:40], lse[:14], lse[40:80])
 			RoPE(a, 20, lse, lse, pos, false)
@@ -145,15 +146,15 @@ func TestPackedReusesItsMemory(t *testing.T) {
 		t.Errorf("%d bytes for %d × %d", p.Bytes(), p.Rows(), p.Cols())
 	}
 	m := newSource("at").mat(3, 40, 41)
-	for _, bf16 := range []bool{false, true} {
-		p.BF16 = bf16
+	for _, num := range allNumerics {
+		p.Numerics = num
 		p.PackB(m)
 		want := m.Row(2)[37]
-		if bf16 {
+		if num != F32 {
 			want = roundBF16(want)
 		}
 		if got := p.At(2, 37); got != want {
-			t.Errorf("element (2,37), bfloat16 %v: %v, want %v", bf16, got, want)
+			t.Errorf("element (2,37), %v: %v, want %v", num, got, want)
 		}
 	}
 	panics(t, "element (3,0)", func() { p.At(3, 0) })
@@ -161,7 +162,7 @@ func TestPackedReusesItsMemory(t *testing.T) {
 
 func TestPackedAdoptsMemory(t *testing.T) {
 	m := newSource("adopt").mat(6, 40, 40)
-	buf := make([]float32, PackedWords(6, 40, false))
+	buf := make([]float32, PackedWords(6, 40, F32))
 	var made, adopted Packed
 	made.Use(buf)
 	made.PackB(m)

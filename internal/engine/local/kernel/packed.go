@@ -11,18 +11,18 @@ const panelCols = 32
 // A Packed is the right factor B (K,N) of a product, laid out for the inner loops: panels of 32 columns, each k after k, so
 // that a tile reads it from front to back. The last panel is filled up with zeros.
 //
-// With BF16 set the elements are rounded to bfloat16 and two neighbours in k share a 32-bit word, the lower k in the lower
-// half; an odd K is filled up with zeros. Products with it round A to bfloat16 too.
+// In numerics BF16 and AMX the elements are rounded to bfloat16 and two neighbours in k share a 32-bit word, the lower k in
+// the lower half; an odd K is filled up with zeros. Products with it round A to bfloat16 too.
 //
 // The zero value is ready for use. Its memory grows to the largest matrix it has held and is used again. While it is
 // filled it belongs to one goroutine; filled, any number may read it.
 type Packed struct {
-	// BF16 chooses bfloat16 for what is packed next.
-	BF16 bool
+	// Numerics chooses the numerics of what is packed next.
+	Numerics Numerics
 
-	bf16  bool // the format of what is packed
+	num   Numerics // of what is packed
 	k, n  int
-	words int // words of 32 bits per column: K, or (K+1)/2 in bfloat16
+	words int // words of 32 bits per column: K, or (K+1)/2 in pairs
 	buf   []uint32
 }
 
@@ -33,12 +33,12 @@ func (p *Packed) Rows() int { return p.k }
 func (p *Packed) Cols() int { return p.n }
 
 // PackedWords returns how many 32-bit words a packed matrix of k × n takes.
-func PackedWords(k, n int, bf16 bool) int {
-	return (n + panelCols - 1) / panelCols * panelCols * packedDepth(k, bf16)
+func PackedWords(k, n int, num Numerics) int {
+	return (n + panelCols - 1) / panelCols * panelCols * packedDepth(k, num.paired())
 }
 
-func packedDepth(k int, bf16 bool) int {
-	if bf16 {
+func packedDepth(k int, paired bool) int {
+	if paired {
 		return (k + 1) / 2
 	}
 	return k
@@ -52,12 +52,11 @@ func (p *Packed) Use(buf []float32) {
 	}
 }
 
-// Adopt takes memory for a packed float32 matrix of k × n as it is and touches nothing: who wrote it, or will, knows the
-// layout. Memory fresh from an Arena is a matrix of zeros.
+// Adopt takes memory for a packed matrix of k × n in p's numerics as it is and touches nothing: who wrote it, or will, knows
+// the layout. Memory fresh from an Arena is a matrix of zeros.
 func (p *Packed) Adopt(buf []float32, k, n int) {
-	want(len(buf) >= PackedWords(k, n, false), "Adopt of too little memory")
+	want(len(buf) >= PackedWords(k, n, p.Numerics), "Adopt of too little memory")
 	p.Use(buf)
-	p.BF16 = false
 	p.reserve(k, n)
 }
 
@@ -66,8 +65,8 @@ func (p *Packed) Bytes() int { return 4 * cap(p.buf) }
 
 // reserve makes room for a matrix of k × n in p's format.
 func (p *Packed) reserve(k, n int) {
-	p.bf16, p.k, p.n, p.words = p.BF16, k, n, packedDepth(k, p.BF16)
-	size := PackedWords(k, n, p.bf16)
+	p.num, p.k, p.n, p.words = p.Numerics, k, n, packedDepth(k, p.Numerics.paired())
+	size := PackedWords(k, n, p.num)
 	if cap(p.buf) < size {
 		p.buf = alignedWords(size)
 	}
@@ -87,7 +86,7 @@ func (p *Packed) PackB(m Mat) {
 	m.check("B")
 	p.reserve(m.Rows, m.Cols)
 	for j := 0; j < p.n; j += panelCols {
-		packRows(p.buf[j*p.words:], m.View(0, m.Rows, j, min(j+panelCols, m.Cols)), p.bf16)
+		packRows(p.buf[j*p.words:], m.View(0, m.Rows, j, min(j+panelCols, m.Cols)), p.num.paired())
 	}
 }
 
@@ -96,7 +95,7 @@ func (p *Packed) PackBT(m Mat) {
 	m.check("Bᵀ")
 	p.reserve(m.Cols, m.Rows)
 	for j := 0; j < p.n; j += panelCols {
-		packCols(p.buf[j*p.words:], m.RowsOf(j, min(j+panelCols, m.Rows)), p.bf16)
+		packCols(p.buf[j*p.words:], m.RowsOf(j, min(j+panelCols, m.Rows)), p.num.paired())
 	}
 }
 
@@ -106,7 +105,7 @@ func (p *Packed) At(k, n int) float32 {
 		panic(fmt.Sprintf("kernel: element (%d,%d) of a packed %d × %d", k, n, p.k, p.n))
 	}
 	panel := p.buf[n/panelCols*panelCols*p.words:]
-	if p.bf16 {
+	if p.num.paired() {
 		return bf16Half(panel[k/2*panelCols+n%panelCols], k)
 	}
 	return float32frombits(panel[k*panelCols+n%panelCols])

@@ -14,7 +14,7 @@ func (n *Net) ForwardBackward(ctx context.Context, w *Workspace, ch Chunk, loss 
 	if err := n.forward(ctx, w, ch); err != nil {
 		return Measured{}, err
 	}
-	g := gradients{bf16: n.Base.bf16}
+	g := gradients{num: n.Base.num}
 	if n.Adapter != nil {
 		g.lora = grads
 	} else {
@@ -44,7 +44,7 @@ func datumObjective(d *engine.Datum, loss engine.Loss, t int, logp float64) (val
 // not computed then; lora is nil without an adapter.
 type gradients struct {
 	full, lora []float32
-	bf16       bool
+	num        kernel.Numerics
 }
 
 // vector returns the gradient of a vector of the base, or nil while it is frozen.
@@ -63,11 +63,7 @@ func (g *gradients) addTransA(at int, dy, x kernel.Mat, s *kernel.Scratch) {
 }
 
 func (g *gradients) add(dw, dy, x kernel.Mat, s *kernel.Scratch) {
-	if g.bf16 {
-		kernel.AddTransABF16(dw, dy, x, s)
-		return
-	}
-	kernel.AddTransA(dw, dy, x, s)
+	kernel.AddTransA(dw, dy, x, s, g.num)
 }
 
 // backward carries w.dx from the last layer to the embedding and adds every gradient on the way.
@@ -103,7 +99,7 @@ func (n *Net) backwardLayer(w *Workspace, i int, ch Chunk, g *gradients) {
 		scatter(dx, w.rows)
 		scatter(datt, w.rows)
 	}
-	w.attentionBackward(c, ch, l, datt, dqkv)
+	w.attentionBackward(b, ch, l, datt, dqkv)
 	b.finishQKVBackward(at, dqkv, l, w, g, b.rotation.Load())
 	g.addTransA(at.qkv, dqkv, l.n1, &w.scratch)
 	lowest := i == 0 && g.full == nil // below the lowest layer of a frozen base nothing waits for a gradient
@@ -200,8 +196,10 @@ func (a *Adapter) backwardQKV(w *Workspace, g *gradients, i int, dqkv, dn kernel
 
 // attentionBackward computes dqkv from datt. The probabilities are computed again from the scores and their log-sum-exp:
 // keeping them would cost more memory than all else.
-func (w *Workspace) attentionBackward(c Config, ch Chunk, l activations, datt, dqkv kernel.Mat) {
+func (w *Workspace) attentionBackward(b *Base, ch Chunk, l activations, datt, dqkv kernel.Mat) {
+	c, num := b.Config, b.attending()
 	q, kv, hd, group := c.qWidth(), c.kvWidth(), c.HeadDim, c.Heads/c.KVHeads
+	w.kT.Numerics, w.kB.Numerics, w.vT.Numerics = num, num, num
 	dqkv.ColsOf(q, q+2*kv).Zero()
 	start := 0
 	for s := range ch.data {
@@ -224,10 +222,10 @@ func (w *Workspace) attentionBackward(c Config, ch Chunk, l activations, datt, d
 					kernel.Mul(p, qs, &w.kT, false)
 					kernel.CausalProb(p, i, 1, lse[i:e])
 					kernel.Mul(dp, das, &w.vT, false)
-					kernel.AddTransA(d.View(0, e, v0, v0+hd), p, das, &w.scratch)
+					kernel.AddTransA(d.View(0, e, v0, v0+hd), p, das, &w.scratch, num)
 					kernel.CausalSoftmaxBackward(dp, p, i, 1, delta[i:e])
 					kernel.Mul(d.View(i, e, h*hd, (h+1)*hd), dp, &w.kB, false)
-					kernel.AddTransA(d.View(0, e, k0, k0+hd), dp, qs, &w.scratch)
+					kernel.AddTransA(d.View(0, e, k0, k0+hd), dp, qs, &w.scratch, num)
 				}
 			}
 		}

@@ -21,7 +21,7 @@ type Base struct {
 
 	lay   *fullLayout
 	arena *kernel.Arena
-	bf16  bool
+	num   kernel.Numerics // of the products with weights
 
 	layers       []packedLayer
 	headF, headB kernel.Packed
@@ -39,7 +39,7 @@ type packedLayer struct {
 }
 
 // newBase makes room for the weights.
-func newBase(c Config, bf16 bool) (*Base, error) {
+func newBase(c Config, num kernel.Numerics) (*Base, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func newBase(c Config, bf16 bool) (*Base, error) {
 		return nil, fmt.Errorf("a model of %d parameters: %w", lay.size, err)
 	}
 	b := &Base{
-		Config: c, lay: lay, arena: arena, bf16: bf16, W: arena.Floats(lay.size), layers: make([]packedLayer, c.Layers),
+		Config: c, lay: lay, arena: arena, num: num, W: arena.Floats(lay.size), layers: make([]packedLayer, c.Layers),
 	}
 	b.task = func(_, i int) {
 		forward := i < b.matrices()
@@ -62,8 +62,8 @@ func newBase(c Config, bf16 bool) (*Base, error) {
 
 // InitBase draws fresh weights: normal with deviation √(2/5D) ("small init", which suits any width), the projections back
 // into the residual stream smaller by √(2·layers), norms one, biases zero.
-func InitBase(c Config, seed uint64, bf16 bool) (*Base, error) {
-	b, err := newBase(c, bf16)
+func InitBase(c Config, seed uint64, num kernel.Numerics) (*Base, error) {
+	b, err := newBase(c, num)
 	if err != nil {
 		return nil, err
 	}
@@ -96,8 +96,8 @@ func InitBase(c Config, seed uint64, bf16 bool) (*Base, error) {
 }
 
 // LoadBase reads the weights of a checkpoint. Every tensor must be there with its shape, and none beside them.
-func LoadBase(c Config, f *weights.File, bf16 bool) (*Base, error) {
-	b, err := newBase(c, bf16)
+func LoadBase(c Config, f *weights.File, num kernel.Numerics) (*Base, error) {
+	b, err := newBase(c, num)
 	if err != nil {
 		return nil, err
 	}
@@ -163,6 +163,14 @@ func (b *Base) Free() error {
 	return b.arena.Free()
 }
 
+// attending are the numerics of attention's two products: in amx those of all others, else float32.
+func (b *Base) attending() kernel.Numerics {
+	if b.num == kernel.AMX {
+		return kernel.AMX
+	}
+	return kernel.F32
+}
+
 // Tensors lists the parameters.
 func (b *Base) Tensors() []Tensor { return b.lay.tensors }
 
@@ -198,7 +206,7 @@ func (b *Base) pack(i int, forward bool) {
 		if forward {
 			p = f
 		}
-		p.BF16 = b.bf16
+		p.Numerics = b.num
 		if forward {
 			p.PackBT(m)
 		} else {

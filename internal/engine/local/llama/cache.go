@@ -31,18 +31,26 @@ type packedRows struct {
 const headGap = 5 * 16
 
 // slotFloats is how many floats a slot for that many tokens takes.
-func slotFloats(c Config, capacity int) int {
-	return c.Layers * c.KVHeads * (kernel.PackedWords(c.HeadDim, capacity, false) + kernel.PackedWords(capacity, c.HeadDim, false) + 2*headGap)
+func slotFloats(c Config, capacity int, num kernel.Numerics) int {
+	return c.Layers * c.KVHeads * (kernel.PackedWords(c.HeadDim, capacity, num) + kernel.PackedWords(capacity, c.HeadDim, num) + 2*headGap)
 }
 
 // CacheFloats is how many floats the keys and values of one sequence of so many tokens take.
-func CacheFloats(c Config, tokens int) int { return slotFloats(c, (tokens+panel-1)/panel*panel) }
+func (b *Base) CacheFloats(tokens int) int {
+	return slotFloats(b.Config, (tokens+panel-1)/panel*panel, b.attending())
+}
+
+// CacheFloats is the same for a model that is not there, whose cache is of float32.
+func CacheFloats(c Config, tokens int) int {
+	return slotFloats(c, (tokens+panel-1)/panel*panel, kernel.F32)
+}
 
 // newSlot cuts a slot from an arena. Capacity is a multiple of panel.
-func newSlot(c Config, capacity int, a *kernel.Arena) *slot {
+func newSlot(c Config, capacity int, num kernel.Numerics, a *kernel.Arena) *slot {
 	s := &slot{tokens: make([]int32, 0, capacity), layers: make([]slotLayer, c.Layers)}
 	adopt := func(p *packedRows, k, n int) {
-		words := kernel.PackedWords(k, n, false)
+		words := kernel.PackedWords(k, n, num)
+		p.Numerics = num
 		p.buf = a.Floats(words + headGap)[:words]
 		p.Adopt(p.buf, k, n)
 	}
@@ -66,32 +74,20 @@ func newSlot(c Config, capacity int, a *kernel.Arena) *slot {
 // put writes the keys and values of position t, all heads' end to end.
 func (l *slotLayer) put(t int, k, v []float32) {
 	hd := l.k[0].Rows()
-	capacity := l.v[0].Rows()
 	for g := range l.k {
-		kb := l.k[g].buf[t/panel*panel*hd+t%panel:]
-		for i, x := range k[g*hd:][:hd] {
-			kb[i*panel] = x
-		}
-		vb, row := l.v[g].buf, v[g*hd:][:hd]
-		for j := 0; j < hd; j += panel {
-			copy(vb[j*capacity+t*panel:], row[j:min(j+panel, hd)])
-		}
+		l.k[g].SetCol(t, k[g*hd:][:hd])
+		l.v[g].SetRow(t, v[g*hd:][:hd])
 	}
 }
 
 // adopt copies the keys and values of the first n tokens of another slot.
 func (s *slot) adopt(from *slot, n int) {
 	s.tokens = append(s.tokens[:0], from.tokens[:n]...)
-	whole := (n + panel - 1) / panel * panel
 	for i := range s.layers {
 		to, from := &s.layers[i], &from.layers[i]
 		for g := range to.k {
-			hd := to.k[g].Rows()
-			copy(to.k[g].buf[:whole*hd], from.k[g].buf)
-			capacity := to.v[g].Rows()
-			for j := 0; j < hd; j += panel {
-				copy(to.v[g].buf[j*capacity:][:n*panel], from.v[g].buf[j*capacity:])
-			}
+			to.k[g].CopyCols(&from.k[g].Packed, n)
+			to.v[g].CopyRows(&from.v[g].Packed, n)
 		}
 	}
 }

@@ -44,7 +44,7 @@ func NewDecoder(n *Net, slots, capacity int) (*Decoder, error) {
 	var w Workspace
 	one := c
 	one.Layers = 1
-	size := w.inference(one, n.rank(), d.capacity, nil) + slots*slotFloats(c, d.capacity)
+	size := w.inference(one, n.rank(), d.capacity, nil) + slots*slotFloats(c, d.capacity, n.Base.attending())
 	arena, err := kernel.NewArena(size)
 	if err != nil {
 		return nil, fmt.Errorf("key-value cache of %d sequences of %d tokens: %w", slots, capacity, err)
@@ -54,7 +54,7 @@ func NewDecoder(n *Net, slots, capacity int) (*Decoder, error) {
 	d.act, d.p, d.hn, d.logits, d.hr = w.layers[0], w.p, w.hn, w.logits, w.hr
 	d.pos = make([]int32, batchRows)
 	for range slots {
-		d.all = append(d.all, newSlot(c, d.capacity, arena))
+		d.all = append(d.all, newSlot(c, d.capacity, n.Base.attending(), arena))
 	}
 	d.slots = d.all
 	return d, nil

@@ -50,7 +50,7 @@ func (n *Net) forward(ctx context.Context, w *Workspace, ch Chunk) error {
 		}
 		l := w.layers[i].rowsOf(ch.n)
 		n.project(i, l, w.pos, rot)
-		w.attention(c, ch, l)
+		w.attention(b, ch, l)
 		if i+1 < len(w.layers) {
 			n.finish(i, l, w.layers[i+1].x.RowsOf(0, ch.n))
 			continue
@@ -160,7 +160,9 @@ func (b *Base) finishQKV(at fullLayer, qkv, raw kernel.Mat, rqk []float32, pos [
 
 // attention computes l.att from l.qkv: for every sample and head softmax(Q·Kᵀ)·V over the causal past, in strips of queries.
 // Blocks of the future are never computed.
-func (w *Workspace) attention(c Config, ch Chunk, l activations) {
+func (w *Workspace) attention(b *Base, ch Chunk, l activations) {
+	c := b.Config
+	w.kT.Numerics, w.vB.Numerics = b.attending(), b.attending()
 	q, kv, hd, group := c.qWidth(), c.kvWidth(), c.HeadDim, c.Heads/c.KVHeads
 	start := 0
 	for s := range ch.data {

@@ -124,14 +124,14 @@ func TestAgainstTransformers(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				base, err := LoadBase(c, g.part(t, "weights."), false)
+				base, err := LoadBase(c, g.part(t, "weights."), kernel.F32)
 				if err != nil {
 					t.Fatal(err)
 				}
 				n := &Net{Base: base}
 				checkLogits(t, n, g)
 				checkGolden(t, n, g, base.Tensors(), "grad.", g.Loss)
-				if n.Adapter, err = LoadAdapter(c, g.LoRA, g.part(t, "lora."), false); err != nil {
+				if n.Adapter, err = LoadAdapter(c, g.LoRA, g.part(t, "lora."), kernel.F32); err != nil {
 					t.Fatal(err)
 				}
 				checkGolden(t, n, g, n.Adapter.Tensors(), "loragrad.", 0)

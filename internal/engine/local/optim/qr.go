@@ -27,9 +27,9 @@ func (q *qrScratch) layout(n int, take func(n int) []float32) {
 	const b = qrBlock
 	q.tau, q.factors = take(n), take((n+b-1)*b)
 	q.w, q.w2, q.v, q.dots = take(n*b), take(n*b), take(b*n), take(b*b)
-	q.forwards.Use(take(kernel.PackedWords(n, b, false)))
-	q.middle.Use(take(kernel.PackedWords(b, b, false)))
-	q.back.Use(take(kernel.PackedWords(b, n, false)))
+	q.forwards.Use(take(kernel.PackedWords(n, b, kernel.F32)))
+	q.middle.Use(take(kernel.PackedWords(b, b, kernel.F32)))
+	q.back.Use(take(kernel.PackedWords(b, n, kernel.F32)))
 }
 
 // orthonormalise writes the orthogonal factor Q of the QR decomposition of a square matrix to out. Both are stored by columns:

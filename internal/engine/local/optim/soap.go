@@ -99,8 +99,8 @@ func (s *soap) layout(n int, take func(n int) []float32) {
 			d.turned = take(d.n * d.n)
 		}
 		if d := &p.right; d.has {
-			d.byColumn.Use(take(kernel.PackedWords(d.n, d.n, false)))
-			d.byRow.Use(take(kernel.PackedWords(d.n, d.n, false)))
+			d.byColumn.Use(take(kernel.PackedWords(d.n, d.n, kernel.F32)))
+			d.byRow.Use(take(kernel.PackedWords(d.n, d.n, kernel.F32)))
 		}
 	}
 }

@@ -1,0 +1,5 @@
+package kernel
+
+func mulChains(c, a Mat, b *Packed, accumulate bool) { mulChainsGeneric(c, a, b, accumulate) }
+func mulEachChains(c, a Mat, b, _ []*Packed)         { mulEachChainsGeneric(c, a, b) }
+func addTransAChains(c, a, b Mat, _ *Scratch)        { addTransAChainsGeneric(c, a, b) }
