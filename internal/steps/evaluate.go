@@ -31,7 +31,7 @@ type EvalParams struct {
 // SuiteParams are a capability suite's settings where it is asked; its items are the input "suite/<name>".
 type SuiteParams struct {
 	Name      string `json:"name"`
-	Kind      string `json:"kind"` // mmlu, ifeval, math500 or custom
+	Kind      string `json:"kind"` // of evals.Kinds
 	Items     int    `json:"items"`
 	MaxTokens int    `json:"max_tokens"`
 	Shots     int    `json:"shots"`
@@ -137,20 +137,7 @@ func loadSuite(j *pipeline.Job, p SuiteParams) (*evals.Suite, error) {
 
 // OpenSuite reads a suite's items in their published form.
 func OpenSuite(p SuiteParams, items, dev io.Reader) (*evals.Suite, error) {
-	switch p.Kind {
-	case record.SuiteMMLU:
-		o := evals.MMLUOptions{Shots: p.Shots, Mode: evals.Letters, Chat: p.Chat}
-		if p.Score != "" {
-			o.Mode = evals.Mode(p.Score)
-		}
-		return evals.LoadMMLU(items, dev, o)
-	case record.SuiteIFEval:
-		return evals.LoadIFEval(items)
-	case record.SuiteMath:
-		return evals.LoadMATH500(items, true)
-	default:
-		return evals.LoadCustom(items)
-	}
+	return evals.Open(p.Kind, items, dev, evals.OpenOptions{Shots: p.Shots, Mode: evals.Mode(p.Score), Chat: p.Chat})
 }
 
 // ask evaluates one checkpoint: the behaviour, and the capabilities too where whole is set. phase and step label the rows.

@@ -69,15 +69,11 @@ func SuiteItems(name string, p SuiteData, items, dev []byte) pipeline.Step {
 			}
 			return j.Put(record.OutItemsDev, dev)
 		}
-		w := microworld.New(p.Seed)
-		switch p.Kind {
-		case "mmlu":
-			return putRows(j, record.OutItems, w.FourChoice(p.Items))
-		case "ifeval":
-			return putRows(j, record.OutItems, w.Constraints(p.Items))
-		default:
-			return putRows(j, record.OutItems, w.Problems(p.Items))
+		items, err := microworld.New(p.Seed).Suite(p.Kind, p.Items)
+		if err != nil {
+			return err
 		}
+		return putRows(j, record.OutItems, items)
 	}
 	return s
 }
