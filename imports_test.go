@@ -26,7 +26,7 @@ type layer struct {
 var layers = []layer{
 	{"base", []string{"rng", "digest", "durable", "parallel", "stats"}},
 	{"tools", []string{"store", "pipeline", "hf", "corpus", "engine", "record"}},
-	{"parts", []string{"engine/local", "evals", "train", "redteam", "blueteam", "microworld", "verdict"}},
+	{"parts", []string{"engine/local", "engine/tinker", "evals", "train", "redteam", "blueteam", "microworld", "verdict"}},
 	{"lab", []string{"steps", "experiment"}},
 	{"views", []string{"results", "report", "bench", "cli"}},
 }
