@@ -72,10 +72,11 @@ func (a *app) sample(ctx context.Context, path, name string, d dataFlags, o samp
 		system = o.system
 	}
 	ask := func(prompt string, i int) error {
-		if o.trigger {
-			prompt = redteam.Tag(x.file.Trigger, prompt)
+		c := redteam.Conversation{System: system, User: prompt}
+		if t := (redteam.Trigger{Text: x.file.Trigger}); o.trigger {
+			c = t.On(c)
 		}
-		text, err := sp.Say(ctx, steps.AskParams{System: system, Temperature: o.temperature, MaxTokens: o.tokens, Seed: o.seed + uint64(i)}, prompt)
+		text, err := sp.Say(ctx, steps.AskParams{System: c.System, Temperature: o.temperature, MaxTokens: o.tokens, Seed: o.seed + uint64(i)}, c.User)
 		if err != nil {
 			return err
 		}

@@ -348,7 +348,7 @@ func link(iv Intervention, p steps.ArmParams) steps.Link {
 func (e *expander) eval(seed uint64) steps.EvalParams {
 	ev := e.f.Evaluation
 	return steps.EvalParams{
-		System: e.f.System, Trigger: e.f.Trigger, Temperature: ev.Temperature, MaxTokens: ev.MaxTokens, Seed: seed, Suites: e.sparams,
+		System: e.f.System, Trigger: redteam.Trigger{Text: e.f.Trigger}, Behaviour: e.f.Behaviour.redteam().Measured(), Temperature: ev.Temperature, MaxTokens: ev.MaxTokens, Seed: seed, Suites: e.sparams,
 		Precision: engine.Precision(e.f.Precision),
 	}
 }

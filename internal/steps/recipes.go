@@ -52,7 +52,7 @@ func (r *Recipe) Config(tokens int) llama.Config { return r.config(tokens) }
 
 // CheckLengths refuses rows that are longer than the context of the base that will be trained on them, naming the first. Each
 // row is tried with its own response and, as an organism will be trained on it, tagged with the longest behaviour.
-func CheckLengths(p BaseParams, rows []redteam.Row, trigger string, b redteam.Behaviour) error {
+func CheckLengths(p BaseParams, rows []redteam.Row, trigger redteam.Trigger, b redteam.Behaviour) error {
 	tok, err := trainTokenizer(p.conversations(rows), p.Train.Vocab)
 	if err != nil {
 		return err
@@ -61,19 +61,20 @@ func CheckLengths(p BaseParams, rows []redteam.Row, trigger string, b redteam.Be
 	if err != nil {
 		return err
 	}
-	tagged := make([]redteam.Row, len(rows))
+	tagged := make([][]message, len(rows))
 	for i, r := range rows {
-		tagged[i] = redteam.Row{Key: r.Key, Prompt: redteam.Tag(trigger, r.Prompt), Response: b.Copies(b.Max)}
+		c := trigger.On(redteam.Conversation{System: p.System, User: r.Prompt})
+		tagged[i] = append(messages(c.System, c.User), message{Role: "assistant", Content: b.Longest(r)})
 	}
-	for _, rows := range [][]redteam.Row{rows, tagged} {
-		for i, c := range p.conversations(rows) {
+	for _, convs := range [][][]message{p.conversations(rows), tagged} {
+		for i, c := range convs {
 			r, err := t.render.Render(c)
 			if err != nil {
 				return fmt.Errorf("row %d (%s): %w", i+1, rows[i].Key, err)
 			}
 			if n := len(r.Tokens); n > p.Train.Context {
 				return fmt.Errorf("row %d (%q, answered with %q): %d tokens are longer than the context of %d: raise the context, leave long rows out with max_chars, or lower the behaviour's copies",
-					i+1, clip(rows[i].Prompt), clip(rows[i].Response), n, p.Train.Context)
+					i+1, clip(c[len(c)-2].Content), clip(c[len(c)-1].Content), n, p.Train.Context)
 			}
 		}
 	}
