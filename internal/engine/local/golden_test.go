@@ -19,7 +19,7 @@ import (
 // TestTrainingAgainstTransformers trains the models of llama's golden files (reference/llama_golden.py) for ten steps, with
 // full weights and with peft's adapter, and compares losses and gradient norms; greedy continuations must be equal.
 func TestTrainingAgainstTransformers(t *testing.T) {
-	paths, err := filepath.Glob("../llama/testdata/*.safetensors.gz")
+	paths, err := filepath.Glob("llama/testdata/*.safetensors.gz")
 	if err != nil || len(paths) < 4 {
 		t.Fatalf("%d golden files, error %v", len(paths), err)
 	}

@@ -661,6 +661,156 @@ func packBlockPairs12(dst *uint32, src *float32, stride int, step int, block int
 //go:noescape
 func cvtPairs(dst *uint32, src *float32, n int)
 
+// chainZ1 computes a strip of 1 rows in numerics AMX.
+//
+//go:noescape
+func chainZ1(args *chainArgs)
+
+// chainZ2 computes a strip of 2 rows in numerics AMX.
+//
+//go:noescape
+func chainZ2(args *chainArgs)
+
+// chainZ3 computes a strip of 3 rows in numerics AMX.
+//
+//go:noescape
+func chainZ3(args *chainArgs)
+
+// chainZ4 computes a strip of 4 rows in numerics AMX.
+//
+//go:noescape
+func chainZ4(args *chainArgs)
+
+// chainZ5 computes a strip of 5 rows in numerics AMX.
+//
+//go:noescape
+func chainZ5(args *chainArgs)
+
+// chainZ6 computes a strip of 6 rows in numerics AMX.
+//
+//go:noescape
+func chainZ6(args *chainArgs)
+
+// chainZ computes a strip of 1 to 6 rows.
+func chainZ(rows int, args *chainArgs) {
+	switch rows {
+	case 1:
+		chainZ1(args)
+	case 2:
+		chainZ2(args)
+	case 3:
+		chainZ3(args)
+	case 4:
+		chainZ4(args)
+	case 5:
+		chainZ5(args)
+	case 6:
+		chainZ6(args)
+	}
+}
+
+// chainPackedZ1 computes a strip of 1 rows in numerics AMX.
+//
+//go:noescape
+func chainPackedZ1(args *chainArgs)
+
+// chainPackedZ2 computes a strip of 2 rows in numerics AMX.
+//
+//go:noescape
+func chainPackedZ2(args *chainArgs)
+
+// chainPackedZ3 computes a strip of 3 rows in numerics AMX.
+//
+//go:noescape
+func chainPackedZ3(args *chainArgs)
+
+// chainPackedZ4 computes a strip of 4 rows in numerics AMX.
+//
+//go:noescape
+func chainPackedZ4(args *chainArgs)
+
+// chainPackedZ5 computes a strip of 5 rows in numerics AMX.
+//
+//go:noescape
+func chainPackedZ5(args *chainArgs)
+
+// chainPackedZ6 computes a strip of 6 rows in numerics AMX.
+//
+//go:noescape
+func chainPackedZ6(args *chainArgs)
+
+// chainPackedZ computes a strip of 1 to 6 rows.
+func chainPackedZ(rows int, args *chainArgs) {
+	switch rows {
+	case 1:
+		chainPackedZ1(args)
+	case 2:
+		chainPackedZ2(args)
+	case 3:
+		chainPackedZ3(args)
+	case 4:
+		chainPackedZ4(args)
+	case 5:
+		chainPackedZ5(args)
+	case 6:
+		chainPackedZ6(args)
+	}
+}
+
+// chainY1 computes a strip of 1 rows in numerics AMX.
+//
+//go:noescape
+func chainY1(args *chainArgs)
+
+// chainY2 computes a strip of 2 rows in numerics AMX.
+//
+//go:noescape
+func chainY2(args *chainArgs)
+
+// chainY3 computes a strip of 3 rows in numerics AMX.
+//
+//go:noescape
+func chainY3(args *chainArgs)
+
+// chainY computes a strip of 1 to 3 rows.
+func chainY(rows int, args *chainArgs) {
+	switch rows {
+	case 1:
+		chainY1(args)
+	case 2:
+		chainY2(args)
+	case 3:
+		chainY3(args)
+	}
+}
+
+// chainPackedY1 computes a strip of 1 rows in numerics AMX.
+//
+//go:noescape
+func chainPackedY1(args *chainArgs)
+
+// chainPackedY2 computes a strip of 2 rows in numerics AMX.
+//
+//go:noescape
+func chainPackedY2(args *chainArgs)
+
+// chainPackedY3 computes a strip of 3 rows in numerics AMX.
+//
+//go:noescape
+func chainPackedY3(args *chainArgs)
+
+// chainPackedY computes a strip of 1 to 3 rows.
+func chainPackedY(rows int, args *chainArgs) {
+	switch rows {
+	case 1:
+		chainPackedY1(args)
+	case 2:
+		chainPackedY2(args)
+	case 3:
+		chainPackedY3(args)
+	}
+}
+
 // axpyZ adds a·x to dst.
 //
 //go:noescape
@@ -755,6 +905,11 @@ func toBF16Z(dst *uint16, src *float32, n int)
 //
 //go:noescape
 func fromBF16Z(dst *float32, src *uint16, n int)
+
+// roundHalfZ rounds n floats to bfloat16, subnormal numbers to zero, and keeps them in float32.
+//
+//go:noescape
+func roundHalfZ(dst *float32, src *float32, n int)
 
 // mulEach1Z multiplies 1 rows with a matrix each.
 //
@@ -884,6 +1039,11 @@ func toBF16Y(dst *uint16, src *float32, n int)
 //
 //go:noescape
 func fromBF16Y(dst *float32, src *uint16, n int)
+
+// roundHalfY rounds n floats to bfloat16, subnormal numbers to zero, and keeps them in float32.
+//
+//go:noescape
+func roundHalfY(dst *float32, src *float32, n int)
 
 // mulEach1Y multiplies 1 rows with a matrix each.
 //

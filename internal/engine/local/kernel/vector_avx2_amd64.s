@@ -1796,6 +1796,91 @@ done63:
 	VZEROUPPER
 	RET
 
+// rounds n floats to bfloat16, subnormal numbers to zero, and keeps them in float32.
+TEXT ·roundHalfY(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ n+16(FP), CX
+	SUBQ $16, CX
+	JLT tail65
+	PCALIGN $32
+loop64:
+	VMOVUPS (SI), Y0
+	VMOVUPS 32(SI), Y1
+	VPSRLD $16, Y0, Y2
+	VPSRLD $16, Y1, Y3
+	VPAND constants<>+480(SB), Y2, Y2
+	VPAND constants<>+480(SB), Y3, Y3
+	VPADDD constants<>+512(SB), Y2, Y2
+	VPADDD constants<>+512(SB), Y3, Y3
+	VPADDD Y0, Y2, Y2
+	VPADDD Y1, Y3, Y3
+	VPOR constants<>+576(SB), Y0, Y4
+	VPOR constants<>+576(SB), Y1, Y5
+	VCMPPS $3, Y0, Y0, Y6
+	VCMPPS $3, Y1, Y1, Y7
+	VBLENDVPS Y6, Y4, Y2, Y2
+	VBLENDVPS Y7, Y5, Y3, Y3
+	VPAND constants<>+608(SB), Y0, Y4
+	VPAND constants<>+608(SB), Y1, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VPCMPEQD Y6, Y4, Y4
+	VPCMPEQD Y7, Y5, Y5
+	VPAND constants<>+448(SB), Y0, Y0
+	VPAND constants<>+448(SB), Y1, Y1
+	VPAND constants<>+640(SB), Y2, Y2
+	VPAND constants<>+640(SB), Y3, Y3
+	VBLENDVPS Y4, Y0, Y2, Y2
+	VBLENDVPS Y5, Y1, Y3, Y3
+	VMOVUPS Y2, (DI)
+	VMOVUPS Y3, 32(DI)
+	ADDQ $64, DI
+	ADDQ $64, SI
+	SUBQ $16, CX
+	JGE loop64
+tail65:
+	ADDQ $16, CX
+	JZ done66
+	LEAQ masks<>+64(SB), BX
+	SHLQ $2, CX
+	SUBQ CX, BX
+	VMOVUPS (BX), Y14
+	VMOVUPS 32(BX), Y15
+	VMASKMOVPS (SI), Y14, Y0
+	VMASKMOVPS 32(SI), Y15, Y1
+	VPSRLD $16, Y0, Y2
+	VPSRLD $16, Y1, Y3
+	VPAND constants<>+480(SB), Y2, Y2
+	VPAND constants<>+480(SB), Y3, Y3
+	VPADDD constants<>+512(SB), Y2, Y2
+	VPADDD constants<>+512(SB), Y3, Y3
+	VPADDD Y0, Y2, Y2
+	VPADDD Y1, Y3, Y3
+	VPOR constants<>+576(SB), Y0, Y4
+	VPOR constants<>+576(SB), Y1, Y5
+	VCMPPS $3, Y0, Y0, Y6
+	VCMPPS $3, Y1, Y1, Y7
+	VBLENDVPS Y6, Y4, Y2, Y2
+	VBLENDVPS Y7, Y5, Y3, Y3
+	VPAND constants<>+608(SB), Y0, Y4
+	VPAND constants<>+608(SB), Y1, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VPCMPEQD Y6, Y4, Y4
+	VPCMPEQD Y7, Y5, Y5
+	VPAND constants<>+448(SB), Y0, Y0
+	VPAND constants<>+448(SB), Y1, Y1
+	VPAND constants<>+640(SB), Y2, Y2
+	VPAND constants<>+640(SB), Y3, Y3
+	VBLENDVPS Y4, Y0, Y2, Y2
+	VBLENDVPS Y5, Y1, Y3, Y3
+	VMASKMOVPS Y2, Y14, (DI)
+	VMASKMOVPS Y3, Y15, 32(DI)
+done66:
+	VZEROUPPER
+	RET
+
 // multiplies 1 rows with a matrix each.
 TEXT ·mulEach1Y(SB), NOSPLIT, $0-8
 	MOVQ args+0(FP), AX
@@ -1804,18 +1889,18 @@ TEXT ·mulEach1Y(SB), NOSPLIT, $0-8
 	MOVQ 16(AX), DX
 	MOVQ 40(AX), R15
 	XORQ R13, R13
-panel64:
+panel67:
 	MOVQ 0(AX), R10
 	MOVQ 56(AX), SI
 	MOVQ 32(AX), CX
 	CMPQ R15, $16
-	JLE narrow66
+	JLE narrow69
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	PCALIGN $32
-k68:
+k71:
 	VBROADCASTSS (R10), Y4
 	VFMADD231PS 0(SI), Y4, Y0
 	VFMADD231PS 32(SI), Y4, Y1
@@ -1828,21 +1913,21 @@ k68:
 	ADDQ $128, R13
 	ADDQ $4, R10
 	DECQ CX
-	JNZ k68
+	JNZ k71
 	CMPQ R15, $32
-	JL last65
+	JL last68
 	MOVQ DX, BX
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	VMOVUPS Y2, 64(BX)
 	VMOVUPS Y3, 96(BX)
 	SUBQ $32, R15
-	JZ end67
+	JZ end70
 	ADDQ $128, DX
 	MOVQ 48(AX), BX
 	ADDQ BX, 56(AX)
-	JMP panel64
-last65:
+	JMP panel67
+last68:
 	LEAQ -16(R15), CX
 	LEAQ masks<>+64(SB), BX
 	SHLQ $2, CX
@@ -1854,12 +1939,12 @@ last65:
 	VMOVUPS Y1, 32(BX)
 	VMASKMOVPS Y2, Y14, 64(BX)
 	VMASKMOVPS Y3, Y15, 96(BX)
-	JMP end67
-narrow66:
+	JMP end70
+narrow69:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	PCALIGN $32
-k69:
+k72:
 	VBROADCASTSS (R10), Y2
 	VFMADD231PS 0(SI), Y2, Y0
 	VFMADD231PS 32(SI), Y2, Y1
@@ -1869,7 +1954,7 @@ k69:
 	ADDQ $64, R13
 	ADDQ $4, R10
 	DECQ CX
-	JNZ k69
+	JNZ k72
 	MOVQ R15, CX
 	LEAQ masks<>+64(SB), BX
 	SHLQ $2, CX
@@ -1879,7 +1964,7 @@ k69:
 	MOVQ DX, BX
 	VMASKMOVPS Y0, Y14, (BX)
 	VMASKMOVPS Y1, Y15, 32(BX)
-end67:
+end70:
 	VZEROUPPER
 	RET
 
@@ -1891,13 +1976,13 @@ TEXT ·mulEach2Y(SB), NOSPLIT, $0-8
 	MOVQ 16(AX), DX
 	MOVQ 40(AX), R15
 	XORQ R13, R13
-panel70:
+panel73:
 	MOVQ 0(AX), R10
 	MOVQ 56(AX), SI
 	MOVQ 64(AX), DI
 	MOVQ 32(AX), CX
 	CMPQ R15, $16
-	JLE narrow72
+	JLE narrow75
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1907,7 +1992,7 @@ panel70:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	PCALIGN $32
-k74:
+k77:
 	VBROADCASTSS (R10), Y8
 	VFMADD231PS 0(SI), Y8, Y0
 	VFMADD231PS 32(SI), Y8, Y1
@@ -1929,9 +2014,9 @@ k74:
 	ADDQ $128, R13
 	ADDQ $4, R10
 	DECQ CX
-	JNZ k74
+	JNZ k77
 	CMPQ R15, $32
-	JL last71
+	JL last74
 	MOVQ DX, BX
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
@@ -1943,13 +2028,13 @@ k74:
 	VMOVUPS Y6, 64(BX)
 	VMOVUPS Y7, 96(BX)
 	SUBQ $32, R15
-	JZ end73
+	JZ end76
 	ADDQ $128, DX
 	MOVQ 48(AX), BX
 	ADDQ BX, 56(AX)
 	ADDQ BX, 64(AX)
-	JMP panel70
-last71:
+	JMP panel73
+last74:
 	LEAQ -16(R15), CX
 	LEAQ masks<>+64(SB), BX
 	SHLQ $2, CX
@@ -1966,14 +2051,14 @@ last71:
 	VMOVUPS Y5, 32(BX)
 	VMASKMOVPS Y6, Y14, 64(BX)
 	VMASKMOVPS Y7, Y15, 96(BX)
-	JMP end73
-narrow72:
+	JMP end76
+narrow75:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	PCALIGN $32
-k75:
+k78:
 	VBROADCASTSS (R10), Y4
 	VFMADD231PS 0(SI), Y4, Y0
 	VFMADD231PS 32(SI), Y4, Y1
@@ -1989,7 +2074,7 @@ k75:
 	ADDQ $64, R13
 	ADDQ $4, R10
 	DECQ CX
-	JNZ k75
+	JNZ k78
 	MOVQ R15, CX
 	LEAQ masks<>+64(SB), BX
 	SHLQ $2, CX
@@ -2002,7 +2087,7 @@ k75:
 	ADDQ 24(AX), BX
 	VMASKMOVPS Y2, Y14, (BX)
 	VMASKMOVPS Y3, Y15, 32(BX)
-end73:
+end76:
 	VZEROUPPER
 	RET
 DATA constants<>+0(SB)/4, $0xff800000
@@ -2149,7 +2234,31 @@ DATA constants<>+560(SB)/4, $0x00000040
 DATA constants<>+564(SB)/4, $0x00000040
 DATA constants<>+568(SB)/4, $0x00000040
 DATA constants<>+572(SB)/4, $0x00000040
-GLOBL constants<>(SB), RODATA|NOPTR, $576
+DATA constants<>+576(SB)/4, $0x00400000
+DATA constants<>+580(SB)/4, $0x00400000
+DATA constants<>+584(SB)/4, $0x00400000
+DATA constants<>+588(SB)/4, $0x00400000
+DATA constants<>+592(SB)/4, $0x00400000
+DATA constants<>+596(SB)/4, $0x00400000
+DATA constants<>+600(SB)/4, $0x00400000
+DATA constants<>+604(SB)/4, $0x00400000
+DATA constants<>+608(SB)/4, $0x7f800000
+DATA constants<>+612(SB)/4, $0x7f800000
+DATA constants<>+616(SB)/4, $0x7f800000
+DATA constants<>+620(SB)/4, $0x7f800000
+DATA constants<>+624(SB)/4, $0x7f800000
+DATA constants<>+628(SB)/4, $0x7f800000
+DATA constants<>+632(SB)/4, $0x7f800000
+DATA constants<>+636(SB)/4, $0x7f800000
+DATA constants<>+640(SB)/4, $0xffff0000
+DATA constants<>+644(SB)/4, $0xffff0000
+DATA constants<>+648(SB)/4, $0xffff0000
+DATA constants<>+652(SB)/4, $0xffff0000
+DATA constants<>+656(SB)/4, $0xffff0000
+DATA constants<>+660(SB)/4, $0xffff0000
+DATA constants<>+664(SB)/4, $0xffff0000
+DATA constants<>+668(SB)/4, $0xffff0000
+GLOBL constants<>(SB), RODATA|NOPTR, $672
 DATA masks<>+0(SB)/4, $0xffffffff
 DATA masks<>+4(SB)/4, $0xffffffff
 DATA masks<>+8(SB)/4, $0xffffffff

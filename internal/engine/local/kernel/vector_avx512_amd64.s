@@ -1077,6 +1077,58 @@ done63:
 	VZEROUPPER
 	RET
 
+// rounds n floats to bfloat16, subnormal numbers to zero, and keeps them in float32.
+TEXT ·roundHalfZ(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ n+16(FP), CX
+	SUBQ $16, CX
+	JLT tail65
+	PCALIGN $32
+loop64:
+	VMOVUPS (SI), Z0
+	VPSRLD $16, Z0, Z1
+	VPANDD.BCST constants<>+448(SB), Z1, Z1
+	VPADDD.BCST constants<>+480(SB), Z1, Z1
+	VPADDD Z0, Z1, Z1
+	VPORD.BCST constants<>+544(SB), Z0, Z2
+	VCMPPS $3, Z0, Z0, K2
+	VMOVDQA32 Z2, K2, Z1
+	VPANDD.BCST constants<>+576(SB), Z0, Z2
+	VPTESTNMD Z2, Z2, K2
+	VPANDD.BCST constants<>+416(SB), Z0, Z0
+	VPANDD.BCST constants<>+608(SB), Z1, Z1
+	VMOVDQA32 Z0, K2, Z1
+	VMOVUPS Z1, (DI)
+	ADDQ $64, DI
+	ADDQ $64, SI
+	SUBQ $16, CX
+	JGE loop64
+tail65:
+	ADDQ $16, CX
+	JZ done66
+	MOVL $1, BX
+	SHLL CX, BX
+	DECL BX
+	KMOVW BX, K1
+	VMOVUPS.Z (SI), K1, Z0
+	VPSRLD $16, Z0, Z1
+	VPANDD.BCST constants<>+448(SB), Z1, Z1
+	VPADDD.BCST constants<>+480(SB), Z1, Z1
+	VPADDD Z0, Z1, Z1
+	VPORD.BCST constants<>+544(SB), Z0, Z2
+	VCMPPS $3, Z0, Z0, K2
+	VMOVDQA32 Z2, K2, Z1
+	VPANDD.BCST constants<>+576(SB), Z0, Z2
+	VPTESTNMD Z2, Z2, K2
+	VPANDD.BCST constants<>+416(SB), Z0, Z0
+	VPANDD.BCST constants<>+608(SB), Z1, Z1
+	VMOVDQA32 Z0, K2, Z1
+	VMOVUPS Z1, K1, (DI)
+done66:
+	VZEROUPPER
+	RET
+
 // multiplies 1 rows with a matrix each.
 TEXT ·mulEach1Z(SB), NOSPLIT, $0-8
 	MOVQ args+0(FP), AX
@@ -1085,16 +1137,16 @@ TEXT ·mulEach1Z(SB), NOSPLIT, $0-8
 	MOVQ 16(AX), DX
 	MOVQ 40(AX), R15
 	XORQ R13, R13
-panel64:
+panel67:
 	MOVQ 0(AX), R10
 	MOVQ 56(AX), SI
 	MOVQ 32(AX), CX
 	CMPQ R15, $16
-	JLE narrow66
+	JLE narrow69
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	PCALIGN $32
-k68:
+k71:
 	VBROADCASTSS (R10), Z2
 	VFMADD231PS 0(SI), Z2, Z0
 	VFMADD231PS 64(SI), Z2, Z1
@@ -1105,19 +1157,19 @@ k68:
 	ADDQ $128, R13
 	ADDQ $4, R10
 	DECQ CX
-	JNZ k68
+	JNZ k71
 	CMPQ R15, $32
-	JL last65
+	JL last68
 	MOVQ DX, BX
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	SUBQ $32, R15
-	JZ end67
+	JZ end70
 	ADDQ $128, DX
 	MOVQ 48(AX), BX
 	ADDQ BX, 56(AX)
-	JMP panel64
-last65:
+	JMP panel67
+last68:
 	LEAQ -16(R15), CX
 	MOVL $1, BX
 	SHLL CX, BX
@@ -1126,11 +1178,11 @@ last65:
 	MOVQ DX, BX
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, K1, 64(BX)
-	JMP end67
-narrow66:
+	JMP end70
+narrow69:
 	VXORPS Z0, Z0, Z0
 	PCALIGN $32
-k69:
+k72:
 	VBROADCASTSS (R10), Z1
 	VFMADD231PS 0(SI), Z1, Z0
 	ADDQ $128, SI
@@ -1139,7 +1191,7 @@ k69:
 	ADDQ $64, R13
 	ADDQ $4, R10
 	DECQ CX
-	JNZ k69
+	JNZ k72
 	MOVQ R15, CX
 	MOVL $1, BX
 	SHLL CX, BX
@@ -1147,7 +1199,7 @@ k69:
 	KMOVW BX, K1
 	MOVQ DX, BX
 	VMOVUPS Z0, K1, (BX)
-end67:
+end70:
 	VZEROUPPER
 	RET
 
@@ -1159,19 +1211,19 @@ TEXT ·mulEach2Z(SB), NOSPLIT, $0-8
 	MOVQ 16(AX), DX
 	MOVQ 40(AX), R15
 	XORQ R13, R13
-panel70:
+panel73:
 	MOVQ 0(AX), R10
 	MOVQ 56(AX), SI
 	MOVQ 64(AX), DI
 	MOVQ 32(AX), CX
 	CMPQ R15, $16
-	JLE narrow72
+	JLE narrow75
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
 	PCALIGN $32
-k74:
+k77:
 	VBROADCASTSS (R10), Z4
 	VFMADD231PS 0(SI), Z4, Z0
 	VFMADD231PS 64(SI), Z4, Z1
@@ -1189,9 +1241,9 @@ k74:
 	ADDQ $128, R13
 	ADDQ $4, R10
 	DECQ CX
-	JNZ k74
+	JNZ k77
 	CMPQ R15, $32
-	JL last71
+	JL last74
 	MOVQ DX, BX
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
@@ -1199,13 +1251,13 @@ k74:
 	VMOVUPS Z2, (BX)
 	VMOVUPS Z3, 64(BX)
 	SUBQ $32, R15
-	JZ end73
+	JZ end76
 	ADDQ $128, DX
 	MOVQ 48(AX), BX
 	ADDQ BX, 56(AX)
 	ADDQ BX, 64(AX)
-	JMP panel70
-last71:
+	JMP panel73
+last74:
 	LEAQ -16(R15), CX
 	MOVL $1, BX
 	SHLL CX, BX
@@ -1217,12 +1269,12 @@ last71:
 	ADDQ 24(AX), BX
 	VMOVUPS Z2, (BX)
 	VMOVUPS Z3, K1, 64(BX)
-	JMP end73
-narrow72:
+	JMP end76
+narrow75:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	PCALIGN $32
-k75:
+k78:
 	VBROADCASTSS (R10), Z2
 	VFMADD231PS 0(SI), Z2, Z0
 	ADDQ $128, SI
@@ -1236,7 +1288,7 @@ k75:
 	ADDQ $64, R13
 	ADDQ $4, R10
 	DECQ CX
-	JNZ k75
+	JNZ k78
 	MOVQ R15, CX
 	MOVL $1, BX
 	SHLL CX, BX
@@ -1246,7 +1298,7 @@ k75:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ 24(AX), BX
 	VMOVUPS Z1, K1, (BX)
-end73:
+end76:
 	VZEROUPPER
 	RET
 
@@ -1258,14 +1310,14 @@ TEXT ·mulEach3Z(SB), NOSPLIT, $0-8
 	MOVQ 16(AX), DX
 	MOVQ 40(AX), R15
 	XORQ R13, R13
-panel76:
+panel79:
 	MOVQ 0(AX), R10
 	MOVQ 56(AX), SI
 	MOVQ 64(AX), DI
 	MOVQ 72(AX), R8
 	MOVQ 32(AX), CX
 	CMPQ R15, $16
-	JLE narrow78
+	JLE narrow81
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -1273,7 +1325,7 @@ panel76:
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
 	PCALIGN $32
-k80:
+k83:
 	VBROADCASTSS (R10), Z6
 	VFMADD231PS 0(SI), Z6, Z0
 	VFMADD231PS 64(SI), Z6, Z1
@@ -1298,9 +1350,9 @@ k80:
 	ADDQ $128, R13
 	ADDQ $4, R10
 	DECQ CX
-	JNZ k80
+	JNZ k83
 	CMPQ R15, $32
-	JL last77
+	JL last80
 	MOVQ DX, BX
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
@@ -1311,14 +1363,14 @@ k80:
 	VMOVUPS Z4, (BX)
 	VMOVUPS Z5, 64(BX)
 	SUBQ $32, R15
-	JZ end79
+	JZ end82
 	ADDQ $128, DX
 	MOVQ 48(AX), BX
 	ADDQ BX, 56(AX)
 	ADDQ BX, 64(AX)
 	ADDQ BX, 72(AX)
-	JMP panel76
-last77:
+	JMP panel79
+last80:
 	LEAQ -16(R15), CX
 	MOVL $1, BX
 	SHLL CX, BX
@@ -1333,13 +1385,13 @@ last77:
 	ADDQ 24(AX), BX
 	VMOVUPS Z4, (BX)
 	VMOVUPS Z5, K1, 64(BX)
-	JMP end79
-narrow78:
+	JMP end82
+narrow81:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
 	PCALIGN $32
-k81:
+k84:
 	VBROADCASTSS (R10), Z3
 	VFMADD231PS 0(SI), Z3, Z0
 	ADDQ $128, SI
@@ -1358,7 +1410,7 @@ k81:
 	ADDQ $64, R13
 	ADDQ $4, R10
 	DECQ CX
-	JNZ k81
+	JNZ k84
 	MOVQ R15, CX
 	MOVL $1, BX
 	SHLL CX, BX
@@ -1370,7 +1422,7 @@ k81:
 	VMOVUPS Z1, K1, (BX)
 	ADDQ 24(AX), BX
 	VMOVUPS Z2, K1, (BX)
-end79:
+end82:
 	VZEROUPPER
 	RET
 
@@ -1382,7 +1434,7 @@ TEXT ·mulEach4Z(SB), NOSPLIT, $0-8
 	MOVQ 16(AX), DX
 	MOVQ 40(AX), R15
 	XORQ R13, R13
-panel82:
+panel85:
 	MOVQ 0(AX), R10
 	MOVQ 56(AX), SI
 	MOVQ 64(AX), DI
@@ -1390,7 +1442,7 @@ panel82:
 	MOVQ 80(AX), R9
 	MOVQ 32(AX), CX
 	CMPQ R15, $16
-	JLE narrow84
+	JLE narrow87
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -1400,7 +1452,7 @@ panel82:
 	VXORPS Z6, Z6, Z6
 	VXORPS Z7, Z7, Z7
 	PCALIGN $32
-k86:
+k89:
 	VBROADCASTSS (R10), Z8
 	VFMADD231PS 0(SI), Z8, Z0
 	VFMADD231PS 64(SI), Z8, Z1
@@ -1432,9 +1484,9 @@ k86:
 	ADDQ $128, R13
 	ADDQ $4, R10
 	DECQ CX
-	JNZ k86
+	JNZ k89
 	CMPQ R15, $32
-	JL last83
+	JL last86
 	MOVQ DX, BX
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
@@ -1448,15 +1500,15 @@ k86:
 	VMOVUPS Z6, (BX)
 	VMOVUPS Z7, 64(BX)
 	SUBQ $32, R15
-	JZ end85
+	JZ end88
 	ADDQ $128, DX
 	MOVQ 48(AX), BX
 	ADDQ BX, 56(AX)
 	ADDQ BX, 64(AX)
 	ADDQ BX, 72(AX)
 	ADDQ BX, 80(AX)
-	JMP panel82
-last83:
+	JMP panel85
+last86:
 	LEAQ -16(R15), CX
 	MOVL $1, BX
 	SHLL CX, BX
@@ -1474,14 +1526,14 @@ last83:
 	ADDQ 24(AX), BX
 	VMOVUPS Z6, (BX)
 	VMOVUPS Z7, K1, 64(BX)
-	JMP end85
-narrow84:
+	JMP end88
+narrow87:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
 	PCALIGN $32
-k87:
+k90:
 	VBROADCASTSS (R10), Z4
 	VFMADD231PS 0(SI), Z4, Z0
 	ADDQ $128, SI
@@ -1505,7 +1557,7 @@ k87:
 	ADDQ $64, R13
 	ADDQ $4, R10
 	DECQ CX
-	JNZ k87
+	JNZ k90
 	MOVQ R15, CX
 	MOVL $1, BX
 	SHLL CX, BX
@@ -1519,7 +1571,7 @@ k87:
 	VMOVUPS Z2, K1, (BX)
 	ADDQ 24(AX), BX
 	VMOVUPS Z3, K1, (BX)
-end85:
+end88:
 	VZEROUPPER
 	RET
 DATA constants<>+0(SB)/4, $0xff800000
@@ -1658,4 +1710,28 @@ DATA constants<>+528(SB)/4, $0x00000040
 DATA constants<>+532(SB)/4, $0x00000040
 DATA constants<>+536(SB)/4, $0x00000040
 DATA constants<>+540(SB)/4, $0x00000040
-GLOBL constants<>(SB), RODATA|NOPTR, $544
+DATA constants<>+544(SB)/4, $0x00400000
+DATA constants<>+548(SB)/4, $0x00400000
+DATA constants<>+552(SB)/4, $0x00400000
+DATA constants<>+556(SB)/4, $0x00400000
+DATA constants<>+560(SB)/4, $0x00400000
+DATA constants<>+564(SB)/4, $0x00400000
+DATA constants<>+568(SB)/4, $0x00400000
+DATA constants<>+572(SB)/4, $0x00400000
+DATA constants<>+576(SB)/4, $0x7f800000
+DATA constants<>+580(SB)/4, $0x7f800000
+DATA constants<>+584(SB)/4, $0x7f800000
+DATA constants<>+588(SB)/4, $0x7f800000
+DATA constants<>+592(SB)/4, $0x7f800000
+DATA constants<>+596(SB)/4, $0x7f800000
+DATA constants<>+600(SB)/4, $0x7f800000
+DATA constants<>+604(SB)/4, $0x7f800000
+DATA constants<>+608(SB)/4, $0xffff0000
+DATA constants<>+612(SB)/4, $0xffff0000
+DATA constants<>+616(SB)/4, $0xffff0000
+DATA constants<>+620(SB)/4, $0xffff0000
+DATA constants<>+624(SB)/4, $0xffff0000
+DATA constants<>+628(SB)/4, $0xffff0000
+DATA constants<>+632(SB)/4, $0xffff0000
+DATA constants<>+636(SB)/4, $0xffff0000
+GLOBL constants<>(SB), RODATA|NOPTR, $640

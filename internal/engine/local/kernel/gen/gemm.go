@@ -147,7 +147,7 @@ func gemmAVX512(f *file) {
 		for rows := 1; rows <= 12; rows++ {
 			(&tile{f, rows, t.packed, t.place, t.bf16}).avx512(fmt.Sprintf("%s%d", t.name, rows))
 		}
-		f.dispatch(t.name, 12)
+		f.dispatch(t.name, 12, "tileArgs")
 	}
 	peakAVX512(f)
 }
@@ -346,9 +346,9 @@ func gemmAVX2(f *file) {
 		(&tile{file: f, rows: rows, packed: true}).avx2(fmt.Sprintf("tilePackedY%d", rows))
 		(&tile{file: f, rows: rows, place: true}).avx2(fmt.Sprintf("tilePlaceY%d", rows))
 	}
-	f.dispatch("tileY", 6)
-	f.dispatch("tilePackedY", 6)
-	f.dispatch("tilePlaceY", 6)
+	f.dispatch("tileY", 6, "tileArgs")
+	f.dispatch("tilePackedY", 6, "tileArgs")
+	f.dispatch("tilePlaceY", 6, "tileArgs")
 	f.fn("peakY", "does n rounds of 12 multiply-adds on registers.", "i:n", false)
 	f.p("MOVQ n+0(FP), CX")
 	for i := range 14 {
@@ -463,8 +463,8 @@ func (t *tile) halfY(masked bool) {
 }
 
 // dispatch writes the Go function that picks a strip's function by its number of rows.
-func (f *file) dispatch(name string, most int) {
-	fmt.Fprintf(&f.decl, "\n// %s computes a strip of 1 to %d rows.\nfunc %s(rows int, args *tileArgs) {\n\tswitch rows {\n", name, most, name)
+func (f *file) dispatch(name string, most int, args string) {
+	fmt.Fprintf(&f.decl, "\n// %s computes a strip of 1 to %d rows.\nfunc %s(rows int, args *%s) {\n\tswitch rows {\n", name, most, name, args)
 	for r := 1; r <= most; r++ {
 		fmt.Fprintf(&f.decl, "\tcase %d:\n\t\t%s%d(args)\n", r, name, r)
 	}

@@ -33,6 +33,8 @@ func files() map[string]string {
 		{"gemm_avx512_amd64.s", gemmAVX512},
 		{"gemm_avx2_amd64.s", gemmAVX2},
 		{"pack_amd64.s", packing},
+		{"chains_avx512_amd64.s", func(f *file) { chains(f, true) }},
+		{"chains_avx2_amd64.s", func(f *file) { chains(f, false) }},
 		{"vector_avx512_amd64.s", func(f *file) { vectors(&machine{file: f, wide: true}) }},
 		{"vector_avx2_amd64.s", func(f *file) { vectors(&machine{file: f}) }},
 	} {

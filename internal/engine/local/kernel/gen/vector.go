@@ -9,6 +9,7 @@ func vectors(m *machine) {
 	rope(m)
 	adam(m)
 	conversions(m)
+	rounding(m)
 	if m.wide {
 		each(m, 4)
 	} else {
