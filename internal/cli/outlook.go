@@ -21,7 +21,7 @@ func (a *app) openPlan(ctx context.Context, path string, d dataFlags) (opened, e
 	if err != nil {
 		return opened{}, err
 	}
-	src := experiment.NewPlanSources(d.data, client, offline)
+	src := experiment.NewPlanSources(d.data, offline, finder{client})
 	x, err := a.openWith(ctx, path, src)
 	x.assumed = src.Assumed()
 	return x, err
@@ -58,7 +58,7 @@ func (a *app) printOutlook(x opened, statuses []pipeline.StepStatus) {
 	}
 	fmt.Fprintln(a.out, memory)
 	fmt.Fprintf(a.out, "time: about %s on this machine with %d workers (%.0f GFLOP/s, half of what was measured just now)\n",
-		hours(sum.Seconds*experiment.Rate/speed), workers, speed/1e9)
+		hours(sum.Seconds*local.Rate/speed), workers, speed/1e9)
 	if x.exp.Download > 0 {
 		fmt.Fprintf(a.out, "download: %.2f GB of weights, unless the hub's cache has them\n", float64(x.exp.Download)/1e9)
 	}

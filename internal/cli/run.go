@@ -47,7 +47,7 @@ func (a *app) open(ctx context.Context, path string, d dataFlags) (opened, error
 	if err != nil {
 		return opened{}, err
 	}
-	return a.openWith(ctx, path, experiment.NewSources(d.data, client))
+	return a.openWith(ctx, path, experiment.NewSources(d.data, client, finder{client}))
 }
 
 // openWith is open with the places where data and models are looked for.
@@ -60,7 +60,7 @@ func (a *app) openWith(ctx context.Context, path string, src *experiment.Sources
 		}
 		return opened{}, &exitError{exitUsage, err}
 	}
-	exp, err := f.Expand(ctx, src, src)
+	exp, err := f.Expand(ctx, src, src, a.lab())
 	if err != nil {
 		return opened{}, err
 	}

@@ -62,7 +62,7 @@ func (a *app) sample(ctx context.Context, path, name string, d dataFlags, o samp
 	if err != nil {
 		return err
 	}
-	sp, err := steps.OpenSpeaker(ctx, m, a.workers)
+	sp, err := a.lab().OpenSpeaker(ctx, m)
 	if err != nil {
 		return err
 	}

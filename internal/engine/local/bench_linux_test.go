@@ -59,19 +59,19 @@ func BenchmarkStep(b *testing.B) {
 	for _, s := range benchShapes {
 		for _, k := range []struct {
 			name string
-			s    Settings
+			s    engine.Settings
 			o    engine.Optimizer
 		}{
-			{"full", Settings{}, engine.AdamW},
-			{"soap", Settings{}, engine.SOAP},
-			{"bf16", Settings{Precision: engine.BF16}, engine.AdamW},
-			{"bf16soap", Settings{Precision: engine.BF16}, engine.SOAP},
-			{"lora32", Settings{LoRA: engine.LoRA{Rank: 32, Alpha: 32}}, engine.AdamW},
-			{"lora64", Settings{LoRA: engine.LoRA{Rank: 64, Alpha: 64}}, engine.AdamW},
+			{"full", engine.Settings{}, engine.AdamW},
+			{"soap", engine.Settings{}, engine.SOAP},
+			{"bf16", engine.Settings{Precision: engine.BF16}, engine.AdamW},
+			{"bf16soap", engine.Settings{Precision: engine.BF16}, engine.SOAP},
+			{"lora32", engine.Settings{LoRA: engine.LoRA{Rank: 32, Alpha: 32}}, engine.AdamW},
+			{"lora64", engine.Settings{LoRA: engine.LoRA{Rank: 64, Alpha: 64}}, engine.AdamW},
 		} {
 			for _, workers := range []int{1, 2} {
 				b.Run(fmt.Sprintf("%s/%s/workers=%d", s.name, k.name, workers), func(b *testing.B) {
-					m, err := New(Options{Workers: workers}).Init(b.Context(), s.c, 1, k.s)
+					m, err := New(Options{Workers: workers}).init(b.Context(), encode(s.c), 1, k.s)
 					if err != nil {
 						b.Fatal(err)
 					}
@@ -120,7 +120,7 @@ func BenchmarkStep(b *testing.B) {
 func BenchmarkSample(b *testing.B) {
 	for _, s := range benchShapes {
 		b.Run(s.name, func(b *testing.B) {
-			m, err := New(Options{Workers: 1}).Init(b.Context(), s.c, 1, Settings{})
+			m, err := New(Options{Workers: 1}).init(b.Context(), encode(s.c), 1, engine.Settings{})
 			if err != nil {
 				b.Fatal(err)
 			}

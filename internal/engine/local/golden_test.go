@@ -44,10 +44,10 @@ func TestTrainingAgainstTransformers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ckpt := Checkpoint{Config: c, Weights: part(t, file, "weights.")}
-			follow := func(s Settings, adapter []byte, losses, norms []float64) {
+			ckpt := atRest(c, part(t, file, "weights."))
+			follow := func(s engine.Settings, adapter []byte, losses, norms []float64) {
 				t.Helper()
-				m, err := New(Options{Workers: 2}).Load(t.Context(), ckpt, s)
+				m, err := New(Options{Workers: 2}).load(t.Context(), ckpt, s)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -80,8 +80,8 @@ func TestTrainingAgainstTransformers(t *testing.T) {
 					}
 				}
 			}
-			follow(Settings{}, nil, g.Losses, g.Norms)
-			follow(Settings{LoRA: g.LoRA}, part(t, file, "lora."), g.LoRALosses, g.LoRANorms)
+			follow(engine.Settings{}, nil, g.Losses, g.Norms)
+			follow(engine.Settings{LoRA: g.LoRA}, part(t, file, "lora."), g.LoRALosses, g.LoRANorms)
 		})
 	}
 }

@@ -21,7 +21,7 @@ import (
 
 // Options are the settings of an engine. None changes a result.
 type Options struct {
-	Workers int // goroutines that one model uses; 0 means 1
+	Workers int // goroutines that one model uses unless its settings say otherwise; 0 means 1
 }
 
 // An Engine makes models. It is safe for concurrent use.
@@ -45,28 +45,21 @@ func New(o Options) *Engine {
 	return &Engine{opts: Options{Workers: max(1, o.Workers)}, bases: map[[32]byte]*sharedBase{}}
 }
 
-// A Checkpoint is a model at rest.
-type Checkpoint struct {
-	Config  llama.Config
-	Weights []byte // a safetensors file with Hugging Face's names
-}
+// Name implements engine.Stepper.
+func (e *Engine) Name() string { return engine.Local }
 
-// An Adapter is a LoRA at rest.
-type Adapter struct {
-	LoRA    engine.LoRA
-	Weights []byte // a safetensors file with PEFT's names
-}
-
-// Settings say how a checkpoint is to be trained.
-type Settings struct {
-	LoRA      engine.LoRA      // rank 0 trains the full weights
-	Precision engine.Precision // empty means F32
-	Seed      uint64           // of the adapter's first weights
-	Merge     *Adapter         // is added to the checkpoint's weights when they are loaded
+// Capabilities implements engine.Stepper.
+func (e *Engine) Capabilities() engine.Capabilities {
+	return engine.Capabilities{
+		Precisions:  []engine.Precision{engine.F32, engine.BF16, engine.AMX},
+		Losses:      []engine.Loss{engine.CrossEntropy, engine.ImportanceSampling, engine.PPO},
+		Optimizers:  []engine.Optimizer{engine.AdamW, engine.SOAP},
+		FullWeights: true, LoRA: true, Continue: true, Fresh: true, BetweenSteps: true,
+	}
 }
 
 // numerics are those of the matrix products.
-func (s Settings) numerics() (kernel.Numerics, error) {
+func numerics(s engine.Settings) (kernel.Numerics, error) {
 	switch s.Precision {
 	case engine.F32, "":
 		return kernel.F32, nil
@@ -78,43 +71,135 @@ func (s Settings) numerics() (kernel.Numerics, error) {
 	return 0, fmt.Errorf("precision %q: %w", s.Precision, engine.ErrUnsupported)
 }
 
-// Load makes a model of a checkpoint. The bytes of c may be dropped afterwards.
-func (e *Engine) Load(ctx context.Context, c Checkpoint, s Settings) (*Model, error) {
-	num, err := s.numerics()
+// workers is the number of goroutines of a model.
+func (e *Engine) workers(s engine.Settings) int {
+	if s.Workers > 0 {
+		return s.Workers
+	}
+	return e.opts.Workers
+}
+
+// ParseConfig reads the configuration of a checkpoint.
+func ParseConfig(b []byte) (llama.Config, error) {
+	var c llama.Config
+	if err := json.Unmarshal(b, &c); err != nil {
+		return c, fmt.Errorf("reading the model's configuration: %w", err)
+	}
+	return c, nil
+}
+
+// A source is a checkpoint as it is loaded.
+type source struct {
+	at      engine.Checkpoint
+	config  llama.Config
+	weights []byte
+	merge   *engine.Adapter // is added to the weights
+	resume  *engine.Adapter // is trained on
+}
+
+func newSource(c engine.Checkpoint, s engine.Settings) (source, error) {
+	src := source{at: c, weights: c.Weights.Bytes}
+	if c.Weights.Ref != nil {
+		return src, fmt.Errorf("checkpoint: the weights are at %s and not here: %w", c.Weights.Ref.Place, engine.ErrUnsupported)
+	}
+	var err error
+	if src.config, err = ParseConfig(c.Config); err != nil {
+		return src, err
+	}
+	switch a := c.Adapter; {
+	case s.Continue && (a == nil || s.LoRA != a.LoRA):
+		return src, fmt.Errorf("checkpoint: it has no adapter of rank %d and alpha %v to go on with", s.LoRA.Rank, s.LoRA.Alpha)
+	case a != nil && a.Weights.Ref != nil:
+		return src, fmt.Errorf("checkpoint: the adapter is at %s and not here: %w", a.Weights.Ref.Place, engine.ErrUnsupported)
+	case s.Continue:
+		src.resume = a
+	default:
+		src.merge = a
+	}
+	return src, nil
+}
+
+// Load implements engine.Stepper: the result is a *Model. Models with an adapter on the same checkpoint share its frozen
+// weights.
+func (e *Engine) Load(ctx context.Context, c engine.Checkpoint, s engine.Settings) (engine.Model, error) {
+	m, err := e.load(ctx, c, s)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkMemory(c.Config, s, e.opts.Workers); err != nil {
+	return m, nil
+}
+
+func (e *Engine) load(ctx context.Context, c engine.Checkpoint, s engine.Settings) (*Model, error) {
+	num, err := numerics(s)
+	if err != nil {
+		return nil, err
+	}
+	src, err := newSource(c, s)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkMemory(src.config, s, e.workers(s)); err != nil {
 		return nil, err
 	}
 	if s.LoRA.Rank == 0 {
-		base, err := loadBase(c, s, num)
+		base, err := src.load(num)
 		if err != nil {
 			return nil, err
 		}
-		return e.model(base, nil, s)
+		return e.model(base, nil, c, s)
 	}
-	key, err := baseKey(c, s)
+	key, err := src.key(s.Precision)
 	if err != nil {
 		return nil, err
 	}
-	base, err := e.share(ctx, key, func() (*llama.Base, error) { return loadBase(c, s, num) })
+	base, err := e.share(ctx, key, e.workers(s), func() (*llama.Base, error) { return src.load(num) })
 	if err != nil {
 		return nil, err
 	}
-	return e.model(base, &key, s)
+	m, err := e.model(base, &key, c, s)
+	if err != nil || src.resume == nil {
+		return m, err
+	}
+	if err := m.LoadAdapter(src.resume.Weights.Bytes); err != nil {
+		return nil, errJoin(err, m.Close())
+	}
+	return m, nil
 }
 
-// Init makes a model of fresh weights, drawn from seed.
-func (e *Engine) Init(ctx context.Context, c llama.Config, seed uint64, s Settings) (*Model, error) {
-	num, err := s.numerics()
+// Config implements engine.Initializer. The vocabulary is padded to a multiple of 64 rows.
+func (e *Engine) Config(f engine.Fresh) ([]byte, error) {
+	if f.Heads < 1 {
+		return nil, fmt.Errorf("model configuration: %d heads", f.Heads)
+	}
+	c := llama.Config{
+		Arch: llama.ArchLlama, Vocab: (f.Tokens + 63) / 64 * 64, Tokens: f.Tokens, Hidden: f.Width, Layers: f.Layers, Heads: f.Heads,
+		KVHeads: f.KVHeads, HeadDim: f.Width / f.Heads, FFN: f.FFN, Context: f.Context, RopeTheta: 10000, NormEps: 1e-5, Tied: true,
+	}
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	return json.Marshal(c)
+}
+
+// Init implements engine.Initializer: the result is a *Model.
+func (e *Engine) Init(ctx context.Context, config []byte, seed uint64, s engine.Settings) (engine.Model, error) {
+	m, err := e.init(ctx, config, seed, s)
 	if err != nil {
 		return nil, err
 	}
-	if s.Merge != nil {
-		return nil, fmt.Errorf("an adapter cannot be merged into fresh weights")
+	return m, nil
+}
+
+func (e *Engine) init(ctx context.Context, config []byte, seed uint64, s engine.Settings) (*Model, error) {
+	num, err := numerics(s)
+	if err != nil {
+		return nil, err
 	}
-	if err := checkMemory(c, s, e.opts.Workers); err != nil {
+	c, err := ParseConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkMemory(c, s, e.workers(s)); err != nil {
 		return nil, err
 	}
 	base, err := llama.InitBase(c, seed, num)
@@ -124,25 +209,26 @@ func (e *Engine) Init(ctx context.Context, c llama.Config, seed uint64, s Settin
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return e.model(base, nil, s)
+	return e.model(base, nil, engine.Checkpoint{Config: config}, s)
 }
 
-func loadBase(c Checkpoint, s Settings, num kernel.Numerics) (*llama.Base, error) {
-	f, err := weights.Parse(c.Weights)
+// load makes the base, with an adapter merged into it where the source has one to merge.
+func (src source) load(num kernel.Numerics) (*llama.Base, error) {
+	f, err := weights.Parse(src.weights)
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
-	base, err := llama.LoadBase(c.Config, f, num)
+	base, err := llama.LoadBase(src.config, f, num)
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
-	if s.Merge == nil {
+	if src.merge == nil {
 		return base, nil
 	}
-	if f, err = weights.Parse(s.Merge.Weights); err != nil {
+	if f, err = weights.Parse(src.merge.Weights.Bytes); err != nil {
 		return nil, fmt.Errorf("adapter: %w", err)
 	}
-	a, err := llama.LoadAdapter(c.Config, s.Merge.LoRA, f, kernel.F32)
+	a, err := llama.LoadAdapter(src.config, src.merge.LoRA, f, kernel.F32)
 	if err != nil {
 		return nil, fmt.Errorf("adapter: %w", err)
 	}
@@ -152,41 +238,31 @@ func loadBase(c Checkpoint, s Settings, num kernel.Numerics) (*llama.Base, error
 	return base, a.Free()
 }
 
-// baseKey names what a frozen base is made of.
-func baseKey(c Checkpoint, s Settings) ([32]byte, error) {
+// key names what a frozen base is made of.
+func (src source) key(p engine.Precision) ([32]byte, error) {
+	var key, merged [32]byte
+	var lora *engine.LoRA
+	if src.merge != nil {
+		lora, merged = &src.merge.LoRA, sha256.Sum256(src.merge.Weights.Bytes)
+	}
 	head, err := json.Marshal(struct {
 		C llama.Config
 		P engine.Precision
 		M *engine.LoRA
 		A [32]byte
-	}{c.Config, s.Precision, mergeLoRA(s), mergeSum(s)})
+	}{src.config, p, lora, merged})
 	if err != nil {
-		return [32]byte{}, fmt.Errorf("naming the base: %w", err)
+		return key, fmt.Errorf("naming the base: %w", err)
 	}
 	h := sha256.New()
 	h.Write(head)
-	h.Write(c.Weights)
-	var key [32]byte
+	h.Write(src.weights)
 	h.Sum(key[:0])
 	return key, nil
 }
 
-func mergeLoRA(s Settings) *engine.LoRA {
-	if s.Merge == nil {
-		return nil
-	}
-	return &s.Merge.LoRA
-}
-
-func mergeSum(s Settings) [32]byte {
-	if s.Merge == nil {
-		return [32]byte{}
-	}
-	return sha256.Sum256(s.Merge.Weights)
-}
-
 // share returns the frozen base called key, ready for training. The first to ask makes it while the others wait.
-func (e *Engine) share(ctx context.Context, key [32]byte, load func() (*llama.Base, error)) (*llama.Base, error) {
+func (e *Engine) share(ctx context.Context, key [32]byte, workers int, load func() (*llama.Base, error)) (*llama.Base, error) {
 	e.mu.Lock()
 	b, ok := e.bases[key]
 	if !ok {
@@ -197,7 +273,7 @@ func (e *Engine) share(ctx context.Context, key [32]byte, load func() (*llama.Ba
 	e.mu.Unlock()
 	if !ok {
 		if b.base, b.err = load(); b.err == nil {
-			pool := parallel.New(e.opts.Workers)
+			pool := parallel.New(workers)
 			b.base.Prepare(pool, true)
 			pool.Close()
 		}

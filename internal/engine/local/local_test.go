@@ -3,6 +3,7 @@ package local
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -55,7 +56,7 @@ func adam() engine.OptimParams {
 	}
 }
 
-var settings = map[string]Settings{
+var settings = map[string]engine.Settings{
 	"full": {},
 	"lora": {LoRA: engine.LoRA{Rank: 4, Alpha: 8}, Seed: 5},
 	"bf16": {Precision: engine.BF16},
@@ -63,7 +64,7 @@ var settings = map[string]Settings{
 }
 
 // newModel loads the tiny model of a fixed seed.
-func newModel(t *testing.T, workers int, s Settings) *Model {
+func newModel(t *testing.T, workers int, s engine.Settings) *Model {
 	t.Helper()
 	m, err := newModelErr(t.Context(), workers, s)
 	if err != nil {
@@ -77,20 +78,38 @@ func newModel(t *testing.T, workers int, s Settings) *Model {
 	return m
 }
 
-func newModelErr(ctx context.Context, workers int, s Settings) (*Model, error) {
+// encode returns a configuration as a checkpoint has it.
+func encode(c llama.Config) []byte {
+	b, err := json.Marshal(c)
+	if err != nil {
+		panic(err) // a struct of numbers
+	}
+	return b
+}
+
+func atRest(c llama.Config, weights []byte) engine.Checkpoint {
+	return engine.Checkpoint{Config: encode(c), Weights: engine.Weights{Bytes: weights}}
+}
+
+func (m *Model) weights() ([]byte, error) {
+	c, err := m.Checkpoint(context.Background())
+	return c.Weights.Bytes, err
+}
+
+func newModelErr(ctx context.Context, workers int, s engine.Settings) (*Model, error) {
 	e := New(Options{Workers: workers})
-	fresh, err := e.Init(ctx, tiny(), 1, Settings{})
+	fresh, err := e.init(ctx, encode(tiny()), 1, engine.Settings{})
 	if err != nil {
 		return nil, err
 	}
-	b, err := fresh.Weights()
+	b, err := fresh.weights()
 	if err != nil {
 		return nil, err
 	}
 	if err := fresh.Close(); err != nil {
 		return nil, err
 	}
-	return e.Load(ctx, Checkpoint{Config: tiny(), Weights: b}, s)
+	return e.load(ctx, atRest(tiny(), b), s)
 }
 
 // optimizer returns the settings of the training called name in settings.
@@ -128,7 +147,7 @@ func stepsWith(t *testing.T, m *Model, from, to int, p engine.OptimParams) []flo
 
 func state(t *testing.T, m *Model) []byte {
 	t.Helper()
-	b, err := m.SaveState()
+	b, err := m.SaveState(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +223,7 @@ func TestResumeIsBitExact(t *testing.T) {
 			saved := state(t, m)
 			want := stepsWith(t, m, 3, 6, optimizer(name))
 			n := newModel(t, 2, s)
-			if err := n.LoadState(saved); err != nil {
+			if err := n.LoadState(t.Context(), saved); err != nil {
 				t.Fatal(err)
 			}
 			if got := stepsWith(t, n, 3, 6, optimizer(name)); !slices.Equal(got, want) {
@@ -293,7 +312,7 @@ func TestSampleEqualsRecomputation(t *testing.T) {
 // TestKeptMemoryDoesNotMatter asks a model many things in turn, some before and some after a training step: the answers are
 // those of models that are asked one thing each.
 func TestKeptMemoryDoesNotMatter(t *testing.T) {
-	m := newModel(t, 2, Settings{})
+	m := newModel(t, 2, engine.Settings{})
 	p := engine.SamplingParams{MaxTokens: 9, Temperature: 0.8}
 	reqs := prompts(m.Config(), 70)
 	for i, ask := range []struct{ from, to, tokens, trained int }{
@@ -305,7 +324,7 @@ func TestKeptMemoryDoesNotMatter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fresh := newModel(t, 1, Settings{})
+		fresh := newModel(t, 1, engine.Settings{})
 		steps(t, fresh, 0, ask.trained)
 		want, err := fresh.Sample(t.Context(), reqs[ask.from:ask.to], p)
 		if err != nil {
@@ -334,7 +353,7 @@ func TestKeptMemoryDoesNotMatter(t *testing.T) {
 
 // TestSampleAllocates counts what a second call allocates: what it returns, and a little for each request, not for each token.
 func TestSampleAllocates(t *testing.T) {
-	m := newModel(t, 1, Settings{})
+	m := newModel(t, 1, engine.Settings{})
 	reqs := prompts(m.Config(), 64)
 	ask := func(tokens int) func() {
 		return func() {
@@ -389,7 +408,7 @@ func TestScoreEqualsForward(t *testing.T) {
 }
 
 func TestSampleStops(t *testing.T) {
-	m := newModel(t, 1, Settings{})
+	m := newModel(t, 1, engine.Settings{})
 	req := prompts(m.Config(), 1)
 	free, err := m.Sample(t.Context(), req, engine.SamplingParams{MaxTokens: 20, Temperature: 1})
 	if err != nil {
@@ -432,7 +451,7 @@ func TestSampleStops(t *testing.T) {
 
 // TestSampleMasksPadding draws at a temperature at which every row of the vocabulary comes up.
 func TestSampleMasksPadding(t *testing.T) {
-	m := newModel(t, 1, Settings{})
+	m := newModel(t, 1, engine.Settings{})
 	got, err := m.Sample(t.Context(), prompts(m.Config(), 30), engine.SamplingParams{MaxTokens: 60, Temperature: 50})
 	if err != nil {
 		t.Fatal(err)
@@ -449,7 +468,7 @@ func TestSampleMasksPadding(t *testing.T) {
 }
 
 func TestBadInput(t *testing.T) {
-	m := newModel(t, 1, Settings{})
+	m := newModel(t, 1, engine.Settings{})
 	d := text(m.Config(), 1, 1)[0]
 	long := engine.Datum{Tokens: make([]int32, 513), Targets: make([]int32, 513), Weights: make([]float32, 513)}
 	far := engine.Datum{Tokens: []int32{1, 64}, Targets: []int32{1, 2}, Weights: []float32{0, 1}}
@@ -486,13 +505,13 @@ func TestBadInput(t *testing.T) {
 		"huge": {func() error {
 			c := tiny()
 			c.Hidden, c.Layers, c.FFN = 1<<14, 1000, 1<<16
-			_, err := New(Options{}).Init(t.Context(), c, 1, Settings{})
+			_, err := New(Options{}).init(t.Context(), encode(c), 1, engine.Settings{})
 			return err
 		}, "GiB are available"},
-		"precision": {func() error { _, err := newModelErr(t.Context(), 1, Settings{Precision: "fp8"}); return err }, `precision "fp8"`},
-		"state":     {func() error { return m.LoadState([]byte("nonsense")) }, "loading state"},
+		"precision": {func() error { _, err := newModelErr(t.Context(), 1, engine.Settings{Precision: "fp8"}); return err }, `precision "fp8"`},
+		"state":     {func() error { return m.LoadState(t.Context(), []byte("nonsense")) }, "loading state"},
 		"other kind": {func() error {
-			return m.LoadState(state(t, newModel(t, 1, settings["lora"])))
+			return m.LoadState(t.Context(), state(t, newModel(t, 1, settings["lora"])))
 		}, "lora rank 4"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -509,7 +528,7 @@ func TestBadInput(t *testing.T) {
 }
 
 func TestNonFinite(t *testing.T) {
-	m := newModel(t, 1, Settings{})
+	m := newModel(t, 1, engine.Settings{})
 	steps(t, m, 0, 2)
 	before := state(t, m)
 	d := text(m.Config(), 1, 1)
@@ -533,7 +552,7 @@ func TestNonFinite(t *testing.T) {
 
 // TestBF16 compares the precisions: gradients that point the same way, and a training that gets as far.
 func TestBF16(t *testing.T) {
-	a, b := newModel(t, 1, Settings{}), newModel(t, 1, settings["bf16"])
+	a, b := newModel(t, 1, engine.Settings{}), newModel(t, 1, settings["bf16"])
 	data := text(a.Config(), 20, 1)
 	for _, m := range []*Model{a, b} {
 		if _, err := m.ForwardBackward(t.Context(), data, engine.CrossEntropy); err != nil {
@@ -551,7 +570,7 @@ func TestBF16(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
-	m := newModel(t, 2, Settings{})
+	m := newModel(t, 2, engine.Settings{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := m.ForwardBackward(ctx, text(m.Config(), 40, 1), engine.CrossEntropy); !errors.Is(err, context.Canceled) {
@@ -564,7 +583,7 @@ func TestCancel(t *testing.T) {
 
 // TestGradientsAccumulate: two calls before an update are one with both batches.
 func TestGradientsAccumulate(t *testing.T) {
-	a, b := newModel(t, 1, Settings{}), newModel(t, 1, Settings{})
+	a, b := newModel(t, 1, engine.Settings{}), newModel(t, 1, engine.Settings{})
 	data := text(a.Config(), 12, 3)
 	for _, part := range [][]engine.Datum{data[:5], data[5:]} {
 		if _, err := a.ForwardBackward(t.Context(), part, engine.CrossEntropy); err != nil {
@@ -590,11 +609,11 @@ func TestGradientsAccumulate(t *testing.T) {
 // TestMergedAdapter: merging changes no answer beyond rounding, whether on the way out or on the way in.
 func TestMergedAdapter(t *testing.T) {
 	m := newModel(t, 1, settings["lora"])
-	base, err := newModelErr(t.Context(), 1, Settings{})
+	base, err := newModelErr(t.Context(), 1, engine.Settings{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, err := base.Weights()
+	plain, err := base.weights()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -604,11 +623,11 @@ func TestMergedAdapter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	merged, err := m.Weights()
+	merged, err := m.weights()
 	if err != nil {
 		t.Fatal(err)
 	}
-	adapter, err := m.Adapter()
+	adapter, err := m.Adapter(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -620,14 +639,17 @@ func TestMergedAdapter(t *testing.T) {
 		t.Fatal("training did not change the loss, so the comparison shows nothing")
 	}
 	e := New(Options{})
+	in := atRest(tiny(), plain)
+	in.Adapter = &adapter
 	for name, c := range map[string]struct {
-		weights []byte
-		s       Settings
+		c engine.Checkpoint
+		s engine.Settings
 	}{
-		"out": {merged, Settings{}},
-		"in":  {plain, Settings{Merge: &Adapter{LoRA: settings["lora"].LoRA, Weights: adapter}}},
+		"out":       {atRest(tiny(), merged), engine.Settings{}},
+		"in":        {in, engine.Settings{}},
+		"continued": {in, engine.Settings{LoRA: settings["lora"].LoRA, Continue: true}},
 	} {
-		n, err := e.Load(t.Context(), Checkpoint{Config: tiny(), Weights: c.weights}, c.s)
+		n, err := e.load(t.Context(), c.c, c.s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -644,11 +666,11 @@ func TestMergedAdapter(t *testing.T) {
 // TestSharedBase: arms on one base train at the same time, each as if alone, and the base goes with the last.
 func TestSharedBase(t *testing.T) {
 	e := New(Options{Workers: 2})
-	fresh, err := e.Init(t.Context(), tiny(), 1, Settings{})
+	fresh, err := e.init(t.Context(), encode(tiny()), 1, engine.Settings{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := fresh.Weights()
+	b, err := fresh.weights()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -657,7 +679,7 @@ func TestSharedBase(t *testing.T) {
 	for range cap(errs) {
 		go func() {
 			errs <- func() error {
-				m, err := e.Load(t.Context(), Checkpoint{Config: tiny(), Weights: b}, settings["lora"])
+				m, err := e.load(t.Context(), atRest(tiny(), b), settings["lora"])
 				if err != nil {
 					return err
 				}
@@ -669,7 +691,7 @@ func TestSharedBase(t *testing.T) {
 						return err
 					}
 				}
-				got, err := m.SaveState()
+				got, err := m.SaveState(t.Context())
 				if err != nil {
 					return err
 				}

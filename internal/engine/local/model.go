@@ -19,7 +19,8 @@ func errJoin(errs ...error) error { return errors.Join(errs...) }
 // A Model is one model under training or asked for samples. It is used from one goroutine.
 type Model struct {
 	engine   *Engine
-	settings Settings
+	settings engine.Settings
+	from     engine.Checkpoint // what it was loaded from, without weights
 	net      llama.Net
 	key      *[32]byte // of the shared base; nil where the base is this model's own
 	pool     *parallel.Pool
@@ -57,14 +58,16 @@ type worker struct {
 	decoder *llama.Decoder // kept from the last question to the next, or to the next training step
 }
 
-func (e *Engine) model(base *llama.Base, key *[32]byte, s Settings) (*Model, error) {
+func (e *Engine) model(base *llama.Base, key *[32]byte, c engine.Checkpoint, s engine.Settings) (*Model, error) {
+	c.Weights, c.Adapter = engine.Weights{}, nil
+	n := e.workers(s)
 	m := &Model{
-		engine: e, settings: s, net: llama.Net{Base: base}, key: key, pool: parallel.New(e.opts.Workers),
-		workers: make([]worker, e.opts.Workers), turned: sync.NewCond(new(sync.Mutex)),
+		engine: e, settings: s, from: c, net: llama.Net{Base: base}, key: key, pool: parallel.New(n),
+		workers: make([]worker, n), turned: sync.NewCond(new(sync.Mutex)),
 	}
 	tensors, params := base.Tensors(), base.W
 	if s.LoRA.Rank != 0 {
-		num, err := s.numerics()
+		num, err := numerics(s)
 		if err == nil {
 			m.net.Adapter, err = llama.InitAdapter(base.Config, s.LoRA, s.Seed, num)
 		}

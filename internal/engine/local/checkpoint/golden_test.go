@@ -79,8 +79,8 @@ func TestAgainstTransformers(t *testing.T) {
 				t.Fatal(err)
 			}
 			sameText(t, g, m)
-			checkpoint := local.Checkpoint{Config: m.Config, Weights: m.Weights}
-			whole := load(t, checkpoint, local.Settings{}, nil)
+			checkpoint := atRest(t, m)
+			whole := load(t, checkpoint, engine.Settings{}, nil)
 			sameLogits(t, g, whole, g.logits["logits"], "the model")
 			sameGreedy(t, g, whole)
 			sameLosses(t, g, whole, g.Losses, "full weights")
@@ -92,19 +92,30 @@ func TestAgainstTransformers(t *testing.T) {
 			if config.Rank != g.LoRA.Rank || config.Alpha != g.LoRA.Alpha {
 				t.Errorf("adapter %+v, want %+v", config, g.LoRA)
 			}
-			adapted := load(t, checkpoint, local.Settings{LoRA: g.LoRA}, lora)
+			adapted := load(t, checkpoint, engine.Settings{LoRA: g.LoRA}, lora)
 			sameLogits(t, g, adapted, g.logits["lora_logits"], "the adapted model")
 			sameLosses(t, g, adapted, g.LoRALosses, "LoRA")
 		})
 	}
 }
 
-func load(t *testing.T, c local.Checkpoint, s local.Settings, adapter []byte) *local.Model {
+// atRest returns a model as an engine loads it.
+func atRest(tb testing.TB, m Model) engine.Checkpoint {
+	tb.Helper()
+	c, err := m.AtRest()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return c
+}
+
+func load(t *testing.T, c engine.Checkpoint, s engine.Settings, adapter []byte) *local.Model {
 	t.Helper()
-	m, err := local.New(local.Options{Workers: 2}).Load(t.Context(), c, s)
+	opened, err := local.New(local.Options{Workers: 2}).Load(t.Context(), c, s)
 	if err != nil {
 		t.Fatal(err)
 	}
+	m := opened.(*local.Model)
 	t.Cleanup(func() { _ = m.Close() })
 	if adapter != nil {
 		if err := m.LoadAdapter(adapter); err != nil {

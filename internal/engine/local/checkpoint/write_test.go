@@ -78,14 +78,14 @@ func TestRoundTrip(t *testing.T) {
 			if !sameConfig(a, b) {
 				t.Errorf("configuration %+v, want %+v", a, b)
 			}
-			expect(t, out, g, load(t, local.Checkpoint{Config: m.Config, Weights: m.Weights}, local.Settings{}, nil))
+			expect(t, out, g, load(t, atRest(t, m), engine.Settings{}, nil))
 
 			// A few steps of LoRA, exported both ways.
 			_, lora, err := OpenAdapter(filepath.Join(dir, "adapter"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			adapted := load(t, local.Checkpoint{Config: m.Config, Weights: m.Weights}, local.Settings{LoRA: g.LoRA}, lora)
+			adapted := load(t, atRest(t, m), engine.Settings{LoRA: g.LoRA}, lora)
 			for i := range 3 {
 				if _, err := adapted.ForwardBackward(t.Context(), g.Data[i], engine.CrossEntropy); err != nil {
 					t.Fatal(err)
@@ -94,7 +94,7 @@ func TestRoundTrip(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			trained, err := adapted.Adapter()
+			trained, err := adapted.Adapter(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -103,22 +103,24 @@ func TestRoundTrip(t *testing.T) {
 				t.Fatal(err)
 			}
 			peft := outDir(t, name+"-lora")
-			if err := WriteAdapter(peft, Adapter{Rank: g.LoRA.Rank, Alpha: g.LoRA.Alpha, Weights: trained, Base: abs, Model: m}); err != nil {
+			if err := WriteAdapter(peft, Adapter{Rank: g.LoRA.Rank, Alpha: g.LoRA.Alpha, Weights: trained.Weights.Bytes, Base: abs, Model: m}); err != nil {
 				t.Fatal(err)
 			}
 			config, back, err := OpenAdapter(peft)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if config.Base != abs || config.Rank != g.LoRA.Rank || config.Alpha != g.LoRA.Alpha || !sameTensors(t, back, trained) {
+			if config.Base != abs || config.Rank != g.LoRA.Rank || config.Alpha != g.LoRA.Alpha || !sameTensors(t, back, trained.Weights.Bytes) {
 				t.Errorf("adapter %+v came back changed", config)
 			}
 			expect(t, peft, g, adapted)
 
-			merged := m
-			if merged.Weights, err = adapted.Weights(); err != nil {
+			atRest, err := adapted.Checkpoint(t.Context())
+			if err != nil {
 				t.Fatal(err)
 			}
+			merged := m
+			merged.Weights = atRest.Weights.Bytes
 			whole := outDir(t, name+"-merged")
 			if err := Write(whole, merged); err != nil {
 				t.Fatal(err)
@@ -126,7 +128,7 @@ func TestRoundTrip(t *testing.T) {
 			if !strings.Contains(read(t, whole, configFile), `"torch_dtype": "float32"`) || !strings.Contains(read(t, out, configFile), `"torch_dtype": "bfloat16"`) {
 				t.Error("config.json does not say which type the weights have")
 			}
-			expect(t, whole, g, load(t, local.Checkpoint{Config: m.Config, Weights: merged.Weights}, local.Settings{}, nil))
+			expect(t, whole, g, load(t, atRest, engine.Settings{}, nil))
 		})
 	}
 }
@@ -166,17 +168,17 @@ func TestOwnTemplate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.Chat = Default()
+	m.Chat = chat.Default()
 	out := outDir(t, "own-template")
 	if err := Write(out, m); err != nil {
 		t.Fatal(err)
 	}
 	d, err := Describe(out, "")
-	if err != nil || d.Chat.Options != Default().Options || d.Chat.Template != chat.Template("llama3") {
+	if err != nil || d.Chat.Options != chat.Default().Options || d.Chat.Template != chat.Template("llama3") {
 		t.Errorf("chat %+v, error %v", d.Chat, err)
 	}
 	g := readGolden(t, "testdata/models/llama2")
-	expect(t, out, g, load(t, local.Checkpoint{Config: m.Config, Weights: m.Weights}, local.Settings{}, nil))
+	expect(t, out, g, load(t, atRest(t, m), engine.Settings{}, nil))
 }
 
 func TestWriteRefuses(t *testing.T) {

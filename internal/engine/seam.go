@@ -1,0 +1,161 @@
+package engine
+
+import (
+	"context"
+	"io"
+)
+
+// A Stepper trains and asks models through primitives, one update at a time. It is safe for concurrent use; a Model of it is
+// used from one goroutine.
+type Stepper interface {
+	// Name identifies the engine with its version and whatever else its results depend on. It enters the keys of steps
+	// wherever it is not Local.
+	Name() string
+	Capabilities() Capabilities
+	// Load makes a model of a checkpoint. An adapter of the checkpoint is merged into its weights, unless s continues it.
+	// The bytes of c may be dropped afterwards.
+	Load(ctx context.Context, c Checkpoint, s Settings) (Model, error)
+}
+
+// Local is the name of the embedded engine. Its numerics are named by the precision, so it adds nothing to a key.
+const Local = "local"
+
+// A Jobber trains a whole plan at once. It cannot do what needs a look between steps.
+type Jobber interface {
+	Name() string // as a Stepper's
+	Capabilities() Capabilities
+	// Train returns the checkpoints at the steps of p.Keep, in their order. progress may be called from any goroutine, one
+	// call at a time. After an interruption the same call goes on from what p.Dir holds.
+	Train(ctx context.Context, p Plan, progress func(Progress)) ([]Checkpoint, error)
+}
+
+// An Opener opens checkpoints to be asked.
+type Opener interface {
+	Name() string // as a Stepper's
+	Open(ctx context.Context, c Checkpoint, s Settings) (Asker, error)
+}
+
+// A Trainer is what changes a model.
+type Trainer interface {
+	// ForwardBackward adds the gradients of the loss over data to those that wait for the next OptimStep.
+	ForwardBackward(ctx context.Context, data []Datum, loss Loss) (ForwardBackwardResult, error)
+	// OptimStep applies the gradients and clears them. An update that is not a number is a NonFiniteError.
+	OptimStep(ctx context.Context, p OptimParams) (OptimResult, error)
+}
+
+// A Sampler draws continuations, one for every request, in their order. An answer depends on its own request alone.
+type Sampler interface {
+	Sample(ctx context.Context, reqs []SampleRequest, p SamplingParams) ([]Sequence, error)
+}
+
+// A Scorer returns the log-probabilities of given continuations, in the requests' order.
+type Scorer interface {
+	Score(ctx context.Context, reqs []ScoreRequest) ([]Score, error)
+}
+
+// An Asker is a model that is asked. Close gives its memory back.
+type Asker interface {
+	Sampler
+	Scorer
+	io.Closer
+}
+
+// A Model is a model under training.
+type Model interface {
+	Trainer
+	Asker
+	// SaveState returns what is needed to go on with the same results: what is trained, the optimizer's state, the number of
+	// updates. Gradients that wait are not part of it.
+	SaveState(ctx context.Context) ([]byte, error)
+	// LoadState puts a model of the same checkpoint and settings where SaveState found it. The model is unchanged after an
+	// error.
+	LoadState(ctx context.Context, state []byte) error
+	// Checkpoint returns the model as it is now, with its adapter merged into the weights. An engine that keeps the weights
+	// returns a reference, and may leave the adapter apart.
+	Checkpoint(ctx context.Context) (Checkpoint, error)
+}
+
+// An AdapterSaver is a Model that can return what its LoRA has learned apart from the weights below.
+type AdapterSaver interface {
+	Adapter(ctx context.Context) (Adapter, error)
+}
+
+// An Initializer is an engine that makes models of fresh weights.
+type Initializer interface {
+	// Config returns the configuration of a model of this shape, for a Checkpoint.
+	Config(f Fresh) ([]byte, error)
+	// Init draws the weights of a model from seed.
+	Init(ctx context.Context, config []byte, seed uint64, s Settings) (Model, error)
+}
+
+// Fresh is the shape of a model that is to be made from nothing: a Llama with tied embeddings.
+type Fresh struct {
+	Layers, Width, Heads, KVHeads, FFN int
+	Tokens                             int // ids of the tokenizer
+	Context                            int // most tokens of a sample
+}
+
+// An Estimator is an engine that knows beforehand what a task takes.
+type Estimator interface {
+	// Describe reads a configuration.
+	Describe(config []byte) (Shape, error)
+	// Estimate says what work on a model of this configuration takes.
+	Estimate(config []byte, w Work) (Cost, error)
+}
+
+// Work is what is asked of one model. Trained, or Read and Sampled, or all of them may be set.
+type Work struct {
+	Settings Settings
+	Trained  float64 // tokens through forward and backward
+	Read     float64 // tokens of prompts
+	Sampled  float64 // tokens drawn one by one
+	Longest  int     // tokens of the longest prompt with its answer
+}
+
+// Cost is what work takes.
+type Cost struct {
+	Seconds float64 // on one worker of this machine, roughly: the runner corrects it by what it sees
+	Memory  int64   // bytes of this machine
+}
+
+// Settings say how a checkpoint is to be used.
+type Settings struct {
+	LoRA      LoRA      // rank 0 trains the full weights
+	Precision Precision // "" means F32
+	Seed      uint64    // of the adapter's first weights
+	// Continue trains the checkpoint's own adapter, whose rank and scale are LoRA's, instead of merging it.
+	Continue bool
+	// Workers are the processors that the model may use, 0 as many as the engine likes. They change no result.
+	Workers int
+}
+
+// A Plan is a training from its beginning to its end.
+type Plan struct {
+	Base     Checkpoint
+	Settings Settings
+	Optim    OptimParams // LearningRate is the peak
+	Steps    int
+	Rate     func(step int) float64 // the learning rate of an update, counted from 1
+	Batch    func(step int) []Datum // the data of an update: weights add up to 1, so that the loss is a mean over loss tokens
+	Keep     []int                  // steps whose checkpoints are wanted, ascending; 0 is the base itself
+	Dir      string                 // a folder that survives a kill; what is there belongs to this plan
+}
+
+// Progress is one line of a job's diary.
+type Progress struct {
+	Step       int
+	Loss       float64 // mean over the batch's loss tokens
+	GradNorm   float64 // before clipping; 0 where the job does not say
+	Tokens     int
+	LossTokens int
+}
+
+// OpenerOf returns an Opener that asks checkpoints through a Stepper.
+func OpenerOf(s Stepper) Opener { return opener{s} }
+
+type opener struct{ Stepper }
+
+// Open implements Opener.
+func (o opener) Open(ctx context.Context, c Checkpoint, s Settings) (Asker, error) {
+	return o.Load(ctx, c, s)
+}
