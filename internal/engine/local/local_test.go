@@ -60,6 +60,7 @@ var settings = map[string]engine.Settings{
 	"full": {},
 	"lora": {LoRA: engine.LoRA{Rank: 4, Alpha: 8}, Seed: 5},
 	"bf16": {Precision: engine.BF16},
+	"amx":  {Precision: engine.AMX},
 	"soap": {},
 }
 

