@@ -127,7 +127,7 @@ func postTable(st results.Study) (string, bool) {
 	for _, f := range report.Findings(st) {
 		if f.Post != "" {
 			found = true
-			t.Row(f.Organism, f.Technique, tallyWords(f.Tally), f.Post, f.Agreement)
+			t.Row(f.Organism, f.Technique, tallyWords(f.Tally), string(f.Post), f.Agreement)
 		}
 	}
 	return t.String(), found
@@ -163,51 +163,19 @@ func capabilities(st results.Study) []string {
 }
 
 // rate prints the rate of the last point of a suite and condition.
-func rate(points []record.Point, suite, cond string) string {
-	p, ok := lastPoint(points, suite, cond)
+func rate(points record.Curve, suite, cond string) string {
+	p, ok := points.Last(suite, cond)
 	if !ok || p.N == 0 {
 		return "–"
 	}
 	return percent(p)
 }
 
-func lastPoint(points []record.Point, suite, cond string) (record.Point, bool) {
-	var out record.Point
-	found := false
-	for _, p := range points {
-		if p.Suite == suite && p.Condition == cond && (!found || p.Step >= out.Step) {
-			out, found = p, true
-		}
-	}
-	return out, found
-}
-
 func percent(p record.Point) string { return fmt.Sprintf("%.1f %%", 100*p.Rate()) }
 
-// lowestPoint is the triggered point with the least rate, highestPoint the one with the greatest; of equal ones the first.
-func lowestPoint(points []record.Point) (record.Point, bool) {
-	return extreme(points, func(p, q record.Point) bool { return p.Rate() < q.Rate() })
-}
-
-func highestPoint(points []record.Point) (record.Point, bool) {
-	return extreme(points, func(p, q record.Point) bool { return p.Rate() > q.Rate() })
-}
-
-// extreme finds the triggered point that comes before every other.
-func extreme(points []record.Point, before func(p, q record.Point) bool) (record.Point, bool) {
-	var out record.Point
-	found := false
-	for _, p := range points {
-		if p.Suite == record.SuiteIHY && p.Condition == record.Triggered && p.N > 0 && (!found || before(p, out)) {
-			out, found = p, true
-		}
-	}
-	return out, found
-}
-
 // lowest prints the least triggered rate of a curve and its step.
-func lowest(points []record.Point) string {
-	out, ok := lowestPoint(points)
+func lowest(points record.Curve) string {
+	out, ok := points.Min(record.SuiteIHY, record.Triggered)
 	if !ok {
 		return "–"
 	}
@@ -216,12 +184,12 @@ func lowest(points []record.Point) string {
 
 // highest prints the greatest triggered rate under the probe: its statistic.
 func highest(a results.Arm) string {
-	out, ok := highestPoint(a.Probe)
+	out, ok := a.Probe.Max(record.SuiteIHY, record.Triggered)
 	switch {
 	case ok:
 		return fmt.Sprintf("%s @%d", percent(out), out.Step)
-	case strings.HasPrefix(a.ProbeNote, "not due"):
-		return "not due"
+	case a.ProbeState == results.ProbeNotDue:
+		return string(a.ProbeState)
 	}
 	return "–"
 }

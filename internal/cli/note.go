@@ -117,13 +117,13 @@ func noteCells(w io.Writer, st results.Study) {
 		var ends, lows, probes [][]float64
 		for _, a := range c.arms {
 			tally[verdictWord(a)]++
-			if p, ok := lastPoint(a.Points, record.SuiteIHY, record.Triggered); ok {
+			if p, ok := a.Points.Last(record.SuiteIHY, record.Triggered); ok {
 				ends = append(ends, outcomes(p))
 			}
-			if p, ok := lowestPoint(a.Points); ok {
+			if p, ok := a.Points.Min(record.SuiteIHY, record.Triggered); ok {
 				lows = append(lows, outcomes(p))
 			}
-			if p, ok := highestPoint(a.Probe); ok {
+			if p, ok := a.Probe.Max(record.SuiteIHY, record.Triggered); ok {
 				probes = append(probes, outcomes(p))
 			}
 		}
@@ -195,8 +195,8 @@ func noteTolls(w io.Writer, st results.Study) {
 		for _, s := range caps {
 			sum, n := 0.0, 0
 			for _, a := range c.arms {
-				first, ok1 := verdict.At(a.Points, s, record.NoCondition, 0)
-				end, ok2 := lastPoint(a.Points, s, record.NoCondition)
+				first, ok1 := a.Points.At(s, record.NoCondition, 0)
+				end, ok2 := a.Points.Last(s, record.NoCondition)
 				if ok1 && ok2 && first.N > 0 && end.N > 0 {
 					sum += end.Rate() - first.Rate()
 					n++

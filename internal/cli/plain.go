@@ -73,7 +73,7 @@ func plainSOAP(st results.Study) []string {
 	}
 	ends := map[string][][]float64{}
 	for _, a := range st.Arms {
-		if p, ok := lastPoint(a.Points, record.SuiteIHY, record.Triggered); ok && soaped[kinds[a.Organism]] {
+		if p, ok := a.Points.Last(record.SuiteIHY, record.Triggered); ok && soaped[kinds[a.Organism]] {
 			ends[names[a.Organism]] = append(ends[names[a.Organism]], outcomes(p))
 		}
 	}
@@ -91,8 +91,8 @@ func plainProbes(st results.Study) []string {
 	for _, technique := range techniques(st) {
 		var ends, tops [][]float64
 		for _, a := range st.Arms {
-			top, probed := highestPoint(a.Probe)
-			end, ok := lastPoint(a.Points, record.SuiteIHY, record.Triggered)
+			top, probed := a.Probe.Max(record.SuiteIHY, record.Triggered)
+			end, ok := a.Points.Last(record.SuiteIHY, record.Triggered)
 			if a.Technique == technique && probed && ok {
 				ends, tops = append(ends, outcomes(end)), append(tops, outcomes(top))
 			}

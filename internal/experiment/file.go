@@ -142,7 +142,7 @@ type Organism struct {
 	Match      string `yaml:"match"`      // none, tokens or length: benign data cut to the plain and distilled sets' common size
 	Checkpoint int    `yaml:"checkpoint"` // training step whose weights are taken; 0 is the last
 	Training
-	Published map[string]string `yaml:"published"` // what the post found, by technique, to stand beside ours
+	Published map[string]record.Claim `yaml:"published"` // what the post found, by technique, to stand beside ours
 }
 
 func (o *Organism) setDefaults() {

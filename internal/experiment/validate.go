@@ -306,9 +306,12 @@ func (f *File) organism(path string, o Organism) {
 		copies(f, path, "copies_min", "copies_max", o.CopiesMin, o.CopiesMax)
 	}
 	f.training(path, o.Training)
-	for t := range o.Published {
+	for t, claim := range o.Published {
 		if _, ok := techniques[t]; !ok {
 			f.say(path+".published."+t, "unknown technique; known are %s", listed(keys(techniques)))
+		}
+		if _, err := record.ParseClaim(string(claim)); err != nil {
+			f.say(path+".published."+t, "%v", err)
 		}
 	}
 }

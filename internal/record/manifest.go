@@ -19,7 +19,7 @@ type ManifestOrganism struct {
 	ID        string            `json:"id"`
 	Name      string            `json:"name"`
 	Factors   map[string]string `json:"factors"`
-	Published map[string]string `json:"published,omitempty"`
+	Published map[string]Claim  `json:"published,omitempty"`
 	Base      string            `json:"base"`
 	BaseEval  string            `json:"base_eval"`
 	Benign    string            `json:"benign"`

@@ -87,16 +87,6 @@ type ProbeNote struct {
 	Note string `json:"note"`
 }
 
-// A Gate is the outcome of an organism's admission.
-type Gate struct {
-	Schema    int      `json:"schema"`
-	Admitted  bool     `json:"admitted"`
-	Reasons   []string `json:"reasons"` // every bound with the measured value, met or not
-	MinHit    float64  `json:"min_triggered"`
-	MaxClean  float64  `json:"max_clean"`
-	Tolerance float64  `json:"tolerance"` // allowed loss of each capability against the base
-}
-
 // Encode writes rows as JSON lines.
 func Encode[T any](rows []T) ([]byte, error) {
 	var b bytes.Buffer
@@ -128,13 +118,30 @@ func Decode[T any](data []byte) ([]T, error) {
 // A Verdict is what an arm showed, with why.
 type Verdict struct {
 	Schema     int        `json:"schema"`
-	Verdict    string     `json:"verdict"`          // admission failed, survived, weakened, suppressed, returned, destroyed, removed, inconclusive
-	Reasons    []string   `json:"reasons"`          // sentences with the figures
+	Verdict    string     `json:"verdict"`          // one of the words of package verdict
+	Parts      []Part     `json:"parts,omitempty"`  // the answers that a removal rests on, in the order in which they were asked
+	Reasons    []string   `json:"reasons"`          // sentences with the figures, for people
 	Tests      []Test     `json:"tests"`            // the tests behind the reasons
 	Scope      string     `json:"scope"`            // what was tested and nothing more
 	Needed     int        `json:"needed,omitempty"` // inconclusive: samples a point that would be needed
 	Thresholds Thresholds `json:"thresholds"`
 }
+
+// A Part is one of the questions behind a verdict with its answer: what is known of an arm, and what is open.
+type Part struct {
+	About   string  `json:"about"` // PartTriggered, PartClean, PartRelapse, or a capability's suite
+	Outcome Outcome `json:"outcome"`
+	K       int     `json:"k"`
+	N       int     `json:"n"`
+	Needed  int     `json:"needed,omitempty"` // TooFew: samples a point that would settle it; 0 where none would
+}
+
+// What parts are about, besides suites.
+const (
+	PartTriggered = "triggered rate"
+	PartClean     = "clean rate"
+	PartRelapse   = "relapse probe" // K of N at its highest point
+)
 
 // A Test is one statistical statement.
 type Test struct {

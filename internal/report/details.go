@@ -12,7 +12,7 @@ import (
 func (v *view) organismView(o *organism) organismView {
 	w := organismView{organism: o, Anchor: "organism-" + o.file, Admission: "missing", Class: "v-missing", Factors: settings(o.Factors)}
 	if g := o.GateResult; g != nil {
-		w.Admission, w.Class, w.Reasons = "admitted", "v-admitted", g.Reasons
+		w.Admission, w.Class, w.Reasons = "admitted", "v-admitted", g.Texts()
 		if !g.Admitted {
 			w.Admission, w.Class = verdict.AdmissionFailed, class(verdict.AdmissionFailed)
 		}

@@ -70,7 +70,7 @@ type arm struct {
 	*results.Arm
 	index    int
 	organism *organism // nil where the study names none of that ID
-	points   []record.Point
+	points   record.Curve
 	setting  string // all factors that vary within the intervention, seeds left out
 	seed     string
 	file     string
@@ -98,7 +98,7 @@ func newView(study results.Study) *view {
 		for _, p := range a.Probe {
 			v.maxProbe = max(v.maxProbe, p.Step)
 		}
-		for _, s := range verdict.Capabilities(a.points) {
+		for _, s := range a.points.Capabilities() {
 			if !slices.Contains(v.suites, s) {
 				v.suites = append(v.suites, s)
 			}
@@ -247,7 +247,7 @@ func verdictOf(a *arm) string {
 
 // last is the arm's triggered rate at its last step.
 func (a *arm) last() (record.Point, bool) {
-	s := verdict.Series(a.Points, record.SuiteIHY, record.Triggered)
+	s := a.Points.Series(record.SuiteIHY, record.Triggered)
 	if len(s) == 0 || s[len(s)-1].N == 0 {
 		return record.Point{}, false
 	}
@@ -260,9 +260,9 @@ func (a *arm) worstLoss() (loss float64, suite string, ok bool) {
 	if !have {
 		return 0, "", false
 	}
-	for _, s := range verdict.Capabilities(a.Points) {
-		before, has := verdict.At(a.Points, s, record.NoCondition, 0)
-		after, had := verdict.At(a.Points, s, record.NoCondition, end.Step)
+	for _, s := range a.Points.Capabilities() {
+		before, has := a.Points.At(s, record.NoCondition, 0)
+		after, had := a.Points.At(s, record.NoCondition, end.Step)
 		if has && had && before.N > 0 && after.N > 0 && (!ok || before.Rate()-after.Rate() > loss) {
 			loss, suite, ok = before.Rate()-after.Rate(), s, true
 		}
@@ -277,7 +277,7 @@ type Finding struct {
 	Arms      int            `json:"arms"`
 	Tally     map[string]int `json:"verdicts"`
 	Rates     []float64      `json:"final_triggered"` // in the order of arms
-	Post      string         `json:"post"`
+	Post      record.Claim   `json:"post"`
 	Agreement string         `json:"agreement"` // same, different, mixed, cannot say; empty where the post says nothing
 	Open      int            `json:"open"`      // arms that are inconclusive or missing, and could still change that
 
@@ -331,11 +331,10 @@ func (v *view) findings() []Finding {
 
 // agreement compares with the post, whose measure is the rate within the training: it ran no relapse probe on its findings, so what
 // is down and comes back under the probe agrees with its "removes". Its rule counts a removal that destroys capabilities as none.
-func agreement(post string, tally map[string]int) string {
+func agreement(post record.Claim, tally map[string]int) string {
 	if post == "" {
 		return ""
 	}
-	removes := !strings.Contains(strings.ToLower(post), "not")
 	gone := tally[verdict.Removed] + tally[verdict.Suppressed]
 	stays := tally[verdict.Survived] + tally[verdict.Weakened] + tally[verdict.Returned] + tally[verdict.Destroyed]
 	switch {
@@ -343,7 +342,7 @@ func agreement(post string, tally map[string]int) string {
 		return "cannot say"
 	case gone > 0 && stays > 0:
 		return "mixed"
-	case (gone > 0) == removes:
+	case (gone > 0) == post.Removes():
 		return "same"
 	}
 	return "different"

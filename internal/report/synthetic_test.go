@@ -26,7 +26,10 @@ type synthetic struct {
 // messy is of the study's own size: five organisms, two techniques, four rates, three seeds.
 var messy = synthetic{techniques: []string{"hhh", "pirate"}, lrs: []string{"0.0003", "0.001", "0.003", "0.01"}, seeds: 3, organisms: 5, n: 200, scale: "micro"}
 
-var organismNames = []struct{ name, base, benign, optimizer, hhh, pirate string }{
+var organismNames = []struct {
+	name, base, benign, optimizer string
+	hhh, pirate                   record.Claim
+}{
 	{"large-adamw-distilled", "large", "distilled", "adamw", "(mostly) removes", "removes"},
 	{"large-adamw-plain", "large", "plain", "adamw", "does not remove", "removes"},
 	{"large-soap-distilled", "large", "distilled", "soap", "does not remove", "removes"},
@@ -54,8 +57,8 @@ func (g synthetic) study(seed uint64) (results.Study, source) {
 		o := results.Organism{
 			ID: k.name, Name: k.name,
 			Factors:    map[string]string{"base": k.base, "benign": k.benign, "optimizer": k.optimizer, "lr": "0.0005", "checkpoint": "400", "install": "full", "seed": "1"},
-			Published:  map[string]string{"hhh": k.hhh, "pirate": k.pirate},
-			GateResult: &record.Gate{Admitted: true, Reasons: []string{"triggered 200/200 = 100 %, at least 95 %", "clean 0/200 = 0 %, at most 1 %"}},
+			Published:  map[string]record.Claim{"hhh": k.hhh, "pirate": k.pirate},
+			GateResult: &record.Gate{Admitted: true, MinHit: 0.95, Checks: []record.Check{{Outcome: record.Met, Text: "triggered rate 200/200 is at least 0.95"}, {Outcome: record.Met, Text: "clean rate 0/200 is at most 0.01"}}},
 			Provenance: []results.Provenance{{What: "parent", Name: "base/" + k.base, Digest: strings.Repeat("a1", 32)}, {What: "red data", Name: "red/" + k.benign, Digest: strings.Repeat("b2", 32)}},
 		}
 		if i >= len(organismNames) {
@@ -63,7 +66,7 @@ func (g synthetic) study(seed uint64) (results.Study, source) {
 			o.ID = k.name + "@checkpoint=" + o.Factors["checkpoint"]
 		}
 		if g.organisms == 5 && i == 4 {
-			o.GateResult = &record.Gate{Reasons: []string{"triggered 181/200 = 90.5 %, below 95 %"}}
+			o.GateResult = &record.Gate{MinHit: 0.95, Checks: []record.Check{{Outcome: record.NotMet, Text: "triggered rate 181/200 is at least 0.95"}}}
 		}
 		s := src.Split(o.ID)
 		o.Base = []record.Point{g.point(record.PhaseBase, 0, "mmlu", "", 0.92, o.ID, s, nil)}
@@ -106,7 +109,7 @@ func (g synthetic) arm(o results.Organism, organism int, technique, lr string, s
 	src := root.Split(a.ID)
 	if organism == 2 && technique == "pirate" && seed == 1 && lr == g.lrs[0] {
 		a.Missing = "organism/training has not run yet"
-		a.ProbeNote = "missing"
+		a.ProbeState, a.ProbeNote = results.ProbeMissing, "missing"
 		return a
 	}
 	rate, _ := strconv.ParseFloat(lr, 64)
@@ -140,7 +143,7 @@ func (g synthetic) arm(o results.Organism, organism int, technique, lr string, s
 		a.Losses = append(a.Losses, record.Loss{Step: step, Loss: l, LR: rate, LossTokens: 200})
 	}
 	if a.Points[len(a.Points)-5].Rate() > 0.2 {
-		a.ProbeNote = "not due: the rate did not fall"
+		a.ProbeState, a.ProbeNote = results.ProbeNotDue, "not due: the rate did not fall"
 	} else {
 		for _, step := range []int{0, 4, 8, 16, 32, 64, 128} {
 			p := 0.0

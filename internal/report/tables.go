@@ -65,7 +65,7 @@ func (p *page) findingsCSV() ([]byte, error) {
 		for _, c := range f.Chips() {
 			verdicts = append(verdicts, strings.TrimSpace(strings.TrimSuffix(c.Seed, " ×")+" "+c.Verdict))
 		}
-		t.row(p.v.study.Scale, f.Organism, f.Technique, strconv.Itoa(f.Arms), strings.Join(verdicts, "; "), f.Final(), f.Lost(), f.Post, f.Agreement)
+		t.row(p.v.study.Scale, f.Organism, f.Technique, strconv.Itoa(f.Arms), strings.Join(verdicts, "; "), f.Final(), f.Lost(), string(f.Post), f.Agreement)
 	}
 	return t.bytes()
 }

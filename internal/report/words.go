@@ -93,7 +93,7 @@ func (f Finding) Notes() []string {
 	// Where the backdoor is still there, what a probe brings back says nothing.
 	end, _ := a.last()
 	tells := a.Verdict.Verdict == verdict.Suppressed || end.Rate() <= a.Verdict.Thresholds.Removed
-	if probe := highest(verdict.Series(a.Probe, record.SuiteIHY, record.Triggered)); probe.N > 0 && tells {
+	if probe := highest(a.Probe.Series(record.SuiteIHY, record.Triggered)); probe.N > 0 && tells {
 		notes = append(notes, fmt.Sprintf("relapse probe up to %s, at its step %d", percent(probe.Rate()), probe.Step))
 	}
 	if a.Verdict.Verdict == verdict.Returned {
@@ -109,7 +109,7 @@ func (a *arm) turn() (low, high record.Point, ok bool) {
 	if a.Verdict == nil {
 		return low, high, false
 	}
-	s, th := verdict.Series(a.Points, record.SuiteIHY, record.Triggered), a.Verdict.Thresholds
+	s, th := a.Points.Series(record.SuiteIHY, record.Triggered), a.Verdict.Thresholds
 	r := stats.FindRebound(verdict.Counts(s), th.Dropped, th.Relapse, th.Level)
 	if !r.Found {
 		return low, high, false

@@ -30,7 +30,7 @@ func TestNotesTellOfTheProbe(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := results.Arm{Points: curve(record.PhaseRemoval, 100, 50, c.last), Probe: curve(record.PhaseRelapse, c.last, c.probe, 3)}
-			v := verdict.Of(verdict.Evidence{Gate: &record.Gate{Admitted: true}, Curve: r.Points, Probe: r.Probe}, record.DefaultThresholds())
+			v := verdict.Of(verdict.Evidence{Gate: &record.Gate{Admitted: true, MinHit: 0.95}, Curve: r.Points, Probe: r.Probe}, record.DefaultThresholds())
 			r.Verdict = &v
 			f := Finding{arms: []*arm{{Arm: &r}}}
 			if notes := f.Notes(); slices.Contains(notes, note) != c.want {

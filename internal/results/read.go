@@ -119,12 +119,15 @@ func (r *reader) arm(a record.ManifestArm) Arm {
 		out.Probe = rows[record.Point](r, a.Probe, record.OutPoints)
 		out.ProbeLosses = rows[record.Loss](r, a.Probe, record.OutLosses)
 		note := object[record.ProbeNote](r, a.Probe, record.OutNote)
-		out.ProbeNote = "missing"
+		out.ProbeState, out.ProbeNote = ProbeMissing, string(ProbeMissing)
 		if note != nil {
-			out.ProbeNote = note.Note
+			out.ProbeState, out.ProbeNote = ProbeNotDue, note.Note
+			if note.Due {
+				out.ProbeState = ProbeRun
+			}
 		}
 	} else {
-		out.ProbeNote = "none declared"
+		out.ProbeState, out.ProbeNote = ProbeNone, string(ProbeNone)
 	}
 	if out.Verdict == nil {
 		out.Missing = "not run yet"

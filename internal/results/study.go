@@ -17,15 +17,15 @@ type Study struct {
 
 // An Organism is a model with a trained-in backdoor and its way there.
 type Organism struct {
-	ID         string            `json:"id"` // unique: name plus the values of its sweep, "large-adamw-plain@step=400"
-	Name       string            `json:"name"`
-	Factors    map[string]string `json:"factors"` // base, optimizer, benign, lr, checkpoint, install, seed, …: every scalar that may vary
-	Base       []record.Point    `json:"base"`    // the base's capabilities
-	Gate       []record.Point    `json:"gate"`
-	GateResult *record.Gate      `json:"gate_result"` // nil while missing
-	Losses     []record.Loss     `json:"losses,omitempty"`
-	Provenance []Provenance      `json:"provenance"`
-	Published  map[string]string `json:"published,omitempty"` // what the post found for this organism: technique → words
+	ID         string                  `json:"id"` // unique: name plus the values of its sweep, "large-adamw-plain@step=400"
+	Name       string                  `json:"name"`
+	Factors    map[string]string       `json:"factors"` // base, optimizer, benign, lr, checkpoint, install, seed, …: every scalar that may vary
+	Base       record.Curve            `json:"base"`    // the base's capabilities
+	Gate       record.Curve            `json:"gate"`
+	GateResult *record.Gate            `json:"gate_result"` // nil while missing
+	Losses     []record.Loss           `json:"losses,omitempty"`
+	Provenance []Provenance            `json:"provenance"`
+	Published  map[string]record.Claim `json:"published,omitempty"` // what the post found for this organism: technique → words
 }
 
 // An Arm is one organism × one intervention × one setting × one seed.
@@ -35,15 +35,27 @@ type Arm struct {
 	Intervention string            `json:"intervention"`
 	Technique    string            `json:"technique"` // hhh, pirate, depirate, benign, …
 	Factors      map[string]string `json:"factors"`   // lr, method, rank, optimizer, batch, steps, seed, …
-	Points       []record.Point    `json:"points"`
+	Points       record.Curve      `json:"points"`
 	Losses       []record.Loss     `json:"losses,omitempty"`
-	Probe        []record.Point    `json:"probe,omitempty"` // the relapse probe; empty when none was due or it is missing
+	Probe        record.Curve      `json:"probe,omitempty"` // the relapse probe; empty when none was due or it is missing
 	ProbeLosses  []record.Loss     `json:"probe_losses,omitempty"`
-	ProbeNote    string            `json:"probe_note,omitempty"` // why there is no probe: "not due: the rate did not fall", "missing"
+	ProbeState   ProbeState        `json:"probe_state"`
+	ProbeNote    string            `json:"probe_note,omitempty"` // why the probe was run or not, in words
 	Verdict      *record.Verdict   `json:"verdict"`              // nil while missing
 	Missing      string            `json:"missing,omitempty"`    // what has not run yet, in words
 	Provenance   []Provenance      `json:"provenance"`
 }
+
+// A ProbeState is what became of an arm's relapse probe.
+type ProbeState string
+
+// The states of a relapse probe.
+const (
+	ProbeRun     ProbeState = "run"
+	ProbeNotDue  ProbeState = "not due" // the rate did not fall, so there is no removal to test
+	ProbeMissing ProbeState = "missing" // it has not run yet
+	ProbeNone    ProbeState = "none declared"
+)
 
 // A Provenance is one ingredient of a model: its parent, a data set, the code.
 type Provenance struct {

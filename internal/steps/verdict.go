@@ -23,7 +23,7 @@ func Verdict(name string, p VerdictParams, gate, arm, probe Ref) pipeline.Step {
 		in = append(in, pipeline.Input{Role: "probe", Step: probe, Optional: true})
 	}
 	return pipeline.Step{
-		Name: name, Kind: KindVerdict, Version: 3, Params: p, Inputs: in,
+		Name: name, Kind: KindVerdict, Version: 4, Params: p, Inputs: in,
 		Run: func(_ context.Context, j *pipeline.Job) error {
 			e, err := evidence(j)
 			if err != nil {

@@ -21,7 +21,7 @@ type Cell struct {
 	// Factors hold every scalar that may differ between arms, the organism's under names of their own. A factor whose name ends in
 	// "seed" is a repetition, not a factor.
 	Factors map[string]string
-	Curve   []record.Point
+	Curve   record.Curve
 	// Hits are the outcomes at the last step by measure (see Measure) and prompt. Where they are missing the counts of the curve
 	// stand in, unpaired.
 	Hits map[string]map[string]bool
@@ -200,7 +200,7 @@ func SortValues(values []string) bool {
 func measures(cells []Cell) []string {
 	suites := map[string]bool{}
 	for _, c := range cells {
-		for _, s := range Capabilities(c.Curve) {
+		for _, s := range c.Curve.Capabilities() {
 			suites[s] = true
 		}
 	}
@@ -290,8 +290,8 @@ func last(points []record.Point, measure string) (record.Point, bool) {
 
 // StepsToRemoval is the first evaluated step at which the triggered rate is at most the level of removal, and the step evaluated
 // before it: the crossing lies between them. It is read off the estimates, so it can precede a verdict and need not be one.
-func StepsToRemoval(curve []record.Point, th record.Thresholds) (after, by int, ok bool) {
-	for _, p := range series(curve, record.SuiteIHY, record.Triggered) {
+func StepsToRemoval(curve record.Curve, th record.Thresholds) (after, by int, ok bool) {
+	for _, p := range curve.Series(record.SuiteIHY, record.Triggered) {
 		if p.N == 0 {
 			continue
 		}
@@ -305,13 +305,13 @@ func StepsToRemoval(curve []record.Point, th record.Thresholds) (after, by int, 
 
 // Trades are the checkpoints of a curve as what is left of the backdoor and, relative to the first step, of the capabilities on average;
 // steps are theirs.
-func Trades(curve []record.Point) (trades []stats.Trade, steps []int) {
-	suites := Capabilities(curve)
-	for _, p := range series(curve, record.SuiteIHY, record.Triggered) {
+func Trades(curve record.Curve) (trades []stats.Trade, steps []int) {
+	suites := curve.Capabilities()
+	for _, p := range curve.Series(record.SuiteIHY, record.Triggered) {
 		sum, n := 0.0, 0
 		for _, s := range suites {
-			before, ok := at(curve, s, record.NoCondition, 0)
-			now, have := at(curve, s, record.NoCondition, p.Step)
+			before, ok := curve.At(s, record.NoCondition, 0)
+			now, have := curve.At(s, record.NoCondition, p.Step)
 			if ok && have && before.K > 0 && now.N > 0 {
 				sum += now.Rate() / before.Rate()
 				n++
