@@ -83,6 +83,7 @@ func exitCode(err error) int {
 	var problems experiment.Problems
 	var step *pipeline.StepError
 	var damaged *store.DamagedError
+	var refused *store.PruneRefused
 	switch {
 	case err == nil:
 		return exitDone
@@ -94,7 +95,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.As(err, &step):
 		return exitStep
-	case errors.As(err, &damaged):
+	case errors.As(err, &damaged), errors.As(err, &refused):
 		return exitDamaged
 	default:
 		return exitInternal

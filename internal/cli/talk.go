@@ -124,7 +124,7 @@ func modelNamed(s *store.Store, x opened, name string) (steps.Parts, error) {
 		if !ok {
 			return nil, usage("step %s has no output %s", step, output)
 		}
-		return s.Get(o.Digest)
+		return s.Get(o.Digest, o.Size)
 	}
 	has := func(step, output string) bool {
 		_, ok := entries[step].Output(output)

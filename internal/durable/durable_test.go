@@ -92,7 +92,7 @@ func TestFileSystemsAgree(t *testing.T) {
 			check("read nothing", err, fs.ErrNotExist)
 			infos, err := f.ReadDir(at("d"))
 			check("readdir", err, nil)
-			if got, want := fmt.Sprint(infos), "[{e true 0} {log false 6}]"; got != want {
+			if got, want := fmt.Sprint(infos), "[{e true 0 } {log false 6 }]"; got != want {
 				t.Errorf("readdir %s, want %s", got, want)
 			}
 			info, err := f.Stat(at("d/e/b"))

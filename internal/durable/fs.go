@@ -11,8 +11,12 @@ import (
 	"io/fs"
 )
 
-// ErrLocked is returned by FS.Lock while somebody else holds the lock.
-var ErrLocked = errors.New("held by another")
+// Errors of an FS. ErrLocked is returned by FS.Lock while somebody else holds the lock, ErrNotRegular where a name to be
+// read or written is not a file: reading a pipe or a device can wait for ever, and a link leads out of the folder.
+var (
+	ErrLocked     = errors.New("held by another")
+	ErrNotRegular = errors.New("instead of a file")
+)
 
 // An FS is what durable storage needs of a file system. Errors satisfy errors.Is with fs.ErrNotExist, fs.ErrExist and
 // fs.ErrPermission where they apply. Implementations are safe for concurrent use.
@@ -30,11 +34,13 @@ type FS interface {
 	Remove(name string) error
 	// SyncDir makes the names in a folder durable.
 	SyncDir(dir string) error
-	// ReadFile returns a whole file.
+	// Open opens a file for reading. Links are not followed, and what is no file is ErrNotRegular at once.
+	Open(name string) (Reader, error)
+	// ReadFile returns a whole file, as Open finds it.
 	ReadFile(name string) ([]byte, error)
 	// ReadDir lists a folder in the order of names.
 	ReadDir(dir string) ([]Info, error)
-	// Stat describes a file or folder.
+	// Stat describes what has a name, a link itself and not what it leads to.
 	Stat(name string) (Info, error)
 	// Lock takes the lock file of that name, creating it as needed, or returns ErrLocked at once. The lock ends when its
 	// process does, however that happens.
@@ -48,11 +54,32 @@ type File interface {
 	Close() error
 }
 
+// A Reader is a file that is read from its beginning.
+type Reader interface {
+	io.ReadCloser
+	Size() int64 // bytes when it was opened
+}
+
 // An Info describes a file or folder.
 type Info struct {
-	Name string // last element
-	Dir  bool
-	Size int64 // bytes; 0 for a folder
+	Name  string // last element
+	Dir   bool
+	Size  int64  // bytes; 0 for what is no file
+	Other string // what it is where neither a file nor a folder: "a link", "a pipe"
+}
+
+// Regular reports whether it is a file.
+func (i Info) Regular() bool { return !i.Dir && i.Other == "" }
+
+// What names what it is, with its article.
+func (i Info) What() string {
+	switch {
+	case i.Other != "":
+		return i.Other
+	case i.Dir:
+		return "a folder"
+	}
+	return "a file"
 }
 
 // A LockMode says with whom a lock is shared.

@@ -1,7 +1,9 @@
 package durable
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -219,6 +221,24 @@ func (m *Mem) SyncDir(name string) error {
 	})
 }
 
+// memReader reads what a file held when it was opened.
+type memReader struct {
+	*bytes.Reader
+	size int64
+}
+
+func (r memReader) Size() int64 { return r.size }
+func (memReader) Close() error  { return nil }
+
+// Open opens a file for reading.
+func (m *Mem) Open(name string) (Reader, error) {
+	b, err := m.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return memReader{bytes.NewReader(b), int64(len(b))}, nil
+}
+
 // ReadFile returns a whole file.
 func (m *Mem) ReadFile(name string) ([]byte, error) {
 	m.mu.Lock()
@@ -231,7 +251,7 @@ func (m *Mem) ReadFile(name string) ([]byte, error) {
 		return nil, err
 	}
 	if f.dir {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: syscall.EISDIR}
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("a folder %w", ErrNotRegular)}
 	}
 	return slices.Clone(f.data), nil
 }
@@ -252,7 +272,7 @@ func (m *Mem) ReadDir(name string) ([]Info, error) {
 	}
 	infos := make([]Info, 0, len(dir.names))
 	for base, f := range dir.names {
-		infos = append(infos, Info{base, f.dir, int64(len(f.data))})
+		infos = append(infos, Info{Name: base, Dir: f.dir, Size: int64(len(f.data))})
 	}
 	slices.SortFunc(infos, func(a, b Info) int { return strings.Compare(a.Name, b.Name) })
 	return infos, nil
@@ -269,7 +289,7 @@ func (m *Mem) Stat(name string) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	return Info{filepath.Base(name), f.dir, int64(len(f.data))}, nil
+	return Info{Name: filepath.Base(name), Dir: f.dir, Size: int64(len(f.data))}, nil
 }
 
 // memFile is an open file.

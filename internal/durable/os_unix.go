@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// openSafely keeps an opening from following a link that took the name meanwhile, and from waiting for a pipe's other end.
+const openSafely = unix.O_NOFOLLOW | unix.O_NONBLOCK
+
 // SyncDir makes the names in a folder durable.
 func (OS) SyncDir(dir string) error {
 	d, err := os.Open(dir)
@@ -33,7 +36,7 @@ func (OS) Lock(name string, mode LockMode) (Lock, error) {
 		how = unix.LOCK_EX
 	}
 	for {
-		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+		f, err := openRegular(name, os.O_RDWR|os.O_CREATE)
 		if err != nil {
 			return nil, err
 		}
@@ -71,7 +74,7 @@ func stillNamed(f *os.File, name string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	named, err := os.Stat(name)
+	named, err := os.Lstat(name)
 	if os.IsNotExist(err) {
 		return false, nil
 	}

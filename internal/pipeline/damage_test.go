@@ -272,7 +272,7 @@ func TestCrashAtEveryPointOfAPlan(t *testing.T) {
 			return "", err
 		}
 		st, _ := report.Step("c")
-		b, err := s.Get(st.Entry.Outputs[0].Digest)
+		b, err := s.Get(st.Entry.Outputs[0].Digest, st.Entry.Outputs[0].Size)
 		return string(b), err
 	}
 	want, err := attempt(fresh.Reboot(durable.LoseNone, 0))

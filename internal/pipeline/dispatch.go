@@ -183,7 +183,7 @@ func call(ctx context.Context, n *node, j *Job) (err error) {
 }
 
 // heal makes a damaged output of a finished step again, by running the step in the place of the one that wanted to read it.
-func (x *run) heal(ctx context.Context, i int, d digest.Digest, cause error) error {
+func (x *run) heal(ctx context.Context, i int, out store.Output, cause error) error {
 	n := &x.plan.nodes[i]
 	x.mu.Lock()
 	m := x.healing[i]
@@ -200,7 +200,7 @@ func (x *run) heal(ctx context.Context, i int, d digest.Digest, cause error) err
 		return err
 	}
 	defer unlock()
-	if _, err := x.store.Get(d); err == nil {
+	if _, err := x.store.Get(out.Digest, out.Size); err == nil {
 		return nil // somebody else was faster
 	}
 	x.emit(Event{State: Healing, Step: n.Name, Key: e.Key, Err: cause})
@@ -212,7 +212,7 @@ func (x *run) heal(ctx context.Context, i int, d digest.Digest, cause error) err
 	outputs, halt := j.finish()
 	if err := compare(e, outputs, halt); err != nil {
 		// Without the bad object the next run sees that the step must be run, and everything after it with the new bytes.
-		return errors.Join(fmt.Errorf("making the output of step %q again: %w; run again to go on from what it makes now", n.Name, err), x.store.Discard(d))
+		return errors.Join(fmt.Errorf("making the output of step %q again: %w; run again to go on from what it makes now", n.Name, err), x.store.Discard(out.Digest))
 	}
 	_ = scratch.Clear()
 	return nil

@@ -53,12 +53,12 @@ func (j *Job) Input(role, output string) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("input %q (step %q) has no output %q", role, j.run.plan.nodes[d].Name, output)
 	}
-	b, err := j.run.store.Get(out.Digest)
+	b, err := j.run.store.Get(out.Digest, out.Size)
 	if isDamage(err) {
-		if err := j.run.heal(j.ctx, d, out.Digest, err); err != nil {
+		if err := j.run.heal(j.ctx, d, out, err); err != nil {
 			return nil, fmt.Errorf("input %q: %w", role, err)
 		}
-		b, err = j.run.store.Get(out.Digest)
+		b, err = j.run.store.Get(out.Digest, out.Size)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("input %q, output %q: %w", role, output, err)

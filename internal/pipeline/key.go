@@ -30,6 +30,8 @@ type inputIdentity struct {
 	Outputs map[string]digest.Digest `json:"outputs,omitempty"`
 	Halt    string                   `json:"halt,omitempty"`
 	Absent  bool                     `json:"absent,omitempty"`
+
+	unknown bool // the input has to run first; never in a key
 }
 
 // outcome is what is known about a step whose turn came: its entry, or that it has none.

@@ -76,7 +76,7 @@ func output(t testing.TB, s *store.Store, r pipeline.Report, step string) string
 	if !ok {
 		t.Fatalf("step %q is %s and has no output", step, st.State)
 	}
-	b, err := s.Get(o.Digest)
+	b, err := s.Get(o.Digest, o.Size)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,9 @@ type StepStatus struct {
 	Key   digest.Digest `json:"key"`
 	Entry store.Entry   `json:"entry"` // where Cached
 	Halt  string        `json:"halt,omitempty"`
-	Cost  float64       `json:"cost"`
+	// Damage says why an entry that is there does not count: it, or an object that it names, is damaged or missing.
+	Damage string  `json:"damage,omitempty"`
+	Cost   float64 `json:"cost"`
 }
 
 // Status compares the plan with the store, steps in the order in which they were given. Objects are looked for and not
@@ -47,10 +49,11 @@ func (p *Plan) Status(s *store.Store) ([]StepStatus, error) {
 			return nil, err
 		}
 		st.Key = key
-		e, ok, err := lookup(s, key, 0)
+		e, ok, damage, err := inspect(s, key, 0)
 		if err != nil {
 			return nil, fmt.Errorf("status of %q: %w", n.Name, err)
 		}
+		st.Damage = damage
 		if ok {
 			st.State, st.Entry, st.Halt = Cached, e, e.Halt
 			outcomes[i] = outcome{entry: e, has: true}
@@ -62,29 +65,33 @@ func (p *Plan) Status(s *store.Store) ([]StepStatus, error) {
 // lookup returns the entry of a key where it and its objects can be used. Objects up to hashUpTo bytes are read and
 // hashed, larger ones looked for. What is damaged or missing counts as never made.
 func lookup(s *store.Store, key digest.Digest, hashUpTo int64) (store.Entry, bool, error) {
-	e, ok, err := s.Lookup(key)
+	e, ok, _, err := inspect(s, key, hashUpTo)
+	return e, ok, err
+}
+
+// inspect is lookup that also says why an entry does not count.
+func inspect(s *store.Store, key digest.Digest, hashUpTo int64) (e store.Entry, ok bool, damage string, err error) {
+	e, ok, err = s.Lookup(key)
 	var damaged *store.DamagedError
 	if errors.As(err, &damaged) {
-		return store.Entry{}, false, nil
+		return store.Entry{}, false, damaged.Path + ": " + damaged.Reason, nil
 	}
 	if err != nil || !ok {
-		return store.Entry{}, false, err
+		return store.Entry{}, false, "", err
 	}
 	for _, o := range e.Outputs {
+		var here bool
 		if o.Size <= hashUpTo {
-			_, err := s.Get(o.Digest)
-			if errors.As(err, &damaged) || errors.Is(err, store.ErrMissing) {
-				return store.Entry{}, false, nil
+			_, err = s.Get(o.Digest, o.Size)
+			if here = err == nil; isDamage(err) {
+				damage, err = err.Error(), nil
 			}
-			if err != nil {
-				return store.Entry{}, false, err
-			}
-			continue
+		} else if here, err = s.Has(o.Digest, o.Size); err == nil && !here {
+			damage = fmt.Sprintf("output %q, object %s, is missing or has another size", o.Name, o.Digest.Short())
 		}
-		ok, err := s.Has(o.Digest, o.Size)
-		if err != nil || !ok {
-			return store.Entry{}, false, err
+		if err != nil || !here {
+			return store.Entry{}, false, damage, err
 		}
 	}
-	return e, true, nil
+	return e, true, "", nil
 }

@@ -56,7 +56,7 @@ func (r *reader) bytes(step, output string) []byte {
 	if !ok {
 		return nil
 	}
-	b, err := r.store.Get(o.Digest)
+	b, err := r.store.Get(o.Digest, o.Size)
 	if err != nil {
 		r.err = fmt.Errorf("reading %s of step %s: %w", output, step, err)
 		return nil

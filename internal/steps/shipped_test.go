@@ -85,7 +85,7 @@ func trained(t *testing.T, dir, name string) [3][]byte {
 			if o.Name != output {
 				continue
 			}
-			if out[i], err = s.Get(o.Digest); err != nil {
+			if out[i], err = s.Get(o.Digest, o.Size); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -75,7 +75,7 @@ func (p *promise) check(m *durable.Mem) error {
 			return fmt.Errorf("entry %s was committed: %v, %w", name, ok, orMissing(err))
 		}
 		for i, want := range [][]byte{text, []byte(name)} {
-			got, err := s.Get(e.Outputs[i].Digest)
+			got, err := s.Get(e.Outputs[i].Digest, e.Outputs[i].Size)
 			if err != nil || !bytes.Equal(got, want) {
 				return fmt.Errorf("entry %s, output %d: %q, %w", name, i, got, orMissing(err))
 			}
@@ -216,7 +216,7 @@ func TestCrashDuringPrune(t *testing.T) {
 		m := fresh.Reboot(durable.LoseNone, 0)
 		s := open(t, m)
 		m.SetFaults(durable.Faults{CrashAfter: at})
-		_, err := s.Prune(context.Background(), []digest.Digest{key("a")}, false)
+		_, err := s.Prune(context.Background(), store.Keep{Keys: []digest.Digest{key("a")}}, false)
 		for _, loss := range durable.Losses() {
 			p := &promise{entries: []string{"a"}}
 			if err := p.check(m.Reboot(loss, uint64(at))); err != nil {

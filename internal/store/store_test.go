@@ -89,7 +89,7 @@ func TestPutGet(t *testing.T) {
 			if d != digest.Bytes(tt.content) {
 				t.Errorf("the name is %s", d)
 			}
-			if got := must[[]byte](t)(s.Get(d)); !bytes.Equal(got, tt.content) {
+			if got := must[[]byte](t)(s.Get(d, int64(len(tt.content)))); !bytes.Equal(got, tt.content) {
 				t.Error("another content came back")
 			}
 			file := filepath.Join(dir, "objects", d.String()[:2], d.String()+tt.ext)
@@ -106,7 +106,7 @@ func TestPutGet(t *testing.T) {
 }
 
 func TestGetMissing(t *testing.T) {
-	_, err := open(t, durable.NewMem()).Get(key("nothing"))
+	_, err := open(t, durable.NewMem()).Get(key("nothing"), 1)
 	if !errors.Is(err, store.ErrMissing) {
 		t.Errorf("error %v", err)
 	}
@@ -243,11 +243,11 @@ func TestReadOnlyStoreRefusesWrites(t *testing.T) {
 	m := durable.NewMem()
 	must[store.Entry](t)(commit(open(t, m), "a", text))
 	s := must[*store.Store](t)(store.Open(dir, store.Options{FS: m, ReadOnly: true}))
-	must[[]byte](t)(s.Get(digest.Bytes(text)))
+	must[[]byte](t)(s.Get(digest.Bytes(text), int64(len(text))))
 	_, put := s.Put(noise)
 	_, _, lock := s.TryLock(key("a"))
 	_, repair := s.Verify(context.Background(), store.VerifyOptions{Repair: true})
-	_, prune := s.Prune(context.Background(), nil, false)
+	_, prune := s.Prune(context.Background(), store.Keep{}, false)
 	for name, err := range map[string]error{
 		"Put": put, "Commit": s.Commit(store.Entry{}), "TryLock": lock, "Save": s.Scratch(key("a")).Save("x", nil),
 		"Clear": s.Scratch(key("a")).Clear(), "repair": repair, "Prune": prune, "Discard": s.Discard(key("a")),
@@ -259,7 +259,7 @@ func TestReadOnlyStoreRefusesWrites(t *testing.T) {
 	if r := must[store.VerifyReport](t)(s.Verify(context.Background(), store.VerifyOptions{})); !r.OK() {
 		t.Errorf("%+v", r)
 	}
-	if r := must[store.PruneReport](t)(s.Prune(context.Background(), nil, true)); r.Entries != 1 {
+	if r := must[store.PruneReport](t)(s.Prune(context.Background(), store.Keep{}, true)); r.Entries != 1 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -386,8 +386,8 @@ func wantError(t *testing.T, s *store.Store, kind string) {
 	if !ok || err != nil {
 		t.Errorf("Lookup: %v, %v", ok, err)
 	}
-	_, err1 := s.Get(digest.Bytes(text))
-	_, err2 := s.Get(digest.Bytes(noise))
+	_, err1 := s.Get(digest.Bytes(text), int64(len(text)))
+	_, err2 := s.Get(digest.Bytes(noise), int64(len(noise)))
 	err = errors.Join(err1, err2)
 	if kind == store.MissingObject && !errors.Is(err, store.ErrMissing) || kind == store.DamagedObject && !errors.As(err, &damaged) {
 		t.Errorf("Get: %v", err)
@@ -401,7 +401,7 @@ func healthy(t *testing.T, s *store.Store) {
 		t.Errorf("Lookup: %v, %v", ok, err)
 	}
 	for _, want := range [][]byte{text, noise} {
-		if got := must[[]byte](t)(s.Get(digest.Bytes(want))); !bytes.Equal(got, want) {
+		if got := must[[]byte](t)(s.Get(digest.Bytes(want), int64(len(want)))); !bytes.Equal(got, want) {
 			t.Error("another content came back")
 		}
 	}
@@ -443,7 +443,7 @@ func TestPrune(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	keep := []digest.Digest{a.Key, key("wanted")}
+	keep := store.Keep{Keys: []digest.Digest{a.Key, key("wanted")}}
 	before := m.Changes()
 	dry := must[store.PruneReport](t)(s.Prune(context.Background(), keep, true))
 	if m.Changes() != before {

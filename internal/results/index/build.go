@@ -109,7 +109,7 @@ func (b *builder) entry(ctx context.Context, e store.Entry) error {
 		if !ok {
 			return nil, fmt.Errorf("no output %q", output)
 		}
-		return b.store.Get(o.Digest)
+		return b.store.Get(o.Digest, o.Size)
 	})
 	if err != nil {
 		b.built.Skipped = append(b.built.Skipped, fmt.Sprintf("%s: %v", e.Name, err))
