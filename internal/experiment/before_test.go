@@ -11,7 +11,10 @@ import (
 
 // mended are the kinds of steps whose results a mended fault has changed since the store was made, with the fault. What reads
 // their results runs again only where the bytes changed too.
-var mended = map[string]string{}
+var mended = map[string]string{
+	steps.KindGate:    "bounds were compared with point estimates, and a gate without points admitted",
+	steps.KindVerdict: "reasons were prose alone, and a clean control was judged like an organism",
+}
 
 // TestStoreOfBefore: a store that an earlier program made answers the same experiment, so that nobody pays twice for a change
 // of the program that changes no result.
