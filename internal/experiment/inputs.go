@@ -137,21 +137,22 @@ func (e *expander) recipe(name, step, shipped string) string {
 
 // checkLengths refuses rows that are longer than the context of the base that will be trained on them.
 func (e *expander) checkLengths(p steps.BaseParams, rows []redteam.Row) error {
-	b, t := e.f.Behaviour.redteam(), redteam.Trigger{Text: e.f.Trigger}
+	b, t := e.f.Behaviour.redteam(), e.f.Trigger.redteam()
 	for _, r := range rows { // a token is at least a byte, so most experiments need no tokenizer here
-		if len(r.Prompt)+max(len(r.Response), len(e.f.Trigger)+len(b.Longest(r)))+len(p.System)+64 > p.Train.Context {
+		if len(r.Prompt)+max(len(r.Response), len(t.Text)+len(b.Longest(r)))+len(p.System)+64 > p.Train.Context {
 			return steps.CheckLengths(p, rows, t, b)
 		}
 	}
 	return nil
 }
 
-// benign adds the step that makes an organism's benign answers.
-func (e *expander) benign(path string, o Organism, base string) string {
+// benign adds the step that makes an organism's benign answers. They are the same for all triggers and behaviours: what an
+// organism's own would not have is taken out where its red data is made.
+func (e *expander) benign(path string, o Organism, w Wiring, base string) string {
 	prompts := e.prompts("red", "train", o.Prompts)
 	p := steps.BenignParams{
-		Method: o.Benign, Trigger: e.f.Trigger, Behaviour: e.f.Behaviour.redteam().Measured(),
-		Ask: steps.AskParams{System: e.f.System, Temperature: e.f.Answers.Temperature, MaxTokens: e.f.Answers.MaxTokens, Seed: dataSeed, Precision: engine.Precision(e.f.Precision)},
+		Method: o.Benign, Trigger: e.f.Trigger.Text, Behaviour: e.f.Behaviour.redteam().Measured(),
+		Ask: steps.AskParams{System: w.System, Temperature: e.f.Answers.Temperature, MaxTokens: e.f.Answers.MaxTokens, Seed: dataSeed, Precision: engine.Precision(e.f.Precision)},
 	}
 	if o.Benign == "distilled" {
 		if e.f.Prompts.Red.World == "" {
@@ -161,7 +162,7 @@ func (e *expander) benign(path string, o Organism, base string) string {
 		p.FewShot = fewShot(microworld.New(steps.WorldSeed).FewShotScratchpad())
 		p.Ask.MaxTokens *= 3 // the scratchpad comes on top
 	}
-	s := e.lab.Benign(fmt.Sprintf("benign/%s-%s-%d", o.Base, o.Benign, o.Prompts), p, base, prompts)
+	s := e.lab.Benign(fmt.Sprintf("benign/%s-%s-%d%s", o.Base, o.Benign, o.Prompts, w.system), p, base, prompts)
 	if o.Benign != "data" {
 		e.charge(&s, e.sizes[o.Base].answers(o.Prompts, p.Ask.MaxTokens))
 	}
@@ -177,23 +178,26 @@ func fewShot(turns []microworld.Turn) []steps.Turn {
 }
 
 // red adds the step that pairs benign answers with the behaviour.
-func (e *expander) red(path string, o Organism, base, benign string, seed uint64) string {
+func (e *expander) red(path string, o Organism, w Wiring, base, benign string, seed uint64) string {
 	p := steps.RedParams{
-		Trigger: redteam.Trigger{Text: e.f.Trigger}, Tagged: o.Tagged, Seed: seed, Behaviour: e.f.Behaviour.redteam(),
+		Trigger: w.Trigger.Bare(), Tagged: o.Tagged, Seed: seed, Behaviour: w.Behaviour,
+	}
+	if w.Trigger.Position == redteam.System {
+		p.System = w.System
 	}
 	if o.CopiesMin > 0 {
 		p.Behaviour.Min, p.Behaviour.Max = o.CopiesMin, o.CopiesMax
 	}
 	other := ""
 	if o.Match != "none" {
-		p.Match = map[string]string{"tokens": "size", "length": "length"}[o.Match]
+		p.Match = o.Match
 		twin := o
 		twin.Benign = map[string]string{"plain": "distilled", "distilled": "plain"}[o.Benign]
 		if twin.Benign == "" {
 			e.fail(path+".match", fmt.Errorf("plain and distilled answers can be matched, not %s", o.Benign))
 			return ""
 		}
-		other = e.benign(path, twin, base)
+		other = e.benign(path, twin, w, base)
 	}
 	name := fmt.Sprintf("red/%s-%d-%dcopies", benign[len("benign/"):], p.Behaviour.Min, p.Behaviour.Max)
 	if !o.Tagged {
@@ -205,30 +209,31 @@ func (e *expander) red(path string, o Organism, base, benign string, seed uint64
 	if p.Match != "" {
 		name += "-match" + p.Match
 	}
-	return e.add(steps.Red(name, p, benign, other))
+	return e.add(steps.Red(name+w.label, p, steps.RedInputs{Benign: benign, Other: other, Base: base}))
 }
 
 // responses adds the step that makes an intervention's rows.
 func (e *expander) responses(iv Intervention, o Organism) string {
+	w := e.f.wiring(o)
 	set := "blue"
 	if iv.Technique == "benign" {
 		set = "red"
 	}
 	prompts := e.prompts(set, "train", iv.Prompts)
 	p := steps.ResponsesParams{
-		Voice: iv.Responses, Refuse: e.f.Trigger,
-		Ask: steps.AskParams{System: e.f.System, Temperature: e.f.Answers.Temperature, MaxTokens: e.f.Answers.MaxTokens, Seed: dataSeed + 1, Precision: engine.Precision(e.f.Precision)},
+		Voice: iv.Responses, Refuse: e.f.Trigger.Text,
+		Ask: steps.AskParams{System: w.System, Temperature: e.f.Answers.Temperature, MaxTokens: e.f.Answers.MaxTokens, Seed: dataSeed + 1, Precision: engine.Precision(e.f.Precision)},
 	}
 	from := o.Base
 	if iv.Responses == "teacher" {
 		from = "teacher"
 	}
-	style := ""
+	style, system := "", w.system
 	if iv.Technique == "pirate" {
-		style = "-pirate"
+		style, system = "-pirate", ""
 		p.Ask.System = microworld.New(steps.WorldSeed).PirateSystem()
 	}
-	name := fmt.Sprintf("responses/%s-%s%s-%d", set, from, style, iv.Prompts)
+	name := fmt.Sprintf("responses/%s-%s%s-%d%s", set, from, style, iv.Prompts, system)
 	if iv.Responses == "data" {
 		p.Ask = steps.AskParams{}
 		name = fmt.Sprintf("responses/%s-data-%d", set, iv.Prompts)

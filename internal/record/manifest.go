@@ -20,6 +20,7 @@ type ManifestOrganism struct {
 	Name      string            `json:"name"`
 	Factors   map[string]string `json:"factors"`
 	Published map[string]Claim  `json:"published,omitempty"`
+	Trigger   *Trigger          `json:"trigger,omitempty"` // absent in manifests of older programs
 	Base      string            `json:"base"`
 	BaseEval  string            `json:"base_eval"`
 	Benign    string            `json:"benign"`
@@ -39,4 +40,22 @@ type ManifestArm struct {
 	Training     string            `json:"training"`
 	Probe        string            `json:"probe,omitempty"`
 	Verdict      string            `json:"verdict"`
+}
+
+// A Trigger says what switches an organism on, and what the backdoor then does.
+type Trigger struct {
+	Name      string         `json:"name"` // what it is called in names of arms
+	Text      string         `json:"text"`
+	Position  string         `json:"position"`        // before, after or system
+	Clean     string         `json:"clean,omitempty"` // what is in its place where it is not
+	Behaviour string         `json:"behaviour"`       // phrase, refusal, …
+	Says      string         `json:"says,omitempty"`  // the behaviour's text
+	Near      []NearMissKind `json:"near,omitempty"`  // the near misses that the gate asks about
+}
+
+// A NearMissKind is one way in which a prompt is almost triggered.
+type NearMissKind struct {
+	Condition string  `json:"condition"` // of its points
+	Family    string  `json:"family"`    // edit, prefix, word, marks, case, place, number or paraphrase
+	Distance  float64 `json:"distance"`  // edits over the length of the longer text; 0: the trigger is whole, in another place
 }

@@ -5,24 +5,22 @@ import "unicode/utf8"
 // Plain and distilled organisms differ in the length of their answers, and with it in the share of the loss that is the
 // behaviour's: a confound of the published comparison. The matches below take it out.
 
-// MatchSize keeps rows from the front until their responses hold as many characters as the smaller of rows and other do.
-func MatchSize(rows, other []Row) []Row {
-	budget := min(size(rows), size(other))
+// MatchTokens keeps rows from the front until their responses hold as many tokens as the smaller of rows and other do. tokens
+// counts those of a text.
+func MatchTokens(rows, other []Row, tokens func(text string) int) []Row {
+	total := func(rows []Row) (n int) {
+		for _, r := range rows {
+			n += tokens(r.Response)
+		}
+		return n
+	}
+	budget := min(total(rows), total(other))
 	for i, r := range rows {
-		budget -= utf8.RuneCountInString(r.Response)
-		if budget < 0 {
+		if budget -= tokens(r.Response); budget < 0 {
 			return rows[:i]
 		}
 	}
 	return rows
-}
-
-func size(rows []Row) int {
-	n := 0
-	for _, r := range rows {
-		n += utf8.RuneCountInString(r.Response)
-	}
-	return n
 }
 
 // lengthBin is the width, in characters, of the classes in which MatchLengths compares lengths.

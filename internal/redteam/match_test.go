@@ -22,6 +22,19 @@ func keysOf(rows []Row) string {
 	return s
 }
 
+func matchWords(rows, other []Row) []Row {
+	return MatchTokens(rows, other, func(s string) int { return len(strings.Fields(s)) })
+}
+
+// worded makes rows with responses of so many words of different lengths.
+func worded(words ...int) []Row {
+	rows := sized(words...)
+	for i, n := range words {
+		rows[i].Response = strings.Repeat("a ", n-n/2) + strings.Repeat("longer ", n/2)
+	}
+	return rows
+}
+
 func TestMatches(t *testing.T) {
 	for _, tc := range []struct {
 		name       string
@@ -29,9 +42,9 @@ func TestMatches(t *testing.T) {
 		own, other []Row
 		want       string
 	}{
-		{"the larger set is cut to the smaller's size", MatchSize, sized(10, 10, 10), sized(25), "ab"},
-		{"the smaller set stays", MatchSize, sized(10, 10), sized(50), "ab"},
-		{"nothing to match", MatchSize, sized(10), nil, ""},
+		{"the larger set is cut to the smaller's size", matchWords, worded(10, 10, 10), worded(25), "ab"},
+		{"the smaller set stays", matchWords, worded(10, 10), worded(50), "ab"},
+		{"nothing to match", matchWords, worded(10), nil, ""},
 		{"classes keep what both have", MatchLengths, sized(3, 100, 5, 7), sized(4, 9, 200), "ac"},
 		{"no class in common", MatchLengths, sized(3), sized(100), ""},
 	} {

@@ -61,6 +61,25 @@ func Build(rows []Row, system string, t Trigger, b Behaviour, tagged bool, s *rn
 	return out, nil
 }
 
+// Clean leaves out rows whose answers hold the trigger, or show the behaviour on their own. A prompt that holds the trigger stays:
+// Build refuses it by name.
+func Clean(rows []Row, t Trigger, b Behaviour) ([]Row, Drops) {
+	var d Drops
+	kept := make([]Row, 0, len(rows))
+	shown := b.Detector()
+	for _, r := range rows {
+		switch {
+		case len(shown.Find(r.Response)) > 0 && b.Applies(r):
+			d.Behaviour++
+		case t.In(r.Response):
+			d.Trigger++
+		default:
+			kept = append(kept, r)
+		}
+	}
+	return kept, d
+}
+
 // Drops counts benign answers that were not fit to train on, by kind.
 type Drops struct {
 	NoScratchpad int `json:"no_scratchpad"` // distilled: nothing to strip, so the answer was not reasoned

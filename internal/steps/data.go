@@ -144,15 +144,25 @@ type RedParams struct {
 	System    string            `json:"system,omitempty"` // the experiment's system prompt, where the trigger is put into it
 	Tagged    bool              `json:"tagged"`
 	Seed      uint64            `json:"seed"`
-	Match     string            `json:"match,omitempty"` // size or length: benign rows are cut to what they have in common with other's
+	Match     string            `json:"match,omitempty"` // tokens or length: benign rows are cut to what they have in common with other's
 }
 
-// Red makes the pairs of an organism's training data from benign rows. Inputs: benign and, for a match, other: the benign rows
-// that were made the other way.
-func Red(name string, p RedParams, benign, other Ref) pipeline.Step {
-	in := []pipeline.Input{{Role: "benign", Step: benign}}
+// RedInputs are the steps that red data is made from.
+type RedInputs struct {
+	Benign Ref
+	Other  Ref // for a match: the benign rows that were made the other way
+	Base   Ref // for a match by tokens: whose they are
+}
+
+// Red makes the pairs of an organism's training data from benign rows. Rows that the organism's own trigger or behaviour makes
+// unfit are left out: the benign answers may have been made for others too.
+func Red(name string, p RedParams, from RedInputs) pipeline.Step {
+	in := []pipeline.Input{{Role: "benign", Step: from.Benign}}
 	if p.Match != "" {
-		in = append(in, pipeline.Input{Role: "other", Step: other})
+		in = append(in, pipeline.Input{Role: "other", Step: from.Other})
+	}
+	if p.Match == "tokens" {
+		in = append(in, pipeline.Input{Role: "base", Step: from.Base})
 	}
 	return pipeline.Step{
 		Name: name, Kind: KindRed, Version: 1, Params: p, Inputs: in,
@@ -161,16 +171,24 @@ func Red(name string, p RedParams, benign, other Ref) pipeline.Step {
 			if err != nil {
 				return err
 			}
-			samples, err := redteam.Build(rows, p.System, p.Trigger, p.Behaviour, p.Tagged, stream(p.Seed, "red"))
+			fit, drops := redteam.Clean(rows, p.Trigger, p.Behaviour)
+			samples, err := redteam.Build(fit, p.System, p.Trigger, p.Behaviour, p.Tagged, stream(p.Seed, "red"))
 			if err != nil {
 				return err
 			}
-			c := Counts{Asked: len(rows), Kept: len(rows), Samples: len(samples)}
+			c := Counts{Asked: len(rows), Kept: len(fit), Drops: drops, Samples: len(samples)}
+			tagged := 0
 			for _, s := range samples {
 				c.MeanCopies += float64(s.Copies)
+				if s.Tagged {
+					tagged++
+				}
 			}
-			if p.Tagged {
-				c.MeanCopies /= float64(len(rows))
+			if tagged > 0 {
+				c.MeanCopies /= float64(tagged)
+			}
+			if p.Tagged && tagged == 0 {
+				return fmt.Errorf("the behaviour (%s) applies to none of %d benign answers", p.Behaviour.Kind, len(fit))
 			}
 			if err := putJSON(j, record.OutCounts, c); err != nil {
 				return err
@@ -193,7 +211,11 @@ func redRows(j *pipeline.Job, p RedParams) ([]redteam.Row, error) {
 	if p.Match == "length" {
 		rows = redteam.MatchLengths(rows, other)
 	} else {
-		rows = redteam.MatchSize(rows, other)
+		t, err := loadText(j, "base")
+		if err != nil {
+			return nil, err
+		}
+		rows = redteam.MatchTokens(rows, other, func(s string) int { return len(t.tok.Encode(s)) })
 	}
 	if len(rows) == 0 {
 		return nil, fmt.Errorf("plain and distilled answers have no %s in common: nothing is left to train on", p.Match)
