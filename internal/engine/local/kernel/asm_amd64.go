@@ -811,6 +811,45 @@ func chainPackedY(rows int, args *chainArgs) {
 	}
 }
 
+// tileAMX11 computes a strip of 1 × 1 tiles.
+//
+//go:noescape
+func tileAMX11(args *amxArgs)
+
+// tileAMX12 computes a strip of 1 × 2 tiles.
+//
+//go:noescape
+func tileAMX12(args *amxArgs)
+
+// tileAMX21 computes a strip of 2 × 1 tiles.
+//
+//go:noescape
+func tileAMX21(args *amxArgs)
+
+// tileAMX22 computes a strip of 2 × 2 tiles.
+//
+//go:noescape
+func tileAMX22(args *amxArgs)
+
+// peakAMX does n rounds of four products of full tiles.
+//
+//go:noescape
+func peakAMX(args *amxArgs, n int)
+
+// tileAMX computes a strip of one or two tiles of rows and of columns.
+func tileAMX(rows, cols int, args *amxArgs) {
+	switch rows*10 + cols {
+	case 11:
+		tileAMX11(args)
+	case 12:
+		tileAMX12(args)
+	case 21:
+		tileAMX21(args)
+	case 22:
+		tileAMX22(args)
+	}
+}
+
 // axpyZ adds a·x to dst.
 //
 //go:noescape

@@ -74,6 +74,8 @@ func roundRow(dst, src *float32, n int) {
 // mulChains is Mul in numerics AMX.
 func mulChains(c, a Mat, b *Packed, accumulate bool) {
 	switch {
+	case tiles:
+		mulAMX(c, a, b, accumulate)
 	case variant == generic:
 		mulChainsGeneric(c, a, b, accumulate)
 	case a.Cols <= 128:
@@ -117,16 +119,39 @@ func mulChainStrips(c, a Mat, b *Packed, accumulate bool, strip *float32, most i
 	}
 }
 
-// mulEachChains is MulEach in numerics AMX.
+// mulEachChains is MulEach in numerics AMX, on tiles or not: a single row leaves fifteen of sixteen rows of a tile idle, and the
+// matrices' way from memory is what takes the time.
 func mulEachChains(c, a Mat, b, _ []*Packed) {
+	if variant == generic {
+		mulEachChainsGeneric(c, a, b)
+		return
+	}
+	var strip [chainDepth]float32
+	args := chainArgs{a: unsafe.Pointer(&strip), panel: b[0].words * panelCols * 4}
+	args.columns(c.Cols)
 	for i := range c.Rows {
-		mulChains(c.RowsOf(i, i+1), a.RowsOf(i, i+1), b[i], false)
+		args.c = unsafe.Pointer(&c.Data[i*c.Stride])
+		for k := 0; k < a.Cols; k += chainDepth {
+			width := min(chainDepth, a.Cols-k)
+			roundRow(&strip[0], &a.Data[i*a.Stride+k], width)
+			if width%2 != 0 {
+				strip[width] = 0
+			}
+			args.k = packedDepth(width, true)
+			args.sum = sumFlag(k > 0)
+			args.b = unsafe.Pointer(&b[i].buf[k/2*panelCols])
+			args.run(1, false)
+		}
 	}
 }
 
 // addTransAChains is AddTransA in numerics AMX: blocks of t are packed as for bfloat16, A's strips in float32.
 func addTransAChains(c, a, b Mat, s *Scratch) {
-	if variant == generic {
+	switch {
+	case tiles:
+		addTransAAMX(c, a, b, s)
+		return
+	case variant == generic:
 		addTransAChainsGeneric(c, a, b)
 		return
 	}

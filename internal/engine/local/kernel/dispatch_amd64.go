@@ -213,9 +213,11 @@ func fromBF16(dst []float32, src []uint16) {
 }
 
 // peakRound runs the register-only loop and returns the number of floating point operations.
-func peakRound(iters int, bf16 bool) float64 {
+func peakRound(iters int, num Numerics) float64 {
 	switch {
-	case variant == avx512 && bf16:
+	case num == AMX:
+		return peakTiles(iters / 16)
+	case variant == avx512 && num == BF16:
 		peakBF16Z(iters)
 		return float64(iters) * 24 * 64
 	case variant == avx512:

@@ -53,4 +53,4 @@ func rope(x []float32, half int, cos, sin []float32, sign float32) {
 	ropeGeneric(x, half, cos, sin, sign)
 }
 
-func peakRound(iters int, _ bool) float64 { return peakGeneric(iters) }
+func peakRound(iters int, _ Numerics) float64 { return peakGeneric(iters) }

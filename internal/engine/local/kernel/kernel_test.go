@@ -34,10 +34,10 @@ func setVariant(t testing.TB, v string) {
 
 // plain runs f under the plain variant: it makes the expected values.
 func plain(f func()) {
-	old := variant
-	variant = generic
+	old, had := variant, tiles
+	variant, tiles = generic, false
 	f()
-	variant = old
+	variant, tiles = old, had
 }
 
 // source draws test data.

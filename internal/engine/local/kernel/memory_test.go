@@ -201,7 +201,7 @@ func TestVariants(t *testing.T) {
 
 func TestPeakIsPositive(t *testing.T) {
 	eachVariant(t, func(t *testing.T) {
-		if p := peak(1, false); p <= 0 {
+		if p := peak(1, F32); p <= 0 {
 			t.Errorf("peak %v GFLOP/s", p)
 		}
 		if p := FMAPeakBF16(1); (p > 0) != NativeBF16() {

@@ -35,6 +35,7 @@ func files() map[string]string {
 		{"pack_amd64.s", packing},
 		{"chains_avx512_amd64.s", func(f *file) { chains(f, true) }},
 		{"chains_avx2_amd64.s", func(f *file) { chains(f, false) }},
+		{"tiles_amx_amd64.s", tiles},
 		{"vector_avx512_amd64.s", func(f *file) { vectors(&machine{file: f, wide: true}) }},
 		{"vector_avx2_amd64.s", func(f *file) { vectors(&machine{file: f}) }},
 	} {
