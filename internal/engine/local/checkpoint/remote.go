@@ -97,9 +97,10 @@ func shortList(files []string) string {
 	return strings.Join(files, ", ")
 }
 
-// IsFolder reports whether a model's name in an experiment means a folder: it begins as a path does, or there is one.
-func IsFolder(name string) bool {
-	if filepath.IsAbs(name) || strings.HasPrefix(name, ".") {
+// IsLocal reports whether a model's name means a folder or a GGUF file rather than a repository of the hub: it begins or ends as a path
+// does, or there is a folder of that name.
+func IsLocal(name string) bool {
+	if filepath.IsAbs(name) || strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".gguf") {
 		return true
 	}
 	info, err := os.Stat(name)

@@ -123,7 +123,7 @@ func TestParseConfigRefuses(t *testing.T) {
 		"heads":          {"num_key_value_heads", 5, "no multiple of 5"},
 		"odd head":       {"head_dim", 63, "head_dim 63 is odd"},
 		"eps":            {"rms_norm_eps", -1, "norm_eps is -1"},
-		"type":           {"hidden_size", "big", "cannot unmarshal string"},
+		"type":           {"hidden_size", "big", "hidden_size is a text, want a whole number"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var fields map[string]any

