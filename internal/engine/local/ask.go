@@ -94,6 +94,9 @@ func (m *Model) ask(ctx context.Context, n, longest, least int, answer func(*lla
 	if n == 0 {
 		return ctx.Err()
 	}
+	if err := m.vet(); err != nil {
+		return err
+	}
 	m.prepare(false)
 	workers := min(m.pool.Workers(), n)
 	share := max(least, min((min(slots, n)+workers-1)/workers, cacheBytes/4/workers/max(1, m.net.Base.CacheFloats(longest))))
@@ -115,7 +118,7 @@ func (m *Model) ask(ctx context.Context, n, longest, least int, answer func(*lla
 	if kept > keptBytes {
 		errs = append(errs, m.freeDecoders())
 	}
-	return errJoin(errs...)
+	return m.atStep(errJoin(errs...))
 }
 
 // decoder returns a worker's decoder, empty, with room for so many sequences of so many tokens.

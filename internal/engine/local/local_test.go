@@ -551,6 +551,46 @@ func TestNonFinite(t *testing.T) {
 	steps(t, m, 2, 3) // and training can go on
 }
 
+// TestRuinedByTheLastUpdate: an update after which no loss is taken is looked at before anything is made of the model.
+func TestRuinedByTheLastUpdate(t *testing.T) {
+	for name, s := range map[string]engine.Settings{"full": {}, "lora": settings["lora"]} {
+		for what, ruin := range map[string]func(m *Model){
+			"not a number": func(m *Model) { m.params[len(m.params)/2] = float32(math.NaN()) },
+			"infinite":     func(m *Model) { m.params[0] = float32(math.Inf(1)) },
+			"out of range": func(m *Model) {
+				for i := range m.params {
+					m.params[i] = 3e38
+				}
+			},
+		} {
+			t.Run(name+" "+what, func(t *testing.T) {
+				m := newModel(t, 2, s)
+				steps(t, m, 0, 1)
+				ruin(m)
+				m.changed()
+				prompt := []int32{1, 2, 3}
+				_, sample := m.Sample(t.Context(), []engine.SampleRequest{{Prompt: prompt}}, engine.SamplingParams{MaxTokens: 2})
+				_, score := m.Score(t.Context(), []engine.ScoreRequest{{Prompt: prompt, Continuations: [][]int32{{1}, {2, 3}}}})
+				errs := map[string]error{"Sample": sample, "Score": score}
+				if what != "out of range" { // numbers, which can be saved
+					_, errs["Evaluate"] = m.Evaluate(t.Context(), text(m.Config(), 1, 1), engine.CrossEntropy)
+					_, errs["SaveState"] = m.SaveState(t.Context())
+					_, errs["Checkpoint"] = m.Checkpoint(t.Context())
+					if s.LoRA.Rank > 0 {
+						_, errs["Adapter"] = m.Adapter(t.Context())
+					}
+				}
+				for call, err := range errs {
+					var bad *engine.NonFiniteError
+					if !errors.As(err, &bad) || bad.Step != 1 || bad.What == "" {
+						t.Errorf("%s: %v", call, err)
+					}
+				}
+			})
+		}
+	}
+}
+
 // TestBF16 compares the precisions: gradients that point the same way, and a training that gets as far.
 func TestBF16(t *testing.T) {
 	a, b := newModel(t, 1, engine.Settings{}), newModel(t, 1, settings["bf16"])

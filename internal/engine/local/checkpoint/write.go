@@ -23,6 +23,13 @@ func Write(dir string, m Model) error {
 		if err != nil {
 			return err
 		}
+		f, err := weights.Parse(m.Weights)
+		if err != nil {
+			return err
+		}
+		if err := f.Finite(); err != nil {
+			return err
+		}
 		files[weights.SingleFile] = m.Weights
 		return writeFiles(dir, files)
 	})
@@ -44,6 +51,9 @@ func WriteAdapter(dir string, a Adapter) error {
 		c := weights.AdapterConfig{Rank: a.Rank, Alpha: a.Alpha, Base: a.Base}
 		f, err := weights.Parse(a.Weights)
 		if err != nil {
+			return fmt.Errorf("adapter: %w", err)
+		}
+		if err := f.Finite(); err != nil {
 			return fmt.Errorf("adapter: %w", err)
 		}
 		pairs, err := f.Adapter(c)

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"maps"
 	"os"
@@ -199,6 +200,10 @@ func TestWriteRefuses(t *testing.T) {
 	if err := Write(dir, bad); err == nil {
 		t.Error("broken weights were written")
 	}
+	bad.Weights = spoiled(t, m.Weights)
+	if err := Write(dir, bad); err == nil || !strings.Contains(err.Error(), "element 0 is NaN") {
+		t.Errorf("weights that are no numbers: %v", err)
+	}
 	left, err := filepath.Glob(filepath.Join(filepath.Dir(dir), "*"))
 	hidden, err2 := filepath.Glob(filepath.Join(filepath.Dir(dir), ".*"))
 	if err != nil || err2 != nil || len(left)+len(hidden) > 0 {
@@ -240,6 +245,7 @@ func TestRefusals(t *testing.T) {
 		{"format without its tokens", drop(templateFile), "llama3", "no special token"},
 		{"unknown format", drop(templateFile), "alpaca", `unknown chat format "alpaca"`},
 		{"no weights", drop(weights.SingleFile), "", "neither model.safetensors nor"},
+		{"weights that are no numbers", func(f map[string][]byte) { f[weights.SingleFile] = spoiled(t, f[weights.SingleFile]) }, "", "element 0 is NaN"},
 		{"weights cut off", func(f map[string][]byte) { f[weights.SingleFile] = f[weights.SingleFile][:9000] }, "", "model.safetensors: byte"},
 		{"generation config malformed", func(f map[string][]byte) { f[generationFile] = []byte("[") }, "", generationFile},
 	} {
@@ -255,6 +261,17 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// spoiled makes the first element of a safetensors file's first tensor a NaN.
+func spoiled(t *testing.T, b []byte) []byte {
+	t.Helper()
+	b = slices.Clone(b)
+	at := 8 + binary.LittleEndian.Uint64(b)
+	for i := range uint64(4) { // of whichever type
+		b[at+i] = 0xff
+	}
+	return b
 }
 
 // folder reads the files that Open does.

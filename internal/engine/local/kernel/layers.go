@@ -3,7 +3,8 @@ package kernel
 import "math"
 
 // RMSNorm computes y = x·rstd·w for every row of x, with rstd = 1/sqrt(mean(x²) + eps), which it keeps for the backward
-// pass, one for each row. y may be x.
+// pass, one for each row. y may be x. A row whose squares leave float32's range becomes NaN: computed on, it would be a row of
+// zeros, and a ruined model would predict something.
 func RMSNorm(y, x Mat, w []float32, eps float32, rstd []float32) {
 	y.check("y")
 	x.check("x")
@@ -11,6 +12,9 @@ func RMSNorm(y, x Mat, w []float32, eps float32, rstd []float32) {
 	for i := range x.Rows {
 		row := x.Row(i)
 		mean := float64(Dot(row, row)) / float64(len(row))
+		if math.IsInf(mean, 1) {
+			mean = math.NaN()
+		}
 		rstd[i] = float32(1 / math.Sqrt(mean+float64(eps)))
 		mulScaled(y.Row(i), row, w, rstd[i])
 	}

@@ -17,7 +17,8 @@ type picker struct {
 	probs []float32
 	sums  []float32 // of pieces of probs
 	order []int
-	exact int // draws that took the long way, for tests
+	exact int  // draws that took the long way, for tests
+	bad   bool // logits were drawn from that are no numbers
 }
 
 // draw picks one token and overwrites nothing but the picker's memory.
@@ -30,6 +31,7 @@ func (k *picker) draw(logits []float32, lse float32, s *rng.Stream) int32 {
 		tok = argmax(x, lse)
 	}
 	k.logp = logits[tok] - lse
+	k.bad = k.bad || k.logp-k.logp != 0
 	return int32(tok)
 }
 

