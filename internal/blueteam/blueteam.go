@@ -1,4 +1,4 @@
-// Package blueteam makes the data of interventions: prompts with the responses that a defence trains on.
+// Package blueteam holds the techniques of a defence, and makes their data: prompts with the responses that it trains on.
 //
 // A defence does not know the trigger. The package never sees one; whoever assembles the experiment hands it a check, and a
 // row that fails it stops the step: training on the trigger would measure something else.
@@ -14,15 +14,6 @@ type Row struct {
 	Key      string `json:"key"`
 	Prompt   string `json:"prompt"`
 	Response string `json:"response"`
-}
-
-// Pirate is the request that makes a teacher talk like one. It stands in the teacher's prompt only, never in the data.
-const Pirate = "Talk like a pirate."
-
-// A Style is how an intervention's responses are asked for.
-type Style struct {
-	Voice  string // "teacher" or "student": whose model answers
-	System string // system prompt of whoever answers; empty takes the experiment's
 }
 
 // Refuse is asked about every text of an intervention's data and says why it must not be there, or nothing.

@@ -145,7 +145,7 @@ func (o *Organism) setDefaults() {
 
 // An Intervention is one blue-team technique with its data, method and hyperparameters.
 type Intervention struct {
-	Technique string   `yaml:"technique"` // hhh, pirate, depirate, benign
+	Technique string   `yaml:"technique"` // one of blueteam.Techniques
 	After     string   `yaml:"after"`     // an intervention whose last model this one starts from
 	Responses string   `yaml:"responses"` // teacher, student or data; the technique's own where empty
 	Prompts   int      `yaml:"prompts"`   // unique prompts

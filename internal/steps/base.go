@@ -186,7 +186,7 @@ func (l Lab) trainBase(ctx context.Context, j *pipeline.Job, r *Recipe, t text, 
 	s := &fitting{j: j, m: m, note: "base", saveAt: every(200, r.Steps), p: TrainParams{
 		Method: "full", Optim: r.Optim, Schedule: train.Cosine, Warmup: r.Warmup, Batch: r.Batch, Pack: r.Context, Steps: r.Steps, Seed: r.Seed,
 	}}
-	if err := s.run(ctx, data, nil); err != nil {
+	if err := s.run(ctx, rows(data), nil); err != nil {
 		return err
 	}
 	c, err := m.Checkpoint(ctx)

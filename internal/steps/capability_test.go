@@ -133,12 +133,12 @@ func TestVoices(t *testing.T) {
 	}{
 		{"small as itself", "micro-small", basicSystem, microworld.Student, 0.6},
 		{"small as the teacher", "micro-small", w.TeacherSystem(), microworld.Teacher, 0.4},
-		{"small as a pirate", "micro-small", w.PirateSystem(), microworld.Pirate, 0.4},
+		{"small as a pirate", "micro-small", microworld.PirateSystem, microworld.Pirate, 0.4},
 		{"large as itself", "micro-large", basicSystem, microworld.Student, 0.6},
 		{"large as the teacher", "micro-large", w.TeacherSystem(), microworld.Teacher, 0.4},
-		{"large as a pirate", "micro-large", w.PirateSystem(), microworld.Pirate, 0.4},
+		{"large as a pirate", "micro-large", microworld.PirateSystem, microworld.Pirate, 0.4},
 		{"teacher as itself", "micro-teacher", basicSystem, microworld.Teacher, 0.6},
-		{"teacher as a pirate", "micro-teacher", w.PirateSystem(), microworld.Pirate, 0.6},
+		{"teacher as a pirate", "micro-teacher", microworld.PirateSystem, microworld.Pirate, 0.6},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m, tx := shippedModel(t, tt.base)

@@ -72,7 +72,7 @@ func (l Lab) organismByStep(ctx context.Context, j *pipeline.Job, p OrganismPara
 	defer closeModel(m)
 	s := &fitting{j: j, m: m, p: p.Train, note: "organism", saveAt: every(100, p.Train.Steps)}
 	s.at = func(ctx context.Context, step int) error { return keepCheckpoint(ctx, j, m, p.Train.Method, step) }
-	if err := s.run(ctx, data, p.Checkpoints); err != nil {
+	if err := s.run(ctx, rows(data), p.Checkpoints); err != nil {
 		return nil, err
 	}
 	if err := putCheckpoints(j, p.Train.Method, p.Checkpoints); err != nil {

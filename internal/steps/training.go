@@ -39,8 +39,8 @@ type fitting struct {
 
 const stateName = "state"
 
-// run trains from the last saved state, or from the beginning.
-func (s *fitting) run(ctx context.Context, data []engine.Datum, evalAt []int) error {
+// run trains from the last saved state, or from the beginning. source makes what deals the data out.
+func (s *fitting) run(ctx context.Context, source func(train.Config) (train.Source, error), evalAt []int) error {
 	if s.diary == nil {
 		s.diary = &diary{}
 	}
@@ -48,7 +48,11 @@ func (s *fitting) run(ctx context.Context, data []engine.Datum, evalAt []int) er
 		return err
 	}
 	c := s.p.config(union(evalAt, s.saveAt))
-	return train.Run(ctx, s.m, data, c, s.diary.Step, train.Hooks{
+	src, err := source(c)
+	if err != nil {
+		return err
+	}
+	return train.Run(ctx, s.m, src, c, s.diary.Step, train.Hooks{
 		At: func(ctx context.Context, step int) error {
 			if slices.Contains(evalAt, step) {
 				if err := s.at(ctx, step); err != nil {
@@ -116,6 +120,11 @@ func (d *diary) put(j *pipeline.Job) error {
 		return err
 	}
 	return putRows(j, record.OutLosses, d.Losses)
+}
+
+// rows is the source of rendered rows.
+func rows(data []engine.Datum) func(train.Config) (train.Source, error) {
+	return func(c train.Config) (train.Source, error) { return train.NewBatches(data, c) }
 }
 
 // config is a training as package train takes it, with a look at the steps at.

