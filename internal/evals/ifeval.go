@@ -26,14 +26,14 @@ func LoadIFEval(r io.Reader) (*Suite, error) {
 	var pinned []string
 	err := eachRow(r, func(_ int, raw json.RawMessage) error {
 		var row struct {
-			Key    json.RawMessage `json:"key"`
-			Prompt *string         `json:"prompt"`
+			Key    label   `json:"key"`
+			Prompt *string `json:"prompt"`
 			instructed
 		}
-		if err := json.Unmarshal(raw, &row); err != nil {
+		if err := decodeRow(raw, &row); err != nil {
 			return err
 		}
-		key := strings.Trim(string(row.Key), `"`)
+		key := string(row.Key)
 		if key == "" || row.Prompt == nil || len(row.IDs) == 0 || len(row.IDs) != len(row.Kwargs) {
 			return fmt.Errorf("a row needs %q, %q, and as many %q as %q", "key", "prompt", "kwargs", "instruction_id_list")
 		}
@@ -50,7 +50,7 @@ func LoadIFEval(r io.Reader) (*Suite, error) {
 		if err != nil {
 			return err
 		}
-		s.Items = append(s.Items, Item{Key: key, Messages: []chat.Message{{Role: "user", Content: *row.Prompt}}, Data: data})
+		s.Items = append(s.Items, Item{Key: key, Messages: []chat.Message{{Role: "user", Content: newlines(*row.Prompt)}}, Data: data})
 		return nil
 	})
 	if err != nil {

