@@ -48,6 +48,8 @@ type decoder struct {
 	file     string
 	problems Problems
 	where    map[string]*yaml.Node // node of each path, for Validate's positions
+	variants int                   // made so far
+	factors  []factor              // lists that were swept over
 }
 
 // custom is a type that decodes itself.
@@ -60,7 +62,10 @@ func (d *decoder) problem(n *yaml.Node, path, format string, args ...any) {
 	if n != nil {
 		p.Line, p.Col = n.Line, n.Column
 	}
-	if !slices.Contains(d.problems, p) { // the variants of a sweep share most of their problems
+	if len(d.problems) == maxProblems {
+		d.problems = append(d.problems, Problem{File: d.file, Line: p.Line, Col: p.Col, Reason: "more problems are not listed"})
+	}
+	if len(d.problems) < maxProblems && !slices.Contains(d.problems, p) { // the variants of a sweep share most of their problems
 		d.problems = append(d.problems, p)
 	}
 }

@@ -91,6 +91,9 @@ func (f *File) Expand(ctx context.Context, data Data, models Models, lab steps.L
 		f: f, ctx: ctx, data: data, bases: models, lab: lab, names: map[string]bool{}, splits: map[string]Split{},
 		same: map[digest.Digest]string{}, labels: map[string]digest.Digest{}, keep: map[string][]int{}, sizes: map[string]size{},
 	}
+	if ctx.Err() != nil {
+		return Expansion{}, ctx.Err()
+	}
 	d, err := f.digest()
 	if err != nil {
 		return Expansion{}, fmt.Errorf("naming the experiment: %w", err)
@@ -103,6 +106,9 @@ func (f *File) Expand(ctx context.Context, data Data, models Models, lab steps.L
 	e.checkpoints()
 	for _, seed := range f.Seed {
 		e.grid(seed)
+	}
+	if ctx.Err() != nil {
+		return Expansion{}, ctx.Err()
 	}
 	return e.out, e.err
 }
@@ -181,6 +187,9 @@ func (e *expander) seeded(suffix string, seed uint64) string {
 func (e *expander) grid(seed uint64) {
 	for i, name := range e.f.Organisms.Names {
 		for _, v := range e.f.Organisms.Items[i].Variants {
+			if e.ctx.Err() != nil {
+				return
+			}
 			o := e.organism(name, v, seed)
 			e.arms(name, o, v, seed)
 		}
@@ -280,6 +289,9 @@ func (e *expander) arms(organism string, o planned, ov Variant[Organism], seed u
 				before = done[v.Value.After]
 			}
 			for _, b := range before {
+				if e.ctx.Err() != nil {
+					return
+				}
 				done[name] = append(done[name], e.arm(name, v, o, ov, b, seed))
 			}
 		}

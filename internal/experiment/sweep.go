@@ -48,16 +48,31 @@ func (s *Swept[T]) decodeYAML(d *decoder, n *yaml.Node, path string) {
 		return
 	}
 	typ := reflect.TypeFor[T]()
-	cells := []cell{{node: n}}
+	swept := func(i int) (reflect.StructField, bool) {
+		f, known := fieldNamed(typ, n.Content[i].Value)
+		return f, known && sweepable(f.Type) && n.Content[i+1].Kind == yaml.SequenceNode
+	}
+	var lists []factor
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, val := n.Content[i], n.Content[i+1]
-		f, known := fieldNamed(typ, key.Value)
-		if !known || !sweepable(f.Type) || val.Kind != yaml.SequenceNode {
+		if _, ok := swept(i); !ok {
 			continue
 		}
 		if len(val.Content) == 0 {
 			d.problem(val, join(path, key.Value), "an empty list sweeps over nothing")
 			return
+		}
+		lists = append(lists, factor{key.Value, len(val.Content)})
+	}
+	if !d.count(n, path, lists) {
+		return
+	}
+	cells := []cell{{node: n}}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, val := n.Content[i], n.Content[i+1]
+		f, ok := swept(i)
+		if !ok {
+			continue
 		}
 		cells = multiply(d, cells, i+1, f, val, join(path, key.Value))
 	}
@@ -187,6 +202,10 @@ type Seeds []uint64
 func (s *Seeds) decodeYAML(d *decoder, n *yaml.Node, path string) {
 	if n.Kind == yaml.SequenceNode {
 		*s = nil
+		if len(n.Content) > MaxSeeds {
+			d.problem(n, path, "%d seeds, at most %d", len(n.Content), MaxSeeds)
+			return
+		}
 		for i, c := range n.Content {
 			var v uint64
 			d.value(c, reflect.ValueOf(&v).Elem(), path)

@@ -136,6 +136,7 @@ func (f *File) validate() {
 	}
 	f.chains()
 	f.measures()
+	f.arms()
 }
 
 func (f *File) measures() {
