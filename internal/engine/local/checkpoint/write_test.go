@@ -247,7 +247,20 @@ func TestRefusals(t *testing.T) {
 		{"no weights", drop(weights.SingleFile), "", "neither model.safetensors nor"},
 		{"weights that are no numbers", func(f map[string][]byte) { f[weights.SingleFile] = spoiled(t, f[weights.SingleFile]) }, "", "element 0 is NaN"},
 		{"weights cut off", func(f map[string][]byte) { f[weights.SingleFile] = f[weights.SingleFile][:9000] }, "", "model.safetensors: byte"},
-		{"generation config malformed", func(f map[string][]byte) { f[generationFile] = []byte("[") }, "", generationFile},
+		{"generation config malformed", func(f map[string][]byte) { f[generationFile] = []byte("[") }, "", generationFile + ":1:2: the file ends"},
+		{"generation's end outside", edit(generationFile, `"eos_token_id": 2`, `"eos_token_id": [2, 99999]`), "", "generation_config.json: eos_token_id is 99999, outside the vocabulary of 308"},
+		{"end outside", edit(configFile, `"eos_token_id": 2`, `"eos_token_id": [2, 99999]`), "", "config.json: eos_token_id is 99999, outside the vocabulary of 308"},
+		{"end that is a text", edit(configFile, `"eos_token_id": 2`, `"eos_token_id": "x"`), "", `config.json: eos_token_id is "x", want a token's id`},
+		{"one layer less", edit(configFile, `"num_hidden_layers": 2`, `"num_hidden_layers": 1`), "", "config.json says fewer layers than it has"},
+		{"pointer for weights", func(f map[string][]byte) {
+			f[weights.SingleFile] = []byte("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+		}, "", "model.safetensors: it is a Git LFS pointer"},
+		{"pointer for the tokenizer", func(f map[string][]byte) {
+			f[tokenizerFile] = []byte("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+		}, "", "tokenizer.json is a Git LFS pointer"},
+		{"page for the configuration", func(f map[string][]byte) { f[configFile] = []byte("<html>") }, "", "config.json is an HTML page"},
+		{"empty configuration", func(f map[string][]byte) { f[configFile] = nil }, "", "config.json is empty"},
+		{"a text for a number", edit(configFile, `"hidden_size": 32`, `"hidden_size": "32"`), "", "hidden_size is a text, want a whole number"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			files := folder(t, "testdata/models/qwen2")
@@ -272,6 +285,78 @@ func spoiled(t *testing.T, b []byte) []byte {
 		b[at+i] = 0xff
 	}
 	return b
+}
+
+// TestRefusesTensors adds to the weights of a checkpoint, and takes from its configuration, what no layer computes with.
+func TestRefusesTensors(t *testing.T) {
+	zeros := func(name string, shape ...int) weights.Tensor {
+		x := weights.Tensor{Name: name, DType: "BF16", Shape: shape}
+		x.Data = make([]byte, 2*x.Len())
+		return x
+	}
+	for _, tc := range []struct {
+		name  string
+		extra []weights.Tensor
+		want  string // "" is read
+	}{
+		{"nothing", nil, ""},
+		{"frequencies", []weights.Tensor{zeros("model.layers.0.self_attn.rotary_emb.inv_freq", 4)}, ""},
+		{"bias", []weights.Tensor{zeros("model.layers.0.self_attn.o_proj.bias", 32)}, `"model.layers.0.self_attn.o_proj.bias"`},
+		{"adapter", []weights.Tensor{zeros("model.layers.0.mlp.up_proj.lora_A.weight", 4, 32)}, "lora_A"},
+		{"quantised", []weights.Tensor{zeros("model.layers.0.mlp.up_proj.weight_scale", 1)}, "weight_scale"},
+		{"a layer too many", []weights.Tensor{zeros("model.layers.2.input_layernorm.weight", 32)}, "fewer layers than it has"},
+		{"no elements", []weights.Tensor{zeros("foo", 0)}, `1 tensors that this model does not compute with: "foo"`},
+		{"no dimensions", []weights.Tensor{zeros("bar")}, `"bar"`},
+		{"many", []weights.Tensor{zeros("a"), zeros("b"), zeros("c"), zeros("d"), zeros("e"), zeros("f")}, `"a", "b", "c", "d" and 2 more`},
+		{"a head of its own", []weights.Tensor{zeros("lm_head.weight", 308, 32)}, "a trained head would be lost"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			files := folder(t, "testdata/models/qwen2") // whose embedding is tied
+			f, err := weights.Parse(files[weights.SingleFile])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if files[weights.SingleFile], err = weights.Encode(append(f.Tensors(), tc.extra...), nil); err != nil {
+				t.Fatal(err)
+			}
+			_, err = Open(put(t, files), "")
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+	t.Run("the embedding as head", func(t *testing.T) {
+		files := folder(t, "testdata/models/qwen2")
+		f, err := weights.Parse(files[weights.SingleFile])
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, _ := f.Tensor(embedTensor)
+		head.Name = headTensor
+		if files[weights.SingleFile], err = weights.Encode(append(f.Tensors(), head), nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(put(t, files), ""); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestEnds: generation_config.json says what ends a text, and nothing of how to sample.
+func TestEnds(t *testing.T) {
+	files := folder(t, "testdata/models/qwen2")
+	files[generationFile] = []byte(`{"do_sample": true, "temperature": 0.6, "top_p": null, "eos_token_id": [2, 1], "pad_token_id": 0, "bad": ["x"]}`)
+	d, err := Describe(put(t, files), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(d.Config.EOS, []int{2, 1}) {
+		t.Errorf("ends %v", d.Config.EOS)
+	}
+	if got := strings.Join(d.Notes(), "\n"); !strings.Contains(got, `a text ends with "<|im_end|>" or "<|im_start|>"`) ||
+		!strings.Contains(got, `also says bad ["x"], do_sample true, temperature 0.6: this does not count`) {
+		t.Errorf("notes %s", got)
+	}
 }
 
 // folder reads the files that Open does.
