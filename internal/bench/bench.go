@@ -156,7 +156,7 @@ func (o Options) withDefaults() Options {
 
 func machine() Machine {
 	return Machine{
-		CPU: cpuName(), Cores: runtime.NumCPU(), OS: runtime.GOOS, Arch: runtime.GOARCH, Go: runtime.Version(),
+		CPU: kernel.Processor(), Cores: runtime.NumCPU(), OS: runtime.GOOS, Arch: runtime.GOARCH, Go: runtime.Version(),
 		Kernel: kernel.Variant(), BF16: kernel.NativeBF16(),
 	}
 }

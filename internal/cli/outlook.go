@@ -43,6 +43,9 @@ func (a *app) printOutlook(x opened, statuses []pipeline.StepStatus) {
 			sum.Memory = max(sum.Memory, w.Memory)
 		}
 	}
+	if x.why != "" {
+		fmt.Fprintf(a.out, "precision: %s (%s)\n", x.exp.Manifest.Precision, x.why)
+	}
 	if sum.Seconds == 0 {
 		return
 	}

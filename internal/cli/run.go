@@ -31,6 +31,8 @@ type opened struct {
 	file *experiment.File
 	plan *pipeline.Plan
 	exp  experiment.Expansion
+	// why says how the precision was taken, where the file leaves it to the machine.
+	why string
 	// assumed are the data sets that a look ahead did without.
 	assumed []string
 }
@@ -60,6 +62,13 @@ func (a *app) openWith(ctx context.Context, path string, src *experiment.Sources
 		}
 		return opened{}, &exitError{exitUsage, err}
 	}
+	if f.Automatic() {
+		return a.openAutomatic(ctx, path, f, src)
+	}
+	return a.expand(ctx, path, f, src)
+}
+
+func (a *app) expand(ctx context.Context, path string, f *experiment.File, src *experiment.Sources) (opened, error) {
 	exp, err := f.Expand(ctx, src, src, a.lab())
 	if err != nil {
 		return opened{}, err

@@ -23,6 +23,9 @@ const (
 	AMX  Precision = "amx" // a definition of results, computed on every processor; fast where there are AMX tiles
 )
 
+// Auto is no arithmetic: in a file it leaves the choice to the engine, when the plan is made (see Chooser).
+const Auto Precision = "auto"
+
 // A Checkpoint is a model at rest: what it is, and its weights.
 type Checkpoint struct {
 	Config    []byte   // its shape as JSON, in the form of the engines of this program

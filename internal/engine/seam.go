@@ -103,6 +103,17 @@ type Estimator interface {
 	Estimate(config []byte, w Work) (Cost, error)
 }
 
+// A Chooser is an engine that knows which of its precisions is the fastest where it runs. The same machine gives the same answer.
+type Chooser interface {
+	Fastest(ctx context.Context) (Choice, error)
+}
+
+// A Choice is a precision, and in a few words what was measured.
+type Choice struct {
+	Precision Precision
+	Why       string
+}
+
 // Work is what is asked of one model. Trained, or Read and Sampled, or all of them may be set.
 type Work struct {
 	Settings Settings

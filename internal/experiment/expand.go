@@ -95,12 +95,17 @@ func (f *File) Expand(ctx context.Context, data Data, models Models, lab steps.L
 	if ctx.Err() != nil {
 		return Expansion{}, ctx.Err()
 	}
+	if err := f.settlePrecision(ctx, lab); err != nil {
+		e.fail("precision", err)
+		return e.out, e.err
+	}
 	d, err := f.digest()
 	if err != nil {
 		return Expansion{}, fmt.Errorf("naming the experiment: %w", err)
 	}
 	e.out.Manifest = record.Manifest{
 		Schema: record.Schema, Name: f.Name, About: strings.TrimSpace(f.About), Scale: f.Scale, File: f.path, Digest: d.String(),
+		Precision: string(f.taken),
 	}
 	e.out.Wirings = map[string]Wiring{}
 	e.loadSuites()

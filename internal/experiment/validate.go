@@ -104,7 +104,7 @@ func (f *File) validate() {
 		f.say("name", "%s", why)
 	}
 	oneOf(f, "scale", f.Scale, "micro", "small", "study")
-	oneOf(f, "precision", f.Precision, "f32", "bf16")
+	oneOf(f, "precision", f.Precision, precisions...)
 	if len(f.Seed) == 0 {
 		f.say("seed", "an empty list sweeps over nothing")
 	}
@@ -390,7 +390,7 @@ func (f *File) chains() {
 func (f *File) training(path string, t Training) {
 	oneOf(f, path+".optimizer", t.Optimizer, "adamw", "soap")
 	oneOf(f, path+".schedule", t.Schedule, train.Constant, train.Linear, train.Cosine)
-	oneOf(f, path+".precision", t.Precision, "f32", "bf16")
+	oneOf(f, path+".precision", t.Precision, precisions...)
 	rate(f, path+".lr", t.LR)
 	share(f, path+".warmup", t.Warmup)
 	positive(f, path+".batch", t.Batch)

@@ -8,7 +8,8 @@ type Manifest struct {
 	About     string             `json:"about,omitempty"`
 	Scale     string             `json:"scale"`
 	File      string             `json:"file"`
-	Digest    string             `json:"digest"` // of the resolved experiment
+	Digest    string             `json:"digest"`              // of the resolved experiment
+	Precision string             `json:"precision,omitempty"` // what was taken where the file says auto
 	Organisms []ManifestOrganism `json:"organisms"`
 	Arms      []ManifestArm      `json:"arms"`
 	Keys      map[string]string  `json:"keys"`

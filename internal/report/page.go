@@ -32,6 +32,7 @@ type page struct {
 	Title    string
 	File     string
 	Digest   string
+	Taken    string // the precision, where the file leaves it to the machine
 	Policy   string
 	CSS      template.CSS
 	JS       template.JS
@@ -153,6 +154,7 @@ const mostReturns = 24
 func (v *view) page(t *transcripts) (*page, error) {
 	p := &page{v: v, figures: map[string]*figure{}, Micro: v.study.Scale == "micro"}
 	p.Title, p.File, p.Digest = v.title(v.study.Name), v.study.File, v.study.Digest
+	p.Taken = v.study.Precision
 	p.Findings = v.findings()
 	p.comparisons = v.comparisons()
 	p.robust = v.robustness()

@@ -9,7 +9,8 @@ type Study struct {
 	About     string     `json:"about,omitempty"` // what the experiment asks, in the words of its file
 	Scale     string     `json:"scale"`           // "micro", "small" or "study"; micro is said in every title
 	File      string     `json:"file"`
-	Digest    string     `json:"digest"` // of the resolved experiment
+	Digest    string     `json:"digest"`              // of the resolved experiment
+	Precision string     `json:"precision,omitempty"` // what was taken where the file says auto
 	Organisms []Organism `json:"organisms"`
 	Arms      []Arm      `json:"arms"`
 	Missing   []string   `json:"missing,omitempty"` // steps that have no result yet, by name

@@ -38,6 +38,20 @@ func (l Lab) Check(p TrainParams, resume bool) error {
 	return can.Check(name, engine.Needs{Settings: s, Optimizer: p.Optim.Optimizer})
 }
 
+// Fastest asks the engine that trains which of its precisions is the fastest here.
+func (l Lab) Fastest(ctx context.Context) (engine.Choice, error) {
+	var trains any = l.Engine
+	if l.Job != nil {
+		trains = l.Job
+	}
+	name, can := l.trainer()
+	c, ok := trains.(engine.Chooser)
+	if !ok {
+		return engine.Choice{}, fmt.Errorf("engine %s does not say which is the fastest: name one (%v): %w", name, can.Precisions, engine.ErrUnsupported)
+	}
+	return c.Fastest(ctx)
+}
+
 func (l Lab) opener() engine.Opener {
 	if l.Ask != nil {
 		return l.Ask

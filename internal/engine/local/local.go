@@ -21,7 +21,8 @@ import (
 
 // Options are the settings of an engine. None changes a result.
 type Options struct {
-	Workers int // goroutines that one model uses unless its settings say otherwise; 0 means 1
+	Workers int    // goroutines that one model uses unless its settings say otherwise; 0 means 1
+	Cache   string // folder for what was measured of this machine; empty measures each time
 }
 
 // An Engine makes models. It is safe for concurrent use.
@@ -42,7 +43,7 @@ type sharedBase struct {
 
 // New makes an engine.
 func New(o Options) *Engine {
-	return &Engine{opts: Options{Workers: max(1, o.Workers)}, bases: map[[32]byte]*sharedBase{}}
+	return &Engine{opts: Options{Workers: max(1, o.Workers), Cache: o.Cache}, bases: map[[32]byte]*sharedBase{}}
 }
 
 // Name implements engine.Stepper.
