@@ -78,7 +78,7 @@ func TestLargeResponses(t *testing.T) {
 		s.Score(&s.Items[0], response)
 		ScoreBoxedInteger("1", response)
 		ScoreBoxedText("1", response)
-		firstLetter(response, 4)
+		chosen(response, 4)
 		if took := time.Since(start); took > 10*time.Second {
 			t.Errorf("%q took %v", unit, took)
 		}

@@ -156,24 +156,12 @@ func question(b *strings.Builder, row *mmluRow, mode Mode) {
 	b.WriteString("Answer:")
 }
 
-// scoreLetter judges a generated answer by the first letter that stands alone, where the choices' letters are asked for.
+// scoreLetter judges a written answer by the letter of the choice that it names, where the choices' letters are asked for. An
+// answer that names none, or not clearly one, is counted as no_answer.
 func scoreLetter(it *Item, response string) Outcome {
-	picked := firstLetter(response, len(it.Choices))
+	picked := chosen(response, len(it.Choices))
 	if picked < 0 {
-		return Outcome{Metrics: map[string]float64{"no_answer": 1}, Reason: "no letter of a choice"}
+		return Outcome{Metrics: map[string]float64{"no_answer": 1}, Reason: "names no choice by its letter, or not clearly one"}
 	}
 	return Outcome{Hit: picked == it.Answer, Metrics: map[string]float64{"no_answer": 0}, Reason: "answered " + letter(picked)}
-}
-
-// firstLetter returns the index of the first capital letter of a choice that is no part of a longer word, or -1.
-func firstLetter(s string, choices int) int {
-	word := func(i int) bool {
-		return i >= 0 && i < len(s) && (s[i] >= 0x80 || s[i] == '\'' || s[i]|0x20 >= 'a' && s[i]|0x20 <= 'z' || s[i] >= '0' && s[i] <= '9')
-	}
-	for i := range len(s) {
-		if c := int(s[i]) - 'A'; c >= 0 && c < choices && !word(i-1) && !word(i+1) {
-			return c
-		}
-	}
-	return -1
 }

@@ -201,19 +201,6 @@ func hexOf(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func TestFirstLetter(t *testing.T) {
-	for _, tt := range []struct {
-		in   string
-		want int
-	}{
-		{"B", 1}, {"(C) because", 2}, {" the answer is D.", 3}, {"A.", 0}, {"Apple", -1}, {"E", -1}, {"", -1}, {"b", -1}, {"**B**", 1}, {"DNA, so C", 2}, {"é A", 0}, {"éA", -1},
-	} {
-		if got := firstLetter(tt.in, 4); got != tt.want {
-			t.Errorf("%q: %d, want %d", tt.in, got, tt.want)
-		}
-	}
-}
-
 func TestLoadMMLURefuses(t *testing.T) {
 	for _, tt := range []struct{ name, test, dev, want string }{
 		{"no choices", `{"subject": "x", "question": "q", "answer": 0}`, "", `mmlu: line 1: a row needs "question" and 2 to 26 "choices"`},

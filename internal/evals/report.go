@@ -68,7 +68,7 @@ var (
 	}
 	integerMeasures = []measure{{name: "exact_match"}, {name: "no_answer", key: "no_answer"}}
 	textMeasures    = []measure{{name: "exact_match"}, {name: "minerva_match", key: "minerva"}, {name: "no_answer", key: "no_answer"}}
-	lettersMeasures = []measure{{name: "acc"}}
+	lettersMeasures = []measure{{name: "acc"}, {name: "low_mass", key: "low_mass"}}
 	textsMeasures   = []measure{{name: "acc"}, {name: "acc_norm", key: "acc_norm"}}
 	writtenMeasures = []measure{{name: "acc"}, {name: "no_answer", key: "no_answer"}}
 	customMeasures  = []measure{{name: "score"}}

@@ -69,7 +69,7 @@ func TestLoadCustom(t *testing.T) {
 		{"regex", head("regex") + `{"prompt": "p", "answer": "^a+$"}`, "aaa", "true"},
 		{"boxed integer", head("boxed-integer") + `{"prompt": "p", "answer": "12"}`, `\boxed{12}`, "true"},
 		{"boxed text", head("boxed-text") + `{"prompt": "p", "answer": "\\frac{1}{2}"}`, `\boxed{\frac12}`, "true"},
-		{"choice", head("choice") + `{"prompt": "p", "answer": "B", "choices": ["x", "y"]}`, "A bit of B? No: the answer is B", "false"},
+		{"choice", head("choice") + `{"prompt": "p", "answer": "B", "choices": ["x", "y"]}`, "A bit of B? No: the answer is B", "true"},
 		{"choice by letter", head("choice") + `{"prompt": "p", "answer": "B", "choices": ["x", "y"]}`, "(B) y", "true"},
 		{"unknown scorer", head("model"), "", `custom suite: line 1: header: unknown scorer "model": know contains, regex, boxed-integer, boxed-text, choice`},
 		{"no items", head("contains"), "", "s: no items"},
