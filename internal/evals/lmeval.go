@@ -49,7 +49,7 @@ func (s *Suite) LMEval(r *Report, o LMEvalOptions) ([]File, error) {
 		values, better, names := map[string]any{"alias": t.task}, map[string]bool{}, []string{}
 		for _, m := range part.Metrics {
 			values[m.Name+",none"], values[m.Name+"_stderr,none"] = m.Value, stderr(m)
-			better[m.Name] = m.Name != "no_answer" && m.Name != "degenerate"
+			better[m.Name] = !s.worse(m.Name)
 			names = append(names, m.Name)
 		}
 		results[t.task], higher[t.task] = values, better

@@ -82,10 +82,11 @@ func isDigits(s string) bool {
 	return s != ""
 }
 
-// ScoreBoxedInteger judges a response by the integer in its last \boxed{…}. Units, degrees and the like are read over as in
-// the published normalisation; so are separators of thousands, leading zeros and a plus sign, which that would not accept.
+// ScoreBoxedInteger judges a response by the integer in its last well-formed box, in any of the spellings that
+// docs/formats/suites.md lists. The metric no_answer counts responses without one; beyond_reference counts verdicts that are not
+// the published harness's, which compares strings and looks at the last box alone (absent where the verdicts agree).
 func ScoreBoxedInteger(target, response string) Outcome {
-	boxed, ok := mathgrade.LastBoxed(response)
+	boxed, ok := mathgrade.Answer(response)
 	if !ok {
 		return Outcome{Metrics: map[string]float64{"no_answer": 1}, Reason: "no \\boxed{…}"}
 	}
@@ -94,13 +95,18 @@ func ScoreBoxedInteger(target, response string) Outcome {
 		return Outcome{Metrics: map[string]float64{"no_answer": 1}, Reason: fmt.Sprintf("%q is no integer", clip(boxed))}
 	}
 	want, _ := mathgrade.Integer(target)
-	return Outcome{Hit: got == want, Metrics: map[string]float64{"no_answer": 0}, Reason: "answered " + clip(got)}
+	out := Outcome{Hit: got == want, Metrics: map[string]float64{"no_answer": 0}, Reason: "answered " + clip(got)}
+	out.compare(target, response)
+	return out
 }
 
-// ScoreBoxedText judges a response by what its last \boxed{…} holds, as a string after Hendrycks' normalisation. The metric
-// minerva says whether the two are equal after that of Lewkowycz et al.
+// ScoreBoxedText judges a response by what its last well-formed box holds, as a string after Hendrycks' normalisation. The metric
+// minerva says whether the two are equal after that of Lewkowycz et al.; for the others see ScoreBoxedInteger.
 func ScoreBoxedText(target, response string) Outcome {
-	boxed, ok := mathgrade.LastBoxed(response)
+	boxed, ok := mathgrade.Answer(response)
+	if !ok {
+		boxed, ok = mathgrade.LastBoxed(response) // "\boxed \pi$", which only the harness reads
+	}
 	if !ok {
 		return Outcome{Metrics: map[string]float64{"no_answer": 1, "minerva": 0}, Reason: "no \\boxed{…}"}
 	}
@@ -108,7 +114,18 @@ func ScoreBoxedText(target, response string) Outcome {
 	if mathgrade.Minerva(boxed) == mathgrade.Minerva(target) {
 		m["minerva"] = 1
 	}
-	return Outcome{Hit: mathgrade.Equal(boxed, target), Metrics: m, Reason: "answered " + clip(mathgrade.Normalize(boxed))}
+	out := Outcome{Hit: mathgrade.Equal(boxed, target), Metrics: m, Reason: "answered " + clip(mathgrade.Normalize(boxed))}
+	out.compare(target, response)
+	return out
+}
+
+// compare counts a verdict that is not the harness's.
+func (o *Outcome) compare(target, response string) {
+	last, ok := mathgrade.LastBoxed(response)
+	if reference := ok && mathgrade.Equal(last, target); reference != o.Hit {
+		o.Metrics["beyond_reference"] = 1
+		o.Reason += "; not so to the reference"
+	}
 }
 
 // clip shortens a piece of a response for a reason.

