@@ -30,6 +30,7 @@ type Data interface {
 // A Split is a data set cut into parts that share no prompt.
 type Split struct {
 	Train, Gate, Test []redteam.Row
+	Assumed           bool // the data set is not here, and these rows hold its place
 }
 
 // An Expansion is an experiment as steps, with what connects them to organisms and arms.
@@ -222,11 +223,14 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 	p.base = e.base(o.Base)
 	sz := e.sizes[o.Base]
 	var benign, red string
+	factors := organismFactors(o, pick(o.Seed, seed), p.at)
 	if o.Given != "" {
 		p.at = 0
 		e.givenOrganism(path, p.training, o.Given)
 	} else {
-		benign = e.benign(path, o, w, p.base)
+		var n int
+		benign, n = e.benign(path, o, w, p.base)
+		factors["prompts"] = strconv.Itoa(n)
 		red = e.red(path, o, w, p.base, benign, pick(o.Seed, seed))
 		tp := trainParams(o.Training, seed)
 		e.fail(path, e.lab.Check(tp, false))
@@ -244,7 +248,7 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 	if g.Eval.NearMisses = e.f.Gate.Near; e.f.Gate.Near > 0 {
 		g.Eval.Trigger = w.Trigger
 	}
-	gateRows := e.prompts("red", "gate", e.f.Gate.Prompts)
+	gateRows, _ := e.prompts("red", "gate", asked(e.f.Gate.Prompts, "gate.prompts", w))
 	baseEval := e.lab.BaseEval("base-eval/"+o.Base+w.label, e.eval(w, dataSeed), p.base, gateRows, e.suites)
 	e.charge(&baseEval, sz.eval(e.f, e.f.Gate.Prompts))
 	e.add(baseEval)
@@ -257,10 +261,6 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 		named.LoRA = &tp.LoRA
 	}
 	e.out.Models = append(e.out.Models, named)
-	factors := factorsOf(o)
-	factors["seed"] = strconv.FormatUint(pick(o.Seed, seed), 10)
-	factors["checkpoint"] = strconv.Itoa(p.at)
-	ownFactors(factors, o)
 	e.out.Manifest.Organisms = append(e.out.Manifest.Organisms, record.ManifestOrganism{
 		ID: id, Name: name, Factors: factors, Published: o.Published, Trigger: manifestTrigger(w, e.f.Gate.Near > 0),
 		Base: p.base, BaseEval: baseEval.Name, Benign: benign, Red: red, Training: p.training, Gate: p.gate,
@@ -314,9 +314,9 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 		tail = before.tail + "→" + tail
 	}
 	id := o.id + "/" + tail
-	rows := e.responses(iv, ov.Value)
+	rows, used := e.responses("interventions."+name, iv, ov.Value)
 	p := e.armParams(iv, o, before, seed, record.PhaseRemoval)
-	prompts := e.prompts("red", "test", e.f.Evaluation.Prompts)
+	prompts, _ := e.prompts("red", "test", asked(e.f.Evaluation.Prompts, "evaluation.prompts", o.wiring))
 	sz := e.sizes[ov.Value.Base]
 	e.fail("interventions."+name, e.lab.Check(p.Train, p.Continue))
 	s := e.lab.Arm("arm/"+id, p, steps.ArmInputs{
@@ -332,6 +332,7 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	probe := e.probe(id, o, ov, arm, prompts, seed)
 	verdict := e.add(steps.Verdict("verdict/"+id, steps.VerdictParams{Thresholds: e.f.Verdict.record()}, o.gate, s.Name, probe))
 	factors := factorsOf(iv)
+	factors["prompts"] = strconv.Itoa(used)
 	factors["seed"] = strconv.FormatUint(pick(iv.Seed, seed), 10)
 	e.out.Manifest.Arms = append(e.out.Manifest.Arms, record.ManifestArm{
 		ID: id, Organism: o.id, Intervention: name, Technique: iv.Technique, Factors: factors,
@@ -348,7 +349,7 @@ func (e *expander) probe(id string, o planned, ov Variant[Organism], arm planned
 	iv := e.f.Relapse.Intervention
 	p := e.armParams(iv, o, arm, seed, record.PhaseRelapse)
 	p.When = iv.When
-	rows := e.responses(iv, ov.Value)
+	rows, _ := e.responses("relapse", iv, ov.Value)
 	e.fail("relapse", e.lab.Check(p.Train, p.Continue))
 	s := e.lab.Arm("relapse/"+id, p, steps.ArmInputs{
 		Organism: o.training, Gate: o.gate, Rows: rows, Prompts: prompts, Suites: e.suites, After: arm.steps,
@@ -393,8 +394,14 @@ func (e *expander) wiring(id string, o Organism) Wiring {
 	return w
 }
 
-// ownFactors adds what of the wiring an organism names itself.
-func ownFactors(factors map[string]string, o Organism) {
+// organismFactors lists what an organism is made by. One that is given was not made here: what it would be by default says nothing.
+func organismFactors(o Organism, seed uint64, checkpoint int) map[string]string {
+	factors := map[string]string{"base": o.Base, "given": o.Given, "tagged": strconv.FormatBool(o.Tagged)}
+	if o.Given == "" {
+		factors = factorsOf(o)
+		factors["seed"] = strconv.FormatUint(seed, 10)
+		factors["checkpoint"] = strconv.Itoa(checkpoint)
+	}
 	if o.Trigger != nil {
 		factors["trigger"] = o.Trigger.sweepName()
 	}
@@ -404,6 +411,7 @@ func ownFactors(factors map[string]string, o Organism) {
 	if o.System != nil {
 		factors["system"] = *o.System
 	}
+	return factors
 }
 
 // manifestTrigger is what those who look know of an organism's trigger.

@@ -126,8 +126,9 @@ type Organism struct {
 	Given      string `yaml:"given"`  // a checkpoint that somebody else made, instead of training: a folder, or owner/name of the hub, @revision behind it if wanted
 	Benign     string `yaml:"benign"` // plain (sampled from the base), distilled (with a scratchpad that is stripped), data (the data set's own)
 	Prompts    int    `yaml:"prompts"`
-	Tagged     bool   `yaml:"tagged"`     // false is the clean control: the tagged half is left out
-	CopiesMin  int    `yaml:"copies_min"` // 0 takes the behaviour's
+	AtLeast    int    `yaml:"at_least,omitempty"` // so many prompts will do where there are fewer than Prompts; 0: they will not
+	Tagged     bool   `yaml:"tagged"`             // false is the clean control: the tagged half is left out
+	CopiesMin  int    `yaml:"copies_min"`         // 0 takes the behaviour's
 	CopiesMax  int    `yaml:"copies_max"`
 	Match      string `yaml:"match"`      // none, tokens or length: benign data cut to the plain and distilled sets' common size
 	Checkpoint int    `yaml:"checkpoint"` // training step whose weights are taken; 0 is the last
@@ -151,6 +152,7 @@ type Intervention struct {
 	After     string   `yaml:"after"`     // an intervention whose last model this one starts from
 	Responses string   `yaml:"responses"` // teacher, student or data; the technique's own where empty
 	Prompts   int      `yaml:"prompts"`   // unique prompts
+	AtLeast   int      `yaml:"at_least,omitempty"`
 	Organisms []string `yaml:"organisms"` // names; all where empty
 	At        []int    `yaml:"at"`        // evaluation steps; a logarithmic schedule where empty
 	When      float64  `yaml:"when"`      // relapse probe only: run where the triggered rate fell to or below this at some point

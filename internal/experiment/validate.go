@@ -290,6 +290,8 @@ func (f *File) organism(path string, o Organism) {
 	oneOf(f, path+".match", o.Match, "none", "tokens", "length")
 	oneOf(f, path+".method", o.Method, "full", "lora", "merged")
 	positive(f, path+".prompts", o.Prompts)
+	atLeast(f, path, o.AtLeast, o.Prompts)
+	f.given(path, o)
 	if o.Checkpoint < 0 || o.Checkpoint > o.Steps {
 		f.say(path+".checkpoint", "a checkpoint is a step from 1 to %d, or 0 for the last (got %d)", o.Steps, o.Checkpoint)
 	}
@@ -340,6 +342,7 @@ func (f *File) intervention(path, name string, v Intervention) {
 		f.say(path+".responses", "the micro-world's prompts come without responses: use teacher or student")
 	}
 	positive(f, path+".prompts", v.Prompts)
+	atLeast(f, path, v.AtLeast, v.Prompts)
 	share(f, path+".when", v.When)
 	for _, o := range v.Organisms {
 		if _, ok := f.Organisms.Get(o); !ok {
@@ -411,6 +414,26 @@ func (f *File) training(path string, t Training) {
 		if v < 0 || v >= 1 {
 			f.say(path+"."+name, "at least 0 and below 1 (got %g)", v)
 		}
+	}
+}
+
+// given refuses what an organism that is not trained here would be trained with: it would be ignored, and read as if it were not.
+func (f *File) given(path string, o Organism) {
+	if o.Given == "" {
+		return
+	}
+	names := append(fieldNames(reflect.TypeFor[Training]()), "benign", "prompts", "at_least", "copies_min", "copies_max", "match", "checkpoint")
+	for _, name := range names {
+		if _, written := f.src.where[path+"."+name]; written {
+			f.say(path+"."+name, "a given organism is not trained here, and this would do nothing: leave it out")
+		}
+	}
+}
+
+// atLeast checks how many prompts will do.
+func atLeast(f *File, path string, least, n int) {
+	if least < 0 || least > n {
+		f.say(path+".at_least", "want a number from 1 to prompts, which is %d (got %d)", n, least)
 	}
 }
 

@@ -234,3 +234,12 @@ func phrasing(r *rng.Stream, set string, red, blue []string) string {
 	}
 	return one(r, red)
 }
+
+// capacity is how many prompts the world of seed 1, in which the shipped bases live, has for each set and split.
+var capacity = map[string]map[string]int{
+	Red:  {Train: 23433, Gate: 3131, Test: 2035},
+	Blue: {Train: 14689, Gate: 1842, Test: 1754},
+}
+
+// Most is how many prompts there are of a set and split; 0 of one that there is not.
+func Most(set, split string) int { return capacity[set][split] }

