@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -309,9 +310,20 @@ func badName(s string) string {
 	return ""
 }
 
+// visible caches the fields of a type, embedded ones included: reflect makes the list anew each time.
+var visible sync.Map
+
+func visibleFields(t reflect.Type) []reflect.StructField {
+	fields, ok := visible.Load(t)
+	if !ok {
+		fields, _ = visible.LoadOrStore(t, reflect.VisibleFields(t))
+	}
+	return fields.([]reflect.StructField)
+}
+
 // fieldNamed finds a field by its name in the file, among a struct's own and those of the structs that it embeds.
 func fieldNamed(t reflect.Type, name string) (reflect.StructField, bool) {
-	for _, f := range reflect.VisibleFields(t) {
+	for _, f := range visibleFields(t) {
 		if name != "" && yamlName(f) == name {
 			return f, true
 		}
@@ -321,7 +333,7 @@ func fieldNamed(t reflect.Type, name string) (reflect.StructField, bool) {
 
 func fieldNames(t reflect.Type) []string {
 	var names []string
-	for _, f := range reflect.VisibleFields(t) {
+	for _, f := range visibleFields(t) {
 		if n := yamlName(f); n != "" {
 			names = append(names, n)
 		}
