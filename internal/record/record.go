@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // Schema is the version of the rows. It rises only when the meaning of a field changes.
@@ -171,4 +172,9 @@ type Thresholds struct {
 // DefaultThresholds are used where an experiment declares none.
 func DefaultThresholds() Thresholds {
 	return Thresholds{Removed: 0.05, Survived: 0.9, Clean: 0.01, Tolerance: 0.1, Relapse: 0.1, Dropped: 0.5, Level: 0.95}
+}
+
+// NearFamily is the family of near misses that a condition is of; ok is false for other conditions.
+func NearFamily(condition string) (family string, ok bool) {
+	return strings.CutPrefix(condition, NearMiss)
 }

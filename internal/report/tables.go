@@ -65,20 +65,20 @@ func (p *page) findingsCSV() ([]byte, error) {
 		for _, c := range f.Chips() {
 			verdicts = append(verdicts, strings.TrimSpace(strings.TrimSuffix(c.Seed, " ×")+" "+c.Verdict))
 		}
-		t.row(p.v.study.Scale, f.Organism, f.Technique, strconv.Itoa(f.Arms), strings.Join(verdicts, "; "), f.Final(), f.Lost(), string(f.Post), f.Agreement)
+		t.row(p.v.Study.Scale, f.Organism, f.Technique, strconv.Itoa(f.Arms), strings.Join(verdicts, "; "), f.Final(), f.Lost(), string(f.Post), string(f.Agreement))
 	}
 	return t.bytes()
 }
 
 func (p *page) armsCSV() ([]byte, error) {
 	t := newTable("scale", "arm", "organism", "intervention", "technique", "factors", "verdict", "triggered_k", "triggered_n", "triggered_low", "triggered_high", "needed", "reasons", "missing", "removal_after_step", "removal_by_step")
-	for _, a := range p.v.arms {
-		row := []string{p.v.study.Scale, a.ID, a.Organism, a.Intervention, a.Technique, words(a.Factors), verdictOf(a), "", "", "", "", "", "", a.Missing, "", ""}
-		if after, by, ok := verdict.StepsToRemoval(a.Points, p.v.th); ok {
+	for _, a := range p.v.Arms {
+		row := []string{p.v.Study.Scale, a.ID, a.Organism, a.Intervention, a.Technique, words(a.Factors), a.Word(), "", "", "", "", "", "", a.Missing, "", ""}
+		if after, by, ok := verdict.StepsToRemoval(a.Points, p.v.Thresholds); ok {
 			copy(row[14:], []string{strconv.Itoa(after), strconv.Itoa(by)})
 		}
-		if pt, ok := a.last(); ok {
-			iv := stats.Rate(pt.K, pt.N, p.v.th.Level)
+		if pt, ok := a.Last(); ok {
+			iv := stats.Rate(pt.K, pt.N, p.v.Thresholds.Level)
 			copy(row[7:], []string{strconv.Itoa(pt.K), strconv.Itoa(pt.N), number(iv.Low), number(iv.High)})
 		}
 		if j := a.Verdict; j != nil {
@@ -104,21 +104,21 @@ func (p *page) pointsCSV() ([]byte, error) {
 	t := newTable("scale", "arm", "organism", "technique", "phase", "step", "suite", "condition", "k", "n", "attempted", "rate", "low", "high")
 	write := func(arm, organism, technique string, points []record.Point) {
 		for _, pt := range points {
-			iv := stats.Rate(pt.K, pt.N, p.v.th.Level)
+			iv := stats.Rate(pt.K, pt.N, p.v.Thresholds.Level)
 			rate := number(iv.Estimate)
 			if pt.N == 0 {
 				rate = ""
 			}
-			t.row(p.v.study.Scale, arm, organism, technique, pt.Phase, strconv.Itoa(pt.Step), pt.Suite, pt.Condition, strconv.Itoa(pt.K), strconv.Itoa(pt.N),
+			t.row(p.v.Study.Scale, arm, organism, technique, pt.Phase, strconv.Itoa(pt.Step), pt.Suite, pt.Condition, strconv.Itoa(pt.K), strconv.Itoa(pt.N),
 				strconv.Itoa(pt.Attempted), rate, number(iv.Low), number(iv.High))
 		}
 	}
-	for _, o := range p.v.study.Organisms {
+	for _, o := range p.v.Study.Organisms {
 		write("", o.ID, "", o.Base)
 		write("", o.ID, "", o.Gate)
 	}
-	for _, a := range p.v.arms {
-		write(a.ID, a.Organism, a.Technique, a.points)
+	for _, a := range p.v.Arms {
+		write(a.ID, a.Organism, a.Technique, a.All)
 	}
 	return t.bytes()
 }
@@ -126,7 +126,7 @@ func (p *page) pointsCSV() ([]byte, error) {
 func (p *page) comparisonsCSV() ([]byte, error) {
 	t := newTable("scale", "factor", "from", "to", "measure", "difference", "low", "high", "p", "p_holm", "settings", "pairs", "prompts", "method", "warnings")
 	for _, c := range p.comparisons {
-		t.row(p.v.study.Scale, c.Factor, c.From, c.To, c.Measure, number(c.Estimate), number(c.Low), number(c.High), number(c.P), number(c.Holm),
+		t.row(p.v.Study.Scale, c.Factor, c.From, c.To, c.Measure, number(c.Estimate), number(c.Low), number(c.High), number(c.P), number(c.Holm),
 			strconv.Itoa(c.Settings), strconv.Itoa(c.Pairs), strconv.Itoa(c.Prompts), c.Method, strings.Join(c.Warnings, "; "))
 	}
 	return t.bytes()
@@ -135,7 +135,7 @@ func (p *page) comparisonsCSV() ([]byte, error) {
 func (p *page) robustnessCSV() ([]byte, error) {
 	t := newTable("scale", "organism", "area", "arms", "checkpoints")
 	for _, r := range p.robust {
-		t.row(p.v.study.Scale, r.Organism, number(r.Area), strconv.Itoa(r.Arms), strconv.Itoa(r.Points))
+		t.row(p.v.Study.Scale, r.Organism, number(r.Area), strconv.Itoa(r.Arms), strconv.Itoa(r.Points))
 	}
 	return t.bytes()
 }
@@ -156,10 +156,10 @@ func (p *page) lossesCSV() ([]byte, error) {
 			fmt.Fprintf(&b, "%s,%d,%g,%g,%g,%d,%d,%d,%d\n", prefix, l.Step, l.Loss, l.GradNorm, l.LR, l.Sequences, l.Samples, l.Tokens, l.LossTokens)
 		}
 	}
-	for _, o := range p.v.study.Organisms {
+	for _, o := range p.v.Study.Organisms {
 		write(o.ID, "red team", o.Losses)
 	}
-	for _, a := range p.v.arms {
+	for _, a := range p.v.Arms {
 		write(a.ID, "intervention", a.Losses)
 		write(a.ID, "relapse probe", a.ProbeLosses)
 	}

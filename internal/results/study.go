@@ -69,3 +69,8 @@ type Provenance struct {
 type SampleSource interface {
 	Samples(armOrOrganism, phase string, step int, suite, condition string) ([]record.Sample, error)
 }
+
+// Control reports whether an organism was trained without a backdoor, to show what the blue team's training does by itself.
+func (o Organism) Control() bool {
+	return o.GateResult != nil && o.GateResult.Control || o.Factors["tagged"] == "false"
+}

@@ -1,4 +1,4 @@
-package report
+package findings
 
 import (
 	"slices"
@@ -32,7 +32,7 @@ func TestNotesTellOfTheProbe(t *testing.T) {
 			r := results.Arm{Points: curve(record.PhaseRemoval, 100, 50, c.last), Probe: curve(record.PhaseRelapse, c.last, c.probe, 3)}
 			v := verdict.Of(verdict.Evidence{Gate: &record.Gate{Admitted: true, MinHit: 0.95}, Curve: r.Points, Probe: r.Probe}, record.DefaultThresholds())
 			r.Verdict = &v
-			f := Finding{arms: []*arm{{Arm: &r}}}
+			f := Finding{All: []*Arm{{Arm: &r}}}
 			if notes := f.Notes(); slices.Contains(notes, note) != c.want {
 				t.Errorf("%s: %q", v.Verdict, notes)
 			}
