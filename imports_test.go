@@ -28,7 +28,7 @@ var layers = []layer{
 	{"tools", []string{"store", "pipeline", "hf", "textfile", "corpus", "engine", "record"}},
 	{"parts", []string{"engine/local", "engine/tinker", "evals", "train", "redteam", "blueteam", "microworld", "verdict"}},
 	{"lab", []string{"steps", "experiment"}},
-	{"views", []string{"results", "findings", "report", "bench", "cli"}},
+	{"views", []string{"results", "findings", "report", "bench", "serve", "cli"}},
 }
 
 // forbidden pairs hold through any chain of imports, and for what is below the second's folder too.

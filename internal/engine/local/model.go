@@ -44,6 +44,7 @@ type Model struct {
 	// The call in progress, read by the workers.
 	ctx    context.Context
 	loss   engine.Loss
+	report [][]float32 // takes log-probabilities; see LogProbs
 	train  func(worker, i int)
 	eval   func(worker, i int)
 	turn   int // the chunk whose gradients are added next
@@ -169,6 +170,9 @@ func (m *Model) pass(ctx context.Context, data []engine.Datum, loss engine.Loss,
 		return res, err
 	}
 	m.chunks = llama.Split(m.chunks[:0], data, m.target)
+	if m.report != nil {
+		llama.Report(m.chunks, m.report)
+	}
 	for len(m.results) < len(m.chunks) {
 		m.results = append(m.results, llama.Measured{})
 	}

@@ -10,6 +10,17 @@ import (
 type Chunk struct {
 	data []engine.Datum
 	n    int // tokens
+	// report, where it is not nil, takes the log-probability of every target that carries loss, by datum and position.
+	report [][]float32
+}
+
+// Report has the passes over chunks, which Split made of a batch, note the log-probability of every target that carries loss:
+// into[i][t] is of position t of the batch's datum i.
+func Report(chunks []Chunk, into [][]float32) {
+	for i := range chunks {
+		n := len(chunks[i].data)
+		chunks[i].report, into = into[:n], into[n:]
+	}
 }
 
 // Tokens is the number of tokens of the chunk.

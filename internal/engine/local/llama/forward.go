@@ -248,7 +248,11 @@ func (n *Net) lossRows(w *Workspace, ch Chunk, loss engine.Loss, g *gradients) M
 			row := w.logits.Row(k % headRows)
 			lse := kernel.LogSumExp(row)
 			target := int(d.Targets[at])
-			value, slope := datumObjective(d, loss, at, float64(row[target])-float64(lse))
+			logp := float64(row[target]) - float64(lse)
+			if ch.report != nil {
+				ch.report[i][at] = float32(logp)
+			}
+			value, slope := datumObjective(d, loss, at, logp)
 			m.Loss += value
 			m.Weight += float64(weight)
 			m.Rows++
