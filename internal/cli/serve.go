@@ -153,7 +153,7 @@ func servedBase(ctx context.Context, dir, arg, format string) (tinker.Base, erro
 		if b.Checkpoint, err = load(); err == nil {
 			b.Folder, err = writtenOut(dir, model, b.Checkpoint)
 		}
-	case checkpoint.IsFolder(model):
+	case checkpoint.IsLocal(model):
 		b.Checkpoint, err = openFolder(model, format)
 		b.Folder = model
 	case strings.Count(model, "/") == 1:

@@ -74,7 +74,7 @@ func newFutures(limit int64) futures {
 // room drops results that were fetched until those that are held fit, and says whether they do.
 func (f *futures) room() bool {
 	for f.held > f.limit && f.old.Len() > 0 {
-		x := f.old.Remove(f.old.Front()).(*future) //nolint:errcheck // nothing else is put in
+		x := f.old.Remove(f.old.Front()).(*future)
 		f.held -= x.bytes
 		x.result, x.bytes, x.gone, x.kept = nil, 0, true, nil
 	}

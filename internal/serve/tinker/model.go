@@ -298,26 +298,23 @@ func (s *Server) begin(ctx context.Context, m *model, settings engine.Settings, 
 	if err != nil {
 		return nil, 0, err
 	}
-	m.m = made.(*local.Model) //nolint:errcheck // the engine's Load says so
+	m.m = made.(*local.Model)
 	if p.load != nil {
-		if err := s.restore(ctx, m, p.load, p.optim); err != nil {
-			return nil, 0, errors.Join(err, m.m.Close(), m.drop())
-		}
+		err = s.restore(ctx, m, p.load, p.optim)
 	}
-	run := savedRun{ID: m.id, Base: m.base.Name, LoRA: m.lora, Time: s.o.Now(), Metadata: p.metadata}
-	if err := s.disk.addRun(run); err != nil {
-		return nil, 0, errors.Join(err, m.m.Close(), m.drop())
+	if err == nil {
+		err = s.disk.addRun(savedRun{ID: m.id, Base: m.base.Name, LoRA: m.lora, Time: s.o.Now(), Metadata: p.metadata})
+	}
+	if err != nil {
+		err = errors.Join(err, m.m.Close())
+		m.m = nil
+		return nil, 0, err
 	}
 	c := wire.ModelCreated{ModelID: m.id, BaseModel: p.base, LoRA: m.wireLoRA(), Type: "create_model"}
 	if p.load != nil {
 		c.Path, c.Type = p.path, "load_weights"
 	}
 	return jsonResult{c}, 0, nil
-}
-
-func (m *model) drop() error {
-	m.m = nil
-	return nil
 }
 
 // wireLoRA says what the adapter of a model really is.

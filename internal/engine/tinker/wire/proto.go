@@ -26,7 +26,7 @@ const (
 
 // A protoField is one field of a message: Bytes of a length-delimited one, Num of any other.
 type protoField struct {
-	num   protowire.Number
+	num   int
 	typ   protowire.Type
 	bytes []byte
 	value uint64
@@ -39,7 +39,7 @@ func eachField(b []byte, visit func(f protoField) error) error {
 		if n < 0 {
 			return protowire.ParseError(n)
 		}
-		f := protoField{num: num, typ: typ}
+		f := protoField{num: int(num), typ: typ}
 		b = b[n:]
 		switch typ {
 		case protowire.VarintType:
