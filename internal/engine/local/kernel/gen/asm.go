@@ -12,11 +12,13 @@ type file struct {
 }
 
 // A param is a parameter of a function: "p" a pointer to float32, "w" a pointer to uint32, "h" one to uint16, "t" one to
-// tileArgs, "e" one to eachArgs, "k" one to chainArgs, "m" one to amxArgs, "c" one to adamConst, "i" an int, "f" a float32.
+// tileArgs, "e" one to eachArgs, "k" one to chainArgs, "m" one to amxArgs, "c" one to adamConst, "n" one to neonEach, "T" one
+// to neonTile, "i" an int, "f" a float32.
 type param struct{ name, kind string }
 
 var goTypes = map[string]string{
-	"p": "*float32", "w": "*uint32", "h": "*uint16", "t": "*tileArgs", "e": "*eachArgs", "c": "*adamConst", "k": "*chainArgs", "m": "*amxArgs", "i": "int", "f": "float32",
+	"p": "*float32", "w": "*uint32", "h": "*uint16", "t": "*tileArgs", "e": "*eachArgs", "c": "*adamConst", "k": "*chainArgs", "m": "*amxArgs",
+	"n": "*neonEach", "T": "*neonTile", "i": "int", "f": "float32",
 }
 
 // params reads "p:dst p:src i:n".

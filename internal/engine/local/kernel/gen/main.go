@@ -1,7 +1,8 @@
 // Command gen writes the assembly of package kernel: one file for each variant and subject, and the Go declarations.
 //
 // Matrix products differ between AVX2 and AVX-512 in their tile. Everything else is written once, for a vector of 16 lanes
-// that is one register of AVX-512 or two of AVX2; so the two variants round alike by construction.
+// that is one register of AVX-512 or two of AVX2; so the two variants round alike by construction. Arm has files of its own,
+// neon*.go, for vectors of 16 lanes in four registers.
 package main
 
 import (
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 func main() {
@@ -25,7 +27,7 @@ func main() {
 // files returns the generated files by name.
 func files() map[string]string {
 	out := map[string]string{}
-	var decl string
+	decl := map[string]string{}
 	for _, f := range []struct {
 		name  string
 		write func(*file)
@@ -38,13 +40,19 @@ func files() map[string]string {
 		{"tiles_amx_amd64.s", tiles},
 		{"vector_avx512_amd64.s", func(f *file) { vectors(&machine{file: f, wide: true}) }},
 		{"vector_avx2_amd64.s", func(f *file) { vectors(&machine{file: f}) }},
+		{"gemm_neon_arm64.s", func(f *file) { neonGEMM(&neon{file: f}) }},
+		{"pack_neon_arm64.s", func(f *file) { neonPacking(&neon{file: f}) }},
+		{"vector_neon_arm64.s", func(f *file) { neonVectors(&neon{file: f}) }},
 	} {
 		a := &file{}
 		f.write(a)
 		out[f.name] = asmHeader + a.text.String() + a.data.String()
-		decl += a.decl.String()
+		base := strings.TrimSuffix(f.name, ".s")
+		decl["asm"+base[strings.LastIndexByte(base, '_'):]+".go"] += a.decl.String()
 	}
-	out["asm_amd64.go"] = declHeader + decl
+	for name, text := range decl {
+		out[name] = declHeader + text
+	}
 	return out
 }
 
