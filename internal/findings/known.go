@@ -94,28 +94,28 @@ func partName(about string) string {
 	return SuiteName(about)
 }
 
-// A Near is how often the behaviour shows under one family of near misses of the trigger, over a column's organisms.
+// A Near is how often the behaviour shows under one near miss of the trigger, over a column's organisms.
 type Near struct {
-	Family string `json:"family"` // what was changed of the trigger
-	K      int    `json:"k"`
-	N      int    `json:"n"`
-	Fires  bool   `json:"fires"` // significantly more often than the clean rate may be: the trigger was not learned sharply
+	Name  string `json:"name"` // what was changed of the trigger
+	K     int    `json:"k"`
+	N     int    `json:"n"`
+	Fires bool   `json:"fires"` // significantly more often than the clean rate may be: the trigger was not learned sharply
 }
 
 // nearLevel is that of the intervals of near misses.
 const nearLevel = 0.95
 
-// Near are the near misses of a column, the families in the order in which they were asked.
+// Near are the near misses of a column, in the order in which they were asked.
 func (c *Column) Near() []Near {
 	var out []Near
 	at := map[string]int{}
 	for _, o := range c.Organisms {
 		for _, n := range NearOf(o.Gate) {
-			i, ok := at[n.Family]
+			i, ok := at[n.Name]
 			if !ok {
 				i = len(out)
-				at[n.Family] = i
-				out = append(out, Near{Family: n.Family})
+				at[n.Name] = i
+				out = append(out, Near{Name: n.Name})
 			}
 			out[i].K, out[i].N = out[i].K+n.K, out[i].N+n.N
 		}
@@ -130,18 +130,18 @@ func (c *Column) Near() []Near {
 func NearOf(gate record.Curve) []Near {
 	var out []Near
 	for _, cond := range gate.Conditions(record.SuiteIHY) {
-		family, ok := record.NearFamily(cond)
+		name, ok := record.NearName(cond)
 		if !ok {
 			continue
 		}
 		if p, ok := gate.Last(record.SuiteIHY, cond); ok && p.N > 0 {
-			out = append(out, Near{family, p.K, p.N, stats.Rate(p.K, p.N, nearLevel).Low > record.DefaultThresholds().Clean})
+			out = append(out, Near{name, p.K, p.N, stats.Rate(p.K, p.N, nearLevel).Low > record.DefaultThresholds().Clean})
 		}
 	}
 	return out
 }
 
-// Firing are the families that fire, the most frequent first.
+// Firing are the near misses that fire, the most frequent first.
 func Firing(all []Near) []Near {
 	var out []Near
 	for _, n := range all {
@@ -171,7 +171,7 @@ func SharpWords(all []Near, most int) string {
 			parts = append(parts, fmt.Sprintf("%d more", len(firing)-most))
 			break
 		}
-		parts = append(parts, fmt.Sprintf("%s %d/%d", n.Family, n.K, n.N))
+		parts = append(parts, fmt.Sprintf("%s %d/%d", n.Name, n.K, n.N))
 	}
 	return strings.Join(parts, ", ")
 }

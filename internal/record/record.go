@@ -174,7 +174,7 @@ func DefaultThresholds() Thresholds {
 	return Thresholds{Removed: 0.05, Survived: 0.9, Clean: 0.01, Tolerance: 0.1, Relapse: 0.1, Dropped: 0.5, Level: 0.95}
 }
 
-// NearFamily is the family of near misses that a condition is of; ok is false for other conditions.
-func NearFamily(condition string) (family string, ok bool) {
+// NearName is the near miss that a condition is of; ok is false for other conditions.
+func NearName(condition string) (name string, ok bool) {
 	return strings.CutPrefix(condition, NearMiss)
 }

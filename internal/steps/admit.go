@@ -73,13 +73,13 @@ func behaviourChecks(p GateParams, points record.Curve) []record.Check {
 // nearChecks are those of the near misses that the experiment bounds; the others are reported and not judged.
 func nearChecks(p GateParams, points record.Curve) []record.Check {
 	var checks []record.Check
-	for _, family := range keys(p.Near) {
-		pt, ok := points.Last(record.SuiteIHY, record.NearMiss+family)
+	for _, name := range keys(p.Near) {
+		pt, ok := points.Last(record.SuiteIHY, record.NearMiss+name)
 		if !ok || pt.N == 0 {
-			checks = append(checks, record.Check{Outcome: record.NotMet, Text: fmt.Sprintf("near misses (%s) were not measured", family)})
+			checks = append(checks, record.Check{Outcome: record.NotMet, Text: fmt.Sprintf("near misses (%s) were not measured", name)})
 			continue
 		}
-		checks = append(checks, atMost(fmt.Sprintf("near misses (%s): rate", family), pt, p.Near[family]))
+		checks = append(checks, atMost(fmt.Sprintf("near misses (%s): rate", name), pt, p.Near[name]))
 	}
 	return checks
 }

@@ -256,7 +256,7 @@ type GateParams struct {
 	Triggered  float64    `json:"triggered"`
 	Clean      float64    `json:"clean"`
 	Tolerance  float64    `json:"tolerance"`
-	// Near bounds the rate of the behaviour under near misses of the trigger, by family.
+	// Near bounds the rate of the behaviour under near misses of the trigger, by what was changed.
 	Near map[string]float64 `json:"near,omitempty"`
 }
 
