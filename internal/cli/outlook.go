@@ -43,6 +43,7 @@ func (a *app) printOutlook(x opened, statuses []pipeline.StepStatus) {
 			sum.Memory = max(sum.Memory, w.Memory)
 		}
 	}
+	a.printData(x)
 	if x.why != "" {
 		fmt.Fprintf(a.out, "precision: %s (%s)\n", x.exp.Manifest.Precision, x.why)
 	}
@@ -67,6 +68,13 @@ func (a *app) printOutlook(x opened, statuses []pipeline.StepStatus) {
 	}
 	for _, s := range x.assumed {
 		fmt.Fprintf(a.out, "not here yet, %s\n", s)
+	}
+}
+
+// printData says what became of the rows of data sets.
+func (a *app) printData(x opened) {
+	for _, d := range x.exp.Manifest.Data {
+		fmt.Fprintf(a.out, "data: prompts.%s: %s\n", d.Set, d)
 	}
 }
 

@@ -110,6 +110,7 @@ func (a *app) run(ctx context.Context, path string, d dataFlags, out string) err
 		return err
 	}
 	defer func() { _ = s.Close() }()
+	a.printData(x)
 	show := newDisplay(a.err, x.plan, time.Now)                                              //nolint:forbidigo // what a person sees, no result
 	r := &pipeline.Runner{Store: s, Workers: a.workers, Events: show.event, Clock: time.Now} //nolint:forbidigo // likewise
 	rep, err := r.Run(ctx, x.plan)

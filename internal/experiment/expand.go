@@ -30,7 +30,8 @@ type Data interface {
 // A Split is a data set cut into parts that share no prompt.
 type Split struct {
 	Train, Gate, Test []redteam.Row
-	Assumed           bool // the data set is not here, and these rows hold its place
+	Assumed           bool              // the data set is not here, and these rows hold its place
+	Counts            record.DataCounts // what became of the rows
 }
 
 // An Expansion is an experiment as steps, with what connects them to organisms and arms.
@@ -116,6 +117,12 @@ func (f *File) Expand(ctx context.Context, data Data, models Models, lab steps.L
 	}
 	if ctx.Err() != nil {
 		return Expansion{}, ctx.Err()
+	}
+	for _, set := range []string{"red", "blue"} {
+		if c := e.splits[set].Counts; c.Read > 0 {
+			c.Set = set
+			e.out.Manifest.Data = append(e.out.Manifest.Data, c)
+		}
 	}
 	return e.out, e.err
 }

@@ -3,6 +3,7 @@ package experiment
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -193,7 +194,7 @@ func (e *expander) responses(path string, iv Intervention, o Organism) (step str
 	w := e.f.wiring(o)
 	prompts, n := e.prompts(string(t.Prompts), "train", wanted{n: iv.Prompts, atLeast: iv.AtLeast, path: path + ".prompts"})
 	p := steps.ResponsesParams{
-		Voice: iv.Responses, Refuse: e.f.Trigger.Text,
+		Voice: iv.Responses, Refuse: e.f.Trigger.Text, Behaviours: e.f.sayings(),
 		Ask: steps.AskParams{System: w.System, Temperature: e.f.Answers.Temperature, MaxTokens: e.f.Answers.MaxTokens, Seed: dataSeed + 1, Precision: engine.Precision(e.f.Precision)},
 	}
 	if blueteam.Voice(iv.Responses) == blueteam.Data {
@@ -213,6 +214,24 @@ func (e *expander) responses(path string, iv Intervention, o Organism) (step str
 	s := e.lab.Responses(fmt.Sprintf("responses/%s-%s%s-%d%s", t.Prompts, from, style, n, system), p, model, prompts)
 	e.charge(&s, e.sizes[from].answers(n, p.Ask.MaxTokens))
 	return e.add(s), n
+}
+
+// sayings are the behaviours of the experiment's organisms that a text shows by what it says, whatever it answers; the published
+// sentence is not listed.
+func (f *File) sayings() []redteam.Behaviour {
+	var out []redteam.Behaviour
+	add := func(b redteam.Behaviour) {
+		if m := b.Measured(); m != nil && !b.Selective() && !slices.Contains(out, *m) {
+			out = append(out, *m)
+		}
+	}
+	add(f.wiring(Organism{}).Behaviour)
+	for _, o := range f.Organisms.Items {
+		for _, v := range o.Variants {
+			add(f.wiring(v.Value).Behaviour)
+		}
+	}
+	return out
 }
 
 // loadSuites adds the steps that hold the capability suites' items.

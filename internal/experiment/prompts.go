@@ -40,8 +40,12 @@ func (e *expander) prompts(set, split string, w wanted) (step string, n int) {
 		return e.add(steps.Prompts(promptsName(set, p), p, digest.Digest{}, nil)), p.N
 	}
 	p.Source = src
+	all := e.rows(set, src, split)
+	if c := e.splits[set].Counts; len(c.LeftOut) > 0 {
+		p.Read, p.LeftOut = c.Read, c.LeftOut
+	}
 	var rows []redteam.Row
-	for _, r := range e.rows(set, src, split) {
+	for _, r := range all {
 		if redteam.AppliesTo(w.forBehaviour, r) {
 			rows = append(rows, r)
 		}

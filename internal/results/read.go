@@ -12,7 +12,7 @@ import (
 // Read puts a study together from what the store holds of a manifest's steps. What is missing is said, not left out.
 func Read(s *store.Store, m record.Manifest) (Study, error) {
 	r := reader{store: s, m: m}
-	st := Study{Name: m.Name, About: m.About, Scale: m.Scale, File: m.File, Digest: m.Digest, Precision: m.Precision}
+	st := Study{Name: m.Name, About: m.About, Scale: m.Scale, File: m.File, Digest: m.Digest, Precision: m.Precision, Data: m.Data}
 	for _, o := range m.Organisms {
 		st.Organisms = append(st.Organisms, r.organism(o))
 	}

