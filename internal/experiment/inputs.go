@@ -272,7 +272,8 @@ func factorsOf(v any) map[string]string {
 	for _, f := range reflect.VisibleFields(rv.Type()) {
 		name := yamlName(f)
 		x := rv.FieldByIndex(f.Index)
-		if name == "" || !scalarKind(f.Type.Kind()) || strings.HasSuffix(f.Tag.Get("yaml"), ",omitempty") && x.IsZero() {
+		optional := len(f.Index) == 1 || rv.FieldByIndex(f.Index[:1]).IsZero() // the settings of another technique are all zero
+		if name == "" || !scalarKind(f.Type.Kind()) || optional && strings.HasSuffix(f.Tag.Get("yaml"), ",omitempty") && x.IsZero() {
 			continue
 		}
 		switch f.Type.Kind() {

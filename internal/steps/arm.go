@@ -17,11 +17,12 @@ type ArmParams struct {
 	Train TrainParams `json:"train"`
 	Eval  EvalParams  `json:"eval"`
 	// Technique is how the training deals its data out, where that is not by shuffled rows.
-	Technique  string `json:"technique,omitempty"`
-	Checkpoint int    `json:"checkpoint"` // of the organism
-	At         []int  `json:"at"`
-	Phase      string `json:"phase"` // record.PhaseRemoval or record.PhaseRelapse
-	Rows       int    `json:"rows"`  // unique prompts used; 0 all
+	Technique  string       `json:"technique,omitempty"`
+	RL         *blueteam.RL `json:"rl,omitempty"`
+	Checkpoint int          `json:"checkpoint"` // of the organism
+	At         []int        `json:"at"`
+	Phase      string       `json:"phase"` // record.PhaseRemoval or record.PhaseRelapse
+	Rows       int          `json:"rows"`  // unique prompts used; 0 all
 	// When is a relapse probe's condition: run where the triggered rate of the training before fell to or below it.
 	When float64 `json:"when,omitempty"`
 	// Continue goes on with the organism's own adapter instead of laying a fresh one over the merged organism.
@@ -91,7 +92,7 @@ func (l Lab) runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 	if err != nil {
 		return err
 	}
-	data, err := armData(j, t, p)
+	rows, data, err := armData(j, t, p)
 	if err != nil {
 		return err
 	}
@@ -114,7 +115,7 @@ func (l Lab) runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 	if l.Job != nil {
 		err = l.armByJob(ctx, j, p, cp, data, a, d)
 	} else {
-		err = l.armByStep(ctx, j, p, cp, data, a, d)
+		err = l.armByStep(ctx, j, p, cp, p.material(t, rows, data), a, d)
 	}
 	if err != nil {
 		return err
@@ -128,7 +129,7 @@ func (l Lab) runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 }
 
 // armByStep trains through a Stepper and asks the model in training.
-func (l Lab) armByStep(ctx context.Context, j *pipeline.Job, p ArmParams, cp engine.Checkpoint, data []engine.Datum, a *asker, d *diary) error {
+func (l Lab) armByStep(ctx context.Context, j *pipeline.Job, p ArmParams, cp engine.Checkpoint, with blueteam.Material, a *asker, d *diary) error {
 	set := p.Train.settings(j)
 	set.Continue = p.Continue
 	m, err := l.Engine.Load(ctx, cp, set)
@@ -138,8 +139,18 @@ func (l Lab) armByStep(ctx context.Context, j *pipeline.Job, p ArmParams, cp eng
 	defer closeModel(m)
 	s := &fitting{j: j, m: m, p: p.Train, note: p.Phase, diary: d}
 	s.at = func(ctx context.Context, step int) error { return d.ask(ctx, a, m, p, step) }
+	technique := p.technique()
+	if technique.Asks {
+		before, err := l.open(ctx, j, cp, p.Train.Precision)
+		if err != nil {
+			return fmt.Errorf("opening the organism as it was: %w", err)
+		}
+		defer closeModel(before)
+		with.Reference = before
+	}
 	source := func(c train.Config) (train.Source, error) {
-		return p.technique().Source(blueteam.Material{Data: data, Config: c})
+		with.Config = c
+		return technique.Source(with)
 	}
 	if err := s.run(ctx, source, p.At); err != nil {
 		return err
@@ -158,25 +169,25 @@ func (d *diary) ask(ctx context.Context, a *asker, m engine.Asker, p ArmParams, 
 }
 
 // armData renders the intervention's rows.
-func armData(j *pipeline.Job, t text, p ArmParams) ([]engine.Datum, error) {
+func armData(j *pipeline.Job, t text, p ArmParams) ([]blueteam.Row, []engine.Datum, error) {
 	rows, err := inputRows[blueteam.Row](j, "rows", record.OutRows)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if p.Rows > 0 && p.Rows < len(rows) {
 		rows = rows[:p.Rows]
 	}
 	if err := blueteam.Check(rows, RefuseText(p.Eval.Trigger.Text)); err != nil {
-		return nil, fmt.Errorf("intervention data: %w", err)
+		return nil, nil, fmt.Errorf("intervention data: %w", err)
 	}
 	data := make([]engine.Datum, len(rows))
 	for i, r := range rows {
 		c := p.Eval.Trigger.Off(redteam.Conversation{System: p.Eval.System, User: r.Prompt})
 		if data[i], err = datum(t, c.System, c.User, r.Response); err != nil {
-			return nil, fmt.Errorf("intervention row %d (%s): %w", i+1, r.Key, err)
+			return nil, nil, fmt.Errorf("intervention row %d (%s): %w", i+1, r.Key, err)
 		}
 	}
-	return data, nil
+	return rows, data, nil
 }
 
 // sameRendering refuses an evaluation that would show the organism other prompts than its gate did.

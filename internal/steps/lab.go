@@ -28,14 +28,18 @@ func (l Lab) trainer() (string, engine.Capabilities) {
 	return l.Engine.Name(), l.Engine.Capabilities()
 }
 
-// Check returns an error for what a training needs and this lab's engine lacks.
-func (l Lab) Check(p TrainParams, resume bool) error {
-	s := engine.Settings{Precision: p.Precision, Continue: resume}
-	if p.Method != "full" {
-		s.LoRA = p.LoRA
+// Check returns an error for what a training needs and this lab's engine lacks. Of an organism, Train is all there is.
+func (l Lab) Check(p ArmParams) error {
+	s := engine.Settings{Precision: p.Train.Precision, Continue: p.Continue}
+	if p.Train.Method != "full" {
+		s.LoRA = p.Train.LoRA
+	}
+	n := engine.Needs{Settings: s, Optimizer: p.Train.Optim.Optimizer, BetweenSteps: p.technique().Asks}
+	if p.RL != nil {
+		n.Loss = engine.Loss(p.RL.Loss)
 	}
 	name, can := l.trainer()
-	return can.Check(name, engine.Needs{Settings: s, Optimizer: p.Optim.Optimizer})
+	return can.Check(name, n)
 }
 
 // Fastest asks the engine that trains which of its precisions is the fastest here.

@@ -31,7 +31,6 @@ type Config struct {
 	Pack     int                `json:"pack,omitempty"` // tokens of a packed sequence; 0 leaves each sample alone
 	Seed     uint64             `json:"seed"`           // of the order of the data
 	At       []int              `json:"at"`             // steps after which the At hook is called, ascending
-	Loss     engine.Loss        `json:"loss,omitempty"` // CrossEntropy where empty
 }
 
 // Hooks are the moments of a training. Each may be nil.
@@ -95,7 +94,12 @@ func update(ctx context.Context, m engine.Trainer, src Source, c Config, step in
 	if err != nil {
 		return record.Loss{}, err
 	}
-	loss := c.Loss
+	p := c.Optim
+	p.LearningRate = c.Schedule.At(step)
+	if len(b.Data) == 0 { // a source with nothing to say: no gradient, no decay
+		return record.Loss{Schema: record.Schema, Step: step, LR: p.LearningRate, Metrics: b.Metrics}, nil
+	}
+	loss := b.Loss
 	if loss == "" {
 		loss = engine.CrossEntropy
 	}
@@ -103,8 +107,6 @@ func update(ctx context.Context, m engine.Trainer, src Source, c Config, step in
 	if err != nil {
 		return record.Loss{}, err
 	}
-	p := c.Optim
-	p.LearningRate = c.Schedule.At(step)
 	done, err := m.OptimStep(ctx, p)
 	if err != nil {
 		return record.Loss{}, err
@@ -126,10 +128,11 @@ func (h Hooks) at(ctx context.Context, step int) error {
 }
 
 // A Batch is the data of one update. Its weights are scaled so that they add up to 1: the loss is a mean over loss tokens,
-// whatever the number of samples.
+// whatever the number of samples. A batch without data leaves the model as it is.
 type Batch struct {
 	Data      []engine.Datum
-	Sequences int // packed sequences
+	Sequences int         // packed sequences
+	Loss      engine.Loss // CrossEntropy where empty
 	// Metrics are what the source has to say about the batch, for the record; nil for rows.
 	Metrics map[string]float64
 }
