@@ -45,7 +45,7 @@ func TestSweepsAreCounted(t *testing.T) {
 			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("%.400v, want %q", err, tt.want)
 			}
-			if got := after.TotalAlloc - before.TotalAlloc; took > 5*time.Second || got > 256<<20 {
+			if got := after.TotalAlloc - before.TotalAlloc; took > 30*time.Second || got > 256<<20 {
 				t.Errorf("%s and %d MiB", took, got>>20)
 			}
 		})
@@ -65,7 +65,7 @@ func TestManyProblems(t *testing.T) {
 	if !errors.As(err, &problems) || len(problems) > maxProblems+1 || !strings.Contains(err.Error(), "more problems are not listed") {
 		t.Errorf("%d problems: %.300v", len(problems), err)
 	}
-	if took := time.Since(begun); took > 5*time.Second {
+	if took := time.Since(begun); took > 30*time.Second {
 		t.Errorf("took %s", took)
 	}
 }
