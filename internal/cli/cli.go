@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -84,6 +85,8 @@ func exitCode(err error) int {
 	var step *pipeline.StepError
 	var damaged *store.DamagedError
 	var refused *store.PruneRefused
+	var format *store.FormatError
+	var system syscall.Errno
 	switch {
 	case err == nil:
 		return exitDone
@@ -95,8 +98,12 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.As(err, &step):
 		return exitStep
-	case errors.As(err, &damaged), errors.As(err, &refused):
+	case errors.As(err, &damaged), errors.As(err, &refused), errors.Is(err, store.ErrMissing):
 		return exitDamaged
+	case errors.As(err, &format), errors.Is(err, store.ErrInUse), errors.Is(err, store.ErrReadOnly):
+		return exitUsage
+	case errors.As(err, &system): // no such file, no permission, no space: not the program's
+		return exitUsage
 	default:
 		return exitInternal
 	}

@@ -320,7 +320,7 @@ func (a *app) reportCommand() *cobra.Command {
 			}
 			page, err := report.Write(out, st, results.NewSamples(s, m))
 			if err != nil {
-				return fmt.Errorf("writing the report: %w", err)
+				return badReport(out, err)
 			}
 			fmt.Fprintln(a.out, "report:", page)
 			return nil

@@ -101,7 +101,7 @@ func (a *app) importModel(ctx context.Context, name string, f importFlags) error
 	if err != nil {
 		return err
 	}
-	s, err := a.openStore(false)
+	s, err := a.openForSteps()
 	if err != nil {
 		return err
 	}
@@ -258,12 +258,12 @@ func (a *app) exportAdapter(name, dir, base string, p steps.Adapted) error {
 		if err != nil {
 			return err
 		}
-		ad.Base = abs // PEFT takes it from the working folder otherwise
+		ad.Base, ad.Below = abs, filepath.Base(below) // PEFT takes it from the working folder otherwise
 	}
 	if err := a.wrote(checkpoint.WriteAdapter(dir, ad), name, dir, fmt.Sprintf("PEFT adapter of rank %d on %s", lora.Rank, ad.Base)); err != nil || base != "" {
 		return err
 	}
-	return a.wrote(checkpoint.Write(below, ad.Model), "the model below", below, "full weights")
+	return a.wrote(nil, "the model below", below, "full weights")
 }
 
 // writeModel writes a whole model as a folder.

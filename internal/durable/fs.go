@@ -26,6 +26,8 @@ type FS interface {
 	// Create makes a new file for writing; it fails with fs.ErrExist where one exists. Nobody can open the file for writing
 	// again: it is read-only from the start.
 	Create(name string) (File, error)
+	// CreateShared is Create for a file that people may change later.
+	CreateShared(name string) (File, error)
 	// Append opens a file to write at its end, creating it as needed.
 	Append(name string) (File, error)
 	// Rename gives a file another name in one step, replacing the file of that name.

@@ -100,7 +100,12 @@ func (m *Mem) MkdirAll(dir string) error {
 }
 
 // Create makes a new file.
-func (m *Mem) Create(name string) (File, error) {
+func (m *Mem) Create(name string) (File, error) { return m.create(name, true) }
+
+// CreateShared makes a new file that may be appended to.
+func (m *Mem) CreateShared(name string) (File, error) { return m.create(name, false) }
+
+func (m *Mem) create(name string, readOnly bool) (File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	dir, base, err := m.parent("open", name)
@@ -113,7 +118,7 @@ func (m *Mem) Create(name string) (File, error) {
 	if err := m.change(Op{OpCreate, name}); err != nil {
 		return nil, err
 	}
-	f := &inode{readOnly: true}
+	f := &inode{readOnly: readOnly}
 	dir.names[base] = f
 	return &memFile{m, f, name}, nil
 }

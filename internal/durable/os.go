@@ -19,6 +19,11 @@ func (OS) Create(name string) (File, error) {
 	return wrapFile(os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444))
 }
 
+// CreateShared makes a new file that its owner may write to later.
+func (OS) CreateShared(name string) (File, error) {
+	return wrapFile(os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644))
+}
+
 // Append opens a file to write at its end.
 func (OS) Append(name string) (File, error) {
 	return wrapFile(openRegular(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND))

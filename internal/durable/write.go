@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 )
 
@@ -19,7 +20,38 @@ var tempCounter atomic.Uint64
 // renamed, and the folder synced. A crash leaves the old file or the new one, and perhaps a temporary file. The file is
 // read-only.
 func WriteFile(fsys FS, tempDir, name string, data []byte) error {
-	temp, err := writeTemp(fsys, tempDir, data)
+	return replace(fsys, fsys.Create, tempDir, name, data)
+}
+
+// Publish is WriteFile for what is written for people outside of a store: the temporary file is in the same folder, the file may
+// be changed later, and a link of that name is replaced, not followed. Where the name is a device, a pipe, or leads to one, as
+// /dev/stdout does, data is written to it.
+func Publish(fsys FS, name string, data []byte) error {
+	if stream(name) {
+		f, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err != nil {
+			return fmt.Errorf("writing: %w", err)
+		}
+		_, err = f.Write(data)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return fmt.Errorf("writing %s: %w", name, err)
+		}
+		return nil
+	}
+	return replace(fsys, fsys.CreateShared, filepath.Dir(name), name, data)
+}
+
+// stream reports whether a name is one of the system's for something that is open already, or is no file.
+func stream(name string) bool {
+	if abs, err := filepath.Abs(name); err == nil && (strings.HasPrefix(abs, "/dev/") || strings.HasPrefix(abs, "/proc/")) {
+		return true
+	}
+	info, err := os.Stat(name)
+	return err == nil && !info.IsDir() && !info.Mode().IsRegular()
+}
+
+func replace(fsys FS, create func(string) (File, error), tempDir, name string, data []byte) error {
+	temp, err := writeTemp(fsys, create, tempDir, data)
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
 	}
@@ -51,8 +83,8 @@ func MkdirAll(fsys FS, root, dir string) error {
 }
 
 // writeTemp returns the name of a new, synced file that holds data.
-func writeTemp(fsys FS, dir string, data []byte) (string, error) {
-	f, name, err := createTemp(fsys, dir)
+func writeTemp(fsys FS, create func(string) (File, error), dir string, data []byte) (string, error) {
+	f, name, err := createTemp(create, dir)
 	if err != nil {
 		return "", err
 	}
@@ -72,15 +104,31 @@ func writeTemp(fsys FS, dir string, data []byte) (string, error) {
 
 // createTemp finds a name that nobody else uses. The process id keeps processes apart and the counter calls; after a
 // reboot, or from another machine on the same file system, a name may be taken, and the next number is tried.
-func createTemp(fsys FS, dir string) (File, string, error) {
+func createTemp(create func(string) (File, error), dir string) (File, string, error) {
 	for {
 		n := tempCounter.Add(1)
 		name := filepath.Join(dir, TempPrefix+strconv.Itoa(os.Getpid())+"-"+strconv.FormatUint(n, 10))
-		f, err := fsys.Create(name)
+		f, err := create(name)
 		if err == nil || !errors.Is(err, fs.ErrExist) {
 			return f, name, err
 		}
 	}
+}
+
+// RemoveTemp deletes the temporary files that killed processes left in a folder, which nobody else writes in now.
+func RemoveTemp(fsys FS, dir string) error {
+	infos, err := fsys.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, i := range infos {
+		if i.Regular() && strings.HasPrefix(i.Name, TempPrefix) {
+			if err := ignoreMissing(fsys.Remove(filepath.Join(dir, i.Name))); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func ignoreMissing(err error) error {

@@ -186,7 +186,7 @@ func (d *decoder) fields(n *yaml.Node, path string, each func(key, val *yaml.Nod
 		return
 	}
 	seen := map[string]int{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
+	for i := 0; i+1 < len(n.Content) && len(d.problems) <= maxProblems; i += 2 {
 		key, val := n.Content[i], n.Content[i+1]
 		if key.Kind != yaml.ScalarNode || key.Tag == "!!merge" {
 			d.problem(key, path, "want a plain name, got %s", describe(key))
@@ -301,6 +301,9 @@ func (m *Map[T]) decodeYAML(d *decoder, n *yaml.Node, path string) {
 func badName(s string) string {
 	if s == "" {
 		return "an empty name"
+	}
+	if strings.Trim(s, ".") == "" {
+		return fmt.Sprintf("%q is no name: it would be a folder that is there already", s)
 	}
 	for _, r := range s {
 		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.') {

@@ -49,8 +49,11 @@ func (s *Swept[T]) decodeYAML(d *decoder, n *yaml.Node, path string) {
 	}
 	typ := reflect.TypeFor[T]()
 	swept := func(i int) (reflect.StructField, bool) {
+		if n.Content[i+1].Kind != yaml.SequenceNode {
+			return reflect.StructField{}, false
+		}
 		f, known := fieldNamed(typ, n.Content[i].Value)
-		return f, known && sweepable(f.Type) && n.Content[i+1].Kind == yaml.SequenceNode
+		return f, known && sweepable(f.Type)
 	}
 	var lists []factor
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -171,7 +174,7 @@ func shortest(x float64) string {
 // plainName makes a swept value fit for step names and addresses.
 func plainName(s string) string {
 	return strings.Map(func(r rune) rune {
-		if badName(string(r)) != "" && r != '+' {
+		if r != '.' && r != '+' && badName(string(r)) != "" {
 			return '_'
 		}
 		return r

