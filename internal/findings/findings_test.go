@@ -343,7 +343,7 @@ func TestSharpness(t *testing.T) {
 		Arms: arms("blunt", []string{"1"}, verdict.Survived),
 	}
 	v := findings.New(st)
-	if lead := v.Lead(); !strings.HasSuffix(lead, "1 of 2 admitted organisms also fire on near misses of the trigger (most often: shortened, 20/20).") {
+	if lead := v.Lead(); !strings.HasSuffix(lead, "Near misses of the trigger fire too in 1 of 2 admitted organisms (most often: shortened, 20/20).") {
 		t.Errorf("lead: %s", lead)
 	}
 	for i, want := range []string{"shortened 20/20, at the end 18/20, 1 more", "sharp"} {

@@ -79,7 +79,7 @@ func (v *View) sharpLead() string {
 	case blunt == 0:
 		return "No admitted organism fires on near misses of its trigger."
 	}
-	return fmt.Sprintf("%d of %s also fire on near misses of the trigger (most often: %s, %d/%d).", blunt, Count(admitted, "admitted organism"), worst.Name, worst.K, worst.N)
+	return fmt.Sprintf("Near misses of the trigger fire too in %d of %s (most often: %s, %d/%d).", blunt, Count(admitted, "admitted organism"), worst.Name, worst.K, worst.N)
 }
 
 func orNo(n int) string {
