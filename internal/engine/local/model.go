@@ -181,7 +181,7 @@ func (m *Model) pass(ctx context.Context, data []engine.Datum, loss engine.Loss,
 	}
 	m.prepare(backward)
 	m.ctx, m.loss, m.turn, m.failed, m.failAt = ctx, loss, 0, nil, len(m.chunks)
-	m.pool.Do(len(m.chunks), task)
+	m.spread(task)
 	m.ctx = nil
 	if m.failed != nil {
 		return res, m.failed
@@ -194,6 +194,25 @@ func (m *Model) pass(ctx context.Context, data []engine.Datum, loss engine.Loss,
 		res.Tokens += ch.Tokens()
 	}
 	return res, nil
+}
+
+// spread gives the chunks to the workers: one to each while there are enough of them for all, the rest to all of them together, one
+// chunk after another.
+func (m *Model) spread(task func(worker, i int)) {
+	apart := len(m.chunks)
+	if workers := m.pool.Workers(); workers > 1 {
+		apart = apart / workers * workers
+	}
+	m.pool.Do(apart, task)
+	if apart == len(m.chunks) {
+		return
+	}
+	space := &m.workers[0].space
+	space.Gather(m.pool)
+	defer space.Gather(nil)
+	for i := apart; i < len(m.chunks); i++ {
+		task(0, i)
+	}
 }
 
 func (m *Model) evalChunk(wk, i int) {

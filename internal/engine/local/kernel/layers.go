@@ -39,6 +39,17 @@ func RMSNormBackward(dx, dy, x Mat, w, rstd, dw []float32) {
 	}
 }
 
+// RMSNormWeights adds the gradient of an RMSNorm's weights alone to dw: Σ dy·x·rstd over the rows in their order, as
+// RMSNormBackward does. dy, x and dw may be the same columns of larger ones.
+func RMSNormWeights(dw []float32, dy, x Mat, rstd []float32) {
+	dy.check("dy")
+	x.check("x")
+	want(dy.Rows == x.Rows && dy.Cols == x.Cols && len(dw) == x.Cols && len(rstd) >= x.Rows, "RMSNormWeights of sizes that do not fit")
+	for i := range x.Rows {
+		mulAddScaled(dw, dy.Row(i), x.Row(i), rstd[i])
+	}
+}
+
 // SwiGLU computes h = silu(g)·u with silu(g) = g/(1 + exp(-g)). h may be g or u.
 func SwiGLU(h, g, u []float32) {
 	want(len(h) == len(g) && len(h) == len(u), "SwiGLU of slices of different length")

@@ -14,14 +14,14 @@ func (n *Net) ForwardBackward(ctx context.Context, w *Workspace, ch Chunk, loss 
 	if err := n.forward(ctx, w, ch); err != nil {
 		return Measured{}, err
 	}
-	g := gradients{num: n.Base.num}
+	w.grads = gradients{num: n.Base.num}
 	if n.Adapter != nil {
-		g.lora = grads
+		w.grads.lora = grads
 	} else {
-		g.full = grads
+		w.grads.full = grads
 	}
-	m := n.lossRows(w, ch, loss, &g)
-	return m, n.backward(ctx, w, ch, &g)
+	m := n.lossRows(w, loss, &w.grads)
+	return m, n.backward(ctx, w, ch, &w.grads)
 }
 
 // Evaluate measures a chunk's loss alone.
@@ -29,7 +29,7 @@ func (n *Net) Evaluate(ctx context.Context, w *Workspace, ch Chunk, loss engine.
 	if err := n.forward(ctx, w, ch); err != nil {
 		return Measured{}, err
 	}
-	return n.lossRows(w, ch, loss, nil), nil
+	return n.lossRows(w, loss, nil), nil
 }
 
 // datumObjective applies objectiveOf to token t of a datum.
@@ -55,63 +55,76 @@ func (g *gradients) vector(at, n int) []float32 {
 	return g.full[at:][:n]
 }
 
-// addTransA adds dyᵀ·x to the gradient of the base's matrix at an offset, unless it is frozen.
-func (g *gradients) addTransA(at int, dy, x kernel.Mat, s *kernel.Scratch) {
+// note notes dw += dyᵀ·x for the base's matrix at an offset, unless it is frozen.
+func (g *gradients) note(w *Workspace, at int, dy, x kernel.Mat) {
 	if g.full != nil {
-		g.add(view(g.full, at, dy.Cols, x.Cols), dy, x, s)
+		w.product(view(g.full, at, dy.Cols, x.Cols), dy, x)
 	}
 }
 
-func (g *gradients) add(dw, dy, x kernel.Mat, s *kernel.Scratch) {
-	kernel.AddTransA(dw, dy, x, s, g.num)
+// noteLoRA does the same for the adapter's.
+func (g *gradients) noteLoRA(w *Workspace, at int, dy, x kernel.Mat) {
+	w.product(view(g.lora, at, dy.Cols, x.Cols), dy, x)
 }
 
 // backward carries w.dx from the last layer to the embedding and adds every gradient on the way.
 func (n *Net) backward(ctx context.Context, w *Workspace, ch Chunk, g *gradients) error {
-	b, c := n.Base, n.Base.Config
 	for i := len(w.layers) - 1; i >= 0; i-- {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		n.backwardLayer(w, i, ch, g)
 	}
-	if g.full == nil {
-		return nil
-	}
-	t := 0
-	for i := range ch.data {
-		for _, id := range ch.data[i].Tokens {
-			kernel.Axpy(g.full[b.lay.embed+int(id)*c.Hidden:][:c.Hidden], 1, w.dx.Row(t))
-			t++
+	if g.full != nil {
+		parts := 1
+		if w.team != nil {
+			parts = min(w.team.Workers(), n.Base.Config.Hidden/16)
 		}
+		w.ph.parts = max(1, parts)
+		w.over(w.ph.parts, (*Workspace).embedded)
 	}
 	return nil
 }
 
+// embedded adds one part of the columns of w.dx to the gradients of the embedding.
+func (w *Workspace) embedded(_ *hand, part int) {
+	lay, d := w.ph.net.Base.lay, w.ph.net.Base.Config.Hidden
+	from, to := part*d/w.ph.parts, (part+1)*d/w.ph.parts
+	t := 0
+	for i := range w.ph.ch.data {
+		for _, id := range w.ph.ch.data[i].Tokens {
+			kernel.Axpy(w.ph.g.full[lay.embed+int(id)*d:][from:to], 1, w.dx.Row(t)[from:to])
+			t++
+		}
+	}
+}
+
 // backwardLayer turns w.dx from the gradient of a layer's output into that of its input.
 func (n *Net) backwardLayer(w *Workspace, i int, ch Chunk, g *gradients) {
-	b, c, l, a := n.Base, n.Base.Config, w.layers[i].rowsOf(ch.n), n.Adapter
-	at, pk := b.lay.layers[i], &b.layers[i]
-	n.backwardBehind(w, i, w.behind(i, ch.n), g)
-	dx, dn := w.dx.RowsOf(0, ch.n), w.dn.RowsOf(0, ch.n)
-	datt, dqkv := w.dAtt.RowsOf(0, ch.n), w.dqkv.RowsOf(0, ch.n)
+	c := n.Base.Config
+	w.ph.layer, w.ph.l = i, w.behind(i, ch.n)
+	rows := w.ph.l.x.Rows
+	w.overRows(rows, (*Workspace).feedForwardBackward)
+	n.noteFeedForward(w, rows, g)
+	w.flush()
+	w.overRows(rows, (*Workspace).outputBackward)
+	n.noteOutput(w, rows, g)
+	w.flush()
+
+	w.ph.l = w.layers[i].rowsOf(ch.n)
 	if i == len(w.layers)-1 {
-		scatter(dx, w.rows)
-		scatter(datt, w.rows)
+		scatter(w.dx.RowsOf(0, ch.n), w.rows)
+		scatter(w.dAtt.RowsOf(0, ch.n), w.rows)
 	}
-	w.attentionBackward(b, ch, l, datt, dqkv)
-	b.finishQKVBackward(at, dqkv, l, w, g, b.rotation.Load())
-	g.addTransA(at.qkv, dqkv, l.n1, &w.scratch)
-	lowest := i == 0 && g.full == nil // below the lowest layer of a frozen base nothing waits for a gradient
-	if !lowest {
-		kernel.Mul(dn, dqkv, &pk.qkvB, false)
+	w.over(len(ch.data)*c.KVHeads, (*Workspace).attentionBackward)
+	w.overRows(ch.n, (*Workspace).rotateBack)
+	if c.QKNorm {
+		n.noteHeads(w, ch.n, g)
+		w.flush()
 	}
-	if a != nil {
-		a.backwardQKV(w, g, i, dqkv, dn, l)
-	}
-	if !lowest {
-		kernel.RMSNormBackward(dx, dn, l.x, b.W[at.norm1:][:c.Hidden], l.r1, g.vector(at.norm1, c.Hidden))
-	}
+	w.overRows(ch.n, (*Workspace).projectBackward)
+	n.noteProject(w, ch.n, g)
+	w.flush()
 }
 
 // scatter moves row k of m to row rows[k], which is never above k, and clears the others.
@@ -128,137 +141,208 @@ func scatter(m kernel.Mat, rows []int32) {
 	m.RowsOf(0, end).Zero()
 }
 
-// backwardBehind goes back from a layer's output to its attention's: from w.dx into w.dx, the gradient of the residual
-// stream, and w.dAtt.
-func (n *Net) backwardBehind(w *Workspace, i int, l activations, g *gradients) {
-	b, c, a := n.Base, n.Base.Config, n.Adapter
-	at, pk := b.lay.layers[i], &b.layers[i]
-	rows := l.x.Rows
-	dx, dn := w.dx.RowsOf(0, rows), w.dn.RowsOf(0, rows)
-	dh, dgu, datt := w.dh.RowsOf(0, rows), w.dgu.RowsOf(0, rows), w.dAtt.RowsOf(0, rows)
-
+// feedForwardBackward goes back from a layer's output to the input of its second norm: from w.dx into w.dn, with w.dgu on the way.
+func (w *Workspace) feedForwardBackward(from, to int) {
+	n, i := w.ph.net, w.ph.layer
+	c, a, pk := n.Base.Config, n.Adapter, &n.Base.layers[i]
+	l := w.ph.l.span(c, from, to)
+	dx, dn, dh, dgu := w.dx.RowsOf(from, to), w.dn.RowsOf(from, to), w.dh.RowsOf(from, to), w.dgu.RowsOf(from, to)
 	kernel.Mul(dh, dx, &pk.downB, false)
-	g.addTransA(at.down, dx, l.h, &w.scratch)
 	if a != nil {
-		la, p, z := a.lay.layers[i], &a.layers[i], w.dz.View(0, rows, 0, a.Settings.Rank)
-		a.backward(w, g, &p.bDwn, la.bDown, dx, l.zDown, z)
-		a.backwardA(w, g, &p.aDown, la.aDown, dh, l.h, z)
+		p, r := &a.layers[i], a.Settings.Rank
+		z := w.dz.View(from, to, 0, r)
+		a.backward(&p.bDwn, dx, z)
+		kernel.Mul(dh, z, &p.aDown.b, true)
 	}
-	for t := range rows {
+	for t := range dx.Rows {
 		gu, d := l.gu.Row(t), dgu.Row(t)
 		kernel.SwiGLUBackward(d[:c.FFN], d[c.FFN:], dh.Row(t), gu[:c.FFN], gu[c.FFN:])
 	}
 	kernel.Mul(dn, dgu, &pk.guB, false)
-	g.addTransA(at.gateUp, dgu, l.n2, &w.scratch)
 	if a != nil {
-		la, p, r := a.lay.layers[i], &a.layers[i], a.Settings.Rank
-		z := w.dz.View(0, rows, 0, 2*r)
-		a.backward(w, g, &p.bG, la.bGate, dgu.ColsOf(0, c.FFN), l.zGU.ColsOf(0, r), z.ColsOf(0, r))
-		a.backward(w, g, &p.bU, la.bUp, dgu.ColsOf(c.FFN, 2*c.FFN), l.zGU.ColsOf(r, 2*r), z.ColsOf(r, 2*r))
-		a.backwardA(w, g, &p.aGU, la.aGU, dn, l.n2, z)
-	}
-	kernel.RMSNormBackward(dx, dn, l.mid, b.W[at.norm2:][:c.Hidden], l.r2, g.vector(at.norm2, c.Hidden))
-	kernel.Mul(datt, dx, &pk.oB, false)
-	g.addTransA(at.o, dx, l.att, &w.scratch)
-	if a != nil {
-		la, p, z := a.lay.layers[i], &a.layers[i], w.dz.View(0, rows, 0, a.Settings.Rank)
-		a.backward(w, g, &p.bO, la.bO, dx, l.zO, z)
-		a.backwardA(w, g, &p.aO, la.aO, datt, l.att, z)
+		p, r := &a.layers[i], a.Settings.Rank
+		z := w.dz.View(from, to, r, 3*r)
+		a.backward(&p.bG, dgu.ColsOf(0, c.FFN), z.ColsOf(0, r))
+		a.backward(&p.bU, dgu.ColsOf(c.FFN, 2*c.FFN), z.ColsOf(r, 2*r))
+		kernel.Mul(dn, z, &p.aGU.b, true)
 	}
 }
 
-// backward is the part of an adapter's backward pass at B: dB += dyᵀ·z and dz = s·dy·B.
-func (a *Adapter) backward(w *Workspace, g *gradients, pb *packedPair, at int, dy, z, dz kernel.Mat) {
-	g.add(view(g.lora, at, dy.Cols, z.Cols), dy, z, &w.scratch)
+// noteFeedForward notes the gradients of what feedForwardBackward went through.
+func (n *Net) noteFeedForward(w *Workspace, rows int, g *gradients) {
+	c, a, l, at := n.Base.Config, n.Adapter, &w.ph.l, n.Base.lay.layers[w.ph.layer]
+	dx, dn, dgu := w.dx.RowsOf(0, rows), w.dn.RowsOf(0, rows), w.dgu.RowsOf(0, rows)
+	g.note(w, at.down, dx, l.h)
+	g.note(w, at.gateUp, dgu, l.n2)
+	w.norm(g.vector(at.norm2, c.Hidden), dn, l.mid, l.r2)
+	if a == nil {
+		return
+	}
+	la, r := a.lay.layers[w.ph.layer], a.Settings.Rank
+	z := w.dz.RowsOf(0, rows)
+	g.noteLoRA(w, la.bDown, dx, l.zDown)
+	g.noteLoRA(w, la.aDown, z.ColsOf(0, r), l.h)
+	g.noteLoRA(w, la.bGate, dgu.ColsOf(0, c.FFN), l.zGU.ColsOf(0, r))
+	g.noteLoRA(w, la.bUp, dgu.ColsOf(c.FFN, 2*c.FFN), l.zGU.ColsOf(r, 2*r))
+	g.noteLoRA(w, la.aGU, z.ColsOf(r, 3*r), l.n2)
+}
+
+// outputBackward goes on to the attention's output: into w.dx, the gradient of the residual stream, and w.dAtt.
+func (w *Workspace) outputBackward(from, to int) {
+	n, i := w.ph.net, w.ph.layer
+	b, a := n.Base, n.Adapter
+	c, at := b.Config, b.lay.layers[i]
+	l := w.ph.l.span(c, from, to)
+	dx, datt := w.dx.RowsOf(from, to), w.dAtt.RowsOf(from, to)
+	kernel.RMSNormBackward(dx, w.dn.RowsOf(from, to), l.mid, b.W[at.norm2:][:c.Hidden], l.r2, nil)
+	kernel.Mul(datt, dx, &b.layers[i].oB, false)
+	if a != nil {
+		p, z := &a.layers[i], w.dz.View(from, to, 0, a.Settings.Rank)
+		a.backward(&p.bO, dx, z)
+		kernel.Mul(datt, z, &p.aO.b, true)
+	}
+}
+
+// noteOutput notes the gradients of what outputBackward went through.
+func (n *Net) noteOutput(w *Workspace, rows int, g *gradients) {
+	a, l := n.Adapter, &w.ph.l
+	dx := w.dx.RowsOf(0, rows)
+	g.note(w, n.Base.lay.layers[w.ph.layer].o, dx, l.att)
+	if a != nil {
+		la := a.lay.layers[w.ph.layer]
+		g.noteLoRA(w, la.bO, dx, l.zO)
+		g.noteLoRA(w, la.aO, w.dz.View(0, rows, 0, a.Settings.Rank), l.att)
+	}
+}
+
+// backward is the part of an adapter's backward pass at B: dz = s·dy·B.
+func (a *Adapter) backward(pb *packedPair, dy, dz kernel.Mat) {
 	kernel.Mul(dz, dy, &pb.b, false)
 	scaleMat(dz, a.scale())
 }
 
-// backwardA is the part at A: dA += dzᵀ·x and dx += dz·A.
-func (a *Adapter) backwardA(w *Workspace, g *gradients, pa *packedPair, at int, dx, x, dz kernel.Mat) {
-	g.add(view(g.lora, at, dz.Cols, x.Cols), dz, x, &w.scratch)
-	kernel.Mul(dx, dz, &pa.b, true)
+// attentionBackward computes w.dqkv from w.dAtt for one sample's key head and the query heads that share it. The probabilities are
+// computed again from the scores and their log-sum-exp: keeping them would cost more memory than all else.
+func (w *Workspace) attentionBackward(on *hand, part int) {
+	b, l := w.ph.net.Base, &w.ph.l
+	c, num := b.Config, b.attending()
+	start, n, g := w.attended(part)
+	q, kv, hd, group := c.qWidth(), c.kvWidth(), c.HeadDim, c.Heads/c.KVHeads
+	k0, v0 := q+g*hd, q+kv+g*hd
+	qkv, d := l.qkv.RowsOf(start, start+n), w.dqkv.RowsOf(start, start+n)
+	att, da := l.att.RowsOf(start, start+n), w.dAtt.RowsOf(start, start+n)
+	d.ColsOf(k0, k0+hd).Zero()
+	d.ColsOf(v0, v0+hd).Zero()
+	on.kT.Numerics, on.kB.Numerics, on.vT.Numerics = num, num, num
+	on.kT.PackBT(qkv.ColsOf(k0, k0+hd))
+	on.kB.PackB(qkv.ColsOf(k0, k0+hd))
+	on.vT.PackBT(qkv.ColsOf(v0, v0+hd))
+	for h := g * group; h < (g+1)*group; h++ {
+		delta := on.delta[:n]
+		kernel.RowDots(delta, da.ColsOf(h*hd, (h+1)*hd), att.ColsOf(h*hd, (h+1)*hd))
+		lse := l.lse[h*w.ph.ch.n+start:]
+		for i := 0; i < n; i += stripRows {
+			e := min(i+stripRows, n)
+			qs, das := qkv.View(i, e, h*hd, (h+1)*hd), da.View(i, e, h*hd, (h+1)*hd)
+			p, dp := kernel.MatOf(on.p[:(e-i)*e], e-i, e), kernel.MatOf(on.dp[:(e-i)*e], e-i, e)
+			kernel.Mul(p, qs, &on.kT, false)
+			kernel.CausalProb(p, i, 1, lse[i:e])
+			kernel.Mul(dp, das, &on.vT, false)
+			kernel.AddTransA(d.View(0, e, v0, v0+hd), p, das, &on.scratch, num)
+			kernel.CausalSoftmaxBackward(dp, p, i, 1, delta[i:e])
+			kernel.Mul(d.View(i, e, h*hd, (h+1)*hd), dp, &on.kB, false)
+			kernel.AddTransA(d.View(0, e, k0, k0+hd), dp, qs, &on.scratch, num)
+		}
+	}
 }
 
-// backwardQKV is both parts for q, k and v.
-func (a *Adapter) backwardQKV(w *Workspace, g *gradients, i int, dqkv, dn kernel.Mat, l activations) {
-	p, la, r, q, kv := &a.layers[i], a.lay.layers[i], a.Settings.Rank, a.c.qWidth(), a.c.kvWidth()
-	dz := w.dz.View(0, dqkv.Rows, 0, 3*r)
-	a.backward(w, g, &p.bQ, la.bQ, dqkv.ColsOf(0, q), l.zQKV.ColsOf(0, r), dz.ColsOf(0, r))
-	a.backward(w, g, &p.bK, la.bK, dqkv.ColsOf(q, q+kv), l.zQKV.ColsOf(r, 2*r), dz.ColsOf(r, 2*r))
-	a.backward(w, g, &p.bV, la.bV, dqkv.ColsOf(q+kv, q+2*kv), l.zQKV.ColsOf(2*r, 3*r), dz.ColsOf(2*r, 3*r))
-	if i == 0 && g.full == nil {
-		g.add(view(g.lora, la.aQKV, 3*r, a.c.Hidden), dz, l.n1, &w.scratch)
+// rotateBack undoes the rotation of the gradients of queries and keys.
+func (w *Workspace) rotateBack(from, to int) {
+	c, rot, pos := w.ph.net.Base.Config, w.ph.rot, w.pos[from:to]
+	q, kv := c.qWidth(), c.kvWidth()
+	dqkv := w.dqkv.RowsOf(from, to)
+	kernel.RoPE(dqkv.ColsOf(0, q), c.HeadDim, rot.qcos, rot.qsin, pos, true)
+	kernel.RoPE(dqkv.ColsOf(q, q+kv), c.HeadDim, rot.cos, rot.sin, pos, true)
+}
+
+// noteHeads notes the gradients of the norms of queries and keys.
+func (n *Net) noteHeads(w *Workspace, rows int, g *gradients) {
+	if g.full == nil {
 		return
 	}
-	a.backwardA(w, g, &p.aQKV, la.aQKV, dn, l.n1, dz)
-}
-
-// attentionBackward computes dqkv from datt. The probabilities are computed again from the scores and their log-sum-exp:
-// keeping them would cost more memory than all else.
-func (w *Workspace) attentionBackward(b *Base, ch Chunk, l activations, datt, dqkv kernel.Mat) {
-	c, num := b.Config, b.attending()
-	q, kv, hd, group := c.qWidth(), c.kvWidth(), c.HeadDim, c.Heads/c.KVHeads
-	w.kT.Numerics, w.kB.Numerics, w.vT.Numerics = num, num, num
-	dqkv.ColsOf(q, q+2*kv).Zero()
-	start := 0
-	for s := range ch.data {
-		n := len(ch.data[s].Tokens)
-		qkv, d := l.qkv.RowsOf(start, start+n), dqkv.RowsOf(start, start+n)
-		att, da := l.att.RowsOf(start, start+n), datt.RowsOf(start, start+n)
-		for g := range c.KVHeads {
-			k0, v0 := q+g*hd, q+kv+g*hd
-			w.kT.PackBT(qkv.ColsOf(k0, k0+hd))
-			w.kB.PackB(qkv.ColsOf(k0, k0+hd))
-			w.vT.PackBT(qkv.ColsOf(v0, v0+hd))
-			for h := g * group; h < (g+1)*group; h++ {
-				delta := w.delta[:n]
-				kernel.RowDots(delta, da.ColsOf(h*hd, (h+1)*hd), att.ColsOf(h*hd, (h+1)*hd))
-				lse := l.lse[h*ch.n+start:]
-				for i := 0; i < n; i += stripRows {
-					e := min(i+stripRows, n)
-					qs, das := qkv.View(i, e, h*hd, (h+1)*hd), da.View(i, e, h*hd, (h+1)*hd)
-					p, dp := kernel.MatOf(w.p[:(e-i)*e], e-i, e), kernel.MatOf(w.dp[:(e-i)*e], e-i, e)
-					kernel.Mul(p, qs, &w.kT, false)
-					kernel.CausalProb(p, i, 1, lse[i:e])
-					kernel.Mul(dp, das, &w.vT, false)
-					kernel.AddTransA(d.View(0, e, v0, v0+hd), p, das, &w.scratch, num)
-					kernel.CausalSoftmaxBackward(dp, p, i, 1, delta[i:e])
-					kernel.Mul(d.View(i, e, h*hd, (h+1)*hd), dp, &w.kB, false)
-					kernel.AddTransA(d.View(0, e, k0, k0+hd), dp, qs, &w.scratch, num)
-				}
-			}
-		}
-		start += n
-	}
-}
-
-// finishQKVBackward goes back through finishQKV.
-func (b *Base) finishQKVBackward(at fullLayer, dqkv kernel.Mat, l activations, w *Workspace, g *gradients, rot *rotation) {
-	c := b.Config
+	c, at, l := n.Base.Config, n.Base.lay.layers[w.ph.layer], &w.ph.l
 	q, kv := c.qWidth(), c.kvWidth()
-	kernel.RoPE(dqkv.ColsOf(0, q), c.HeadDim, rot.qcos, rot.qsin, w.pos, true)
-	kernel.RoPE(dqkv.ColsOf(q, q+kv), c.HeadDim, rot.cos, rot.sin, w.pos, true)
+	dqkv, raw := w.dqkv.RowsOf(0, rows), l.raw.RowsOf(0, rows)
+	for _, s := range []sum{
+		{dy: dqkv.ColsOf(0, q), x: raw.ColsOf(0, q), rstd: l.rqk, heads: c.Heads, kind: sumHeads, dw: view(g.full, at.qNorm, 1, c.HeadDim)},
+		{dy: dqkv.ColsOf(q, q+kv), x: raw.ColsOf(q, q+kv), rstd: l.rqk[c.Heads:], heads: c.KVHeads, kind: sumHeads, dw: view(g.full, at.kNorm, 1, c.HeadDim)},
+	} {
+		w.later(s)
+	}
+}
+
+// headsBackward goes back through the norms of queries and keys.
+func (w *Workspace) headsBackward(dqkv kernel.Mat, l *activations, from int) {
+	b, c := w.ph.net.Base, w.ph.net.Base.Config
+	at, q, kv, heads := b.lay.layers[w.ph.layer], c.qWidth(), c.kvWidth(), c.Heads+c.KVHeads
+	for t := range dqkv.Rows {
+		row, raw, r := dqkv.Row(t), l.raw.Row(t), l.rqk[t*heads:][:heads]
+		tmp := w.rawGrad.Row(from + t)
+		clear(tmp)
+		for _, part := range [2]struct{ from, heads, norm, r int }{{0, c.Heads, at.qNorm, 0}, {q, c.KVHeads, at.kNorm, c.Heads}} {
+			to := part.from + part.heads*c.HeadDim
+			head := func(x []float32) kernel.Mat { return kernel.MatOf(x[part.from:to], part.heads, c.HeadDim) }
+			kernel.RMSNormBackward(head(tmp), head(row), head(raw), b.W[part.norm:][:c.HeadDim], r[part.r:][:part.heads], nil)
+		}
+		copy(row[:q+kv], tmp)
+	}
+}
+
+// projectBackward goes on to the layer's input: from w.dqkv into w.dx.
+func (w *Workspace) projectBackward(from, to int) {
+	n, i := w.ph.net, w.ph.layer
+	b, a := n.Base, n.Adapter
+	c, at := b.Config, b.lay.layers[i]
+	l := w.ph.l.span(c, from, to)
+	dqkv, dn := w.dqkv.RowsOf(from, to), w.dn.RowsOf(from, to)
 	if c.QKNorm {
-		heads := c.Heads + c.KVHeads
-		for t := range dqkv.Rows {
-			row, raw, r := dqkv.Row(t), l.raw.Row(t), l.rqk[t*heads:][:heads]
-			tmp := w.rawGrad.Row(t)
-			clear(tmp)
-			for _, part := range []struct{ from, heads, norm, r int }{{0, c.Heads, at.qNorm, 0}, {q, c.KVHeads, at.kNorm, c.Heads}} {
-				to := part.from + part.heads*c.HeadDim
-				head := func(x []float32) kernel.Mat { return kernel.MatOf(x[part.from:to], part.heads, c.HeadDim) }
-				kernel.RMSNormBackward(head(tmp), head(row), head(raw), b.W[part.norm:][:c.HeadDim], r[part.r:][:part.heads],
-					g.vector(part.norm, c.HeadDim))
-			}
-			copy(row, tmp)
+		w.headsBackward(dqkv, &l, from)
+	}
+	lowest := i == 0 && w.ph.g.full == nil // below the lowest layer of a frozen base nothing waits for a gradient
+	if !lowest {
+		kernel.Mul(dn, dqkv, &b.layers[i].qkvB, false)
+	}
+	if a != nil {
+		p, r, q, kv := &a.layers[i], a.Settings.Rank, c.qWidth(), c.kvWidth()
+		z := w.dz.View(from, to, 0, 3*r)
+		a.backward(&p.bQ, dqkv.ColsOf(0, q), z.ColsOf(0, r))
+		a.backward(&p.bK, dqkv.ColsOf(q, q+kv), z.ColsOf(r, 2*r))
+		a.backward(&p.bV, dqkv.ColsOf(q+kv, q+2*kv), z.ColsOf(2*r, 3*r))
+		if !lowest {
+			kernel.Mul(dn, z, &p.aQKV.b, true)
 		}
 	}
+	if !lowest {
+		kernel.RMSNormBackward(w.dx.RowsOf(from, to), dn, l.x, b.W[at.norm1:][:c.Hidden], l.r1, nil)
+	}
+}
+
+// noteProject notes the gradients of what projectBackward went through.
+func (n *Net) noteProject(w *Workspace, rows int, g *gradients) {
+	c, a, l, at := n.Base.Config, n.Adapter, &w.ph.l, n.Base.lay.layers[w.ph.layer]
+	dqkv := w.dqkv.RowsOf(0, rows)
+	g.note(w, at.qkv, dqkv, l.n1)
+	w.norm(g.vector(at.norm1, c.Hidden), w.dn.RowsOf(0, rows), l.x, l.r1)
 	if c.QKVBias {
-		if dbias := g.vector(at.bias, c.qkvWidth()); dbias != nil {
-			for t := range dqkv.Rows {
-				kernel.Axpy(dbias, 1, dqkv.Row(t))
-			}
-		}
+		w.bias(g.vector(at.bias, c.qkvWidth()), dqkv)
 	}
+	if a == nil {
+		return
+	}
+	la, r, q, kv := a.lay.layers[w.ph.layer], a.Settings.Rank, c.qWidth(), c.kvWidth()
+	z := w.dz.View(0, rows, 0, 3*r)
+	g.noteLoRA(w, la.bQ, dqkv.ColsOf(0, q), l.zQKV.ColsOf(0, r))
+	g.noteLoRA(w, la.bK, dqkv.ColsOf(q, q+kv), l.zQKV.ColsOf(r, 2*r))
+	g.noteLoRA(w, la.bV, dqkv.ColsOf(q+kv, q+2*kv), l.zQKV.ColsOf(2*r, 3*r))
+	g.noteLoRA(w, la.aQKV, z, l.n1)
 }

