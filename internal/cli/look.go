@@ -25,6 +25,7 @@ import (
 
 func (a *app) planCommand() *cobra.Command {
 	var d dataFlags
+	var force bool
 	c := &cobra.Command{
 		Use:   "plan FILE",
 		Short: "show what run would do: steps, cached or not, expected tokens, memory and time; runs nothing",
@@ -43,14 +44,19 @@ that are not here are assumed to be of ordinary length.`,
 				return err
 			}
 			if a.json {
-				return writeJSON(a.out, statuses)
+				err = writeJSON(a.out, statuses)
+			} else {
+				printPlan(a.out, statuses)
+				a.printOutlook(x, statuses)
 			}
-			printPlan(a.out, statuses)
-			a.printOutlook(x, statuses)
-			return nil
+			if err != nil || force {
+				return err
+			}
+			return tooLarge(x, statuses)
 		},
 	}
 	c.Flags().IntVar(&a.workers, "workers", runtime.NumCPU(), "workers that the time is told for")
+	c.Flags().BoolVar(&force, "force", false, forceHelp)
 	a.storeFlag(c)
 	a.jsonFlag(c)
 	d.add(c)

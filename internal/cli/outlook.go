@@ -78,6 +78,28 @@ func (a *app) printData(x opened) {
 	}
 }
 
+// tooLarge finds, among the steps that would run, the one that needs most memory, and refuses a run that this machine cannot do:
+// it would end after hours, by the system's hand. Steps whose work is not estimated are found out when they load their model.
+func tooLarge(x opened, statuses []pipeline.StepStatus) error {
+	have, ok := local.Available()
+	if !ok {
+		return nil
+	}
+	var worst string
+	var need int64
+	for _, st := range statuses {
+		if w := x.exp.Work[st.Name]; st.State == pipeline.Queued && w.Memory > need {
+			worst, need = st.Name, w.Memory
+		}
+	}
+	if need <= have {
+		return nil
+	}
+	const gib = 1 << 30
+	return usage("step %s needs about %.1f GiB of memory, and %.1f GiB are available: take a smaller model, a LoRA, a smaller batch or fewer --workers, or another machine; --force runs it all the same",
+		worst, float64(need)/gib, float64(have)/gib)
+}
+
 // count writes a number of tokens with two digits that mean something.
 func count(n float64) string {
 	switch {

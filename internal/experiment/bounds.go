@@ -16,6 +16,10 @@ const (
 	MaxArms     = 10_000 // organisms × interventions × seeds
 	MaxSeeds    = 1_000
 	maxProblems = 500 // that are listed
+
+	maxCount = 1_000_000_000 // of steps, prompts, tokens and whatever else is counted
+	maxBatch = 1 << 20
+	maxRank  = 1 << 16 // of an adapter; a rank above a matrix's smaller side says no more than that side does
 )
 
 // A factor is something that the number of arms is multiplied by.

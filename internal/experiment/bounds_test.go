@@ -26,6 +26,9 @@ func TestSweepsAreCounted(t *testing.T) {
 	for _, tt := range []struct{ name, old, new, want string }{
 		{"five lists of 300", "steps: 32", five, "interventions.hhh: the lists multiply to 4.86e+12 variants (lr 2 × batch 300 × steps 300 × prompts 300 × rank 300 × seed 300), and a file has at most 10000"},
 		{"five lists of an organism", "    lr: 5e-4", "    " + five, "organisms.org: the lists multiply to 2.43e+12 variants"},
+		{"an absurd rank", "steps: 32", "rank: 999999999999", "interventions.hhh.rank: want at most 65536 (got 999999999999)"},
+		{"an absurd batch", "steps: 32", "batch: 99999999", "interventions.hhh.batch: want at most 1048576 (got 99999999)"},
+		{"an absurd number of steps", "steps: 32", "steps: 999999999999", "interventions.hhh.steps: want at most 1000000000 (got 999999999999)"},
 		{"one long list", "steps: 32", "steps: " + list(20_000), "the lists multiply to 40000 variants (lr 2 × steps 20000)"},
 		{"many seeds", "name: t\n", "name: t\nseed: " + list(5000) + "\n", "seed: 5000 seeds, at most 1000"},
 		{"organisms by interventions by seeds", "name: t\n", "name: t\nseed: " + list(900) + "\n", ""},

@@ -466,10 +466,10 @@ func (f *File) training(path string, t Training) {
 	oneOf(f, path+".precision", t.Precision, precisions...)
 	rate(f, path+".lr", t.LR)
 	share(f, path+".warmup", t.Warmup)
-	positive(f, path+".batch", t.Batch)
+	atMost(f, path+".batch", t.Batch, maxBatch)
 	positive(f, path+".steps", t.Steps)
 	if t.Method != "full" {
-		positive(f, path+".rank", t.Rank)
+		atMost(f, path+".rank", t.Rank, maxRank)
 	}
 	if t.Optimizer == "soap" {
 		positive(f, path+".precond_frequency", t.Frequency)
@@ -514,8 +514,16 @@ func oneOf(f *File, path, got string, want ...string) {
 }
 
 func positive(f *File, path string, got int) {
-	if got < 1 {
+	atMost(f, path, got, maxCount)
+}
+
+// atMost wants a number from 1 on, below which nothing overflows.
+func atMost(f *File, path string, got, most int) {
+	switch {
+	case got < 1:
 		f.say(path, "want at least 1 (got %d)", got)
+	case got > most:
+		f.say(path, "want at most %d (got %d)", most, got)
 	}
 }
 

@@ -3,7 +3,10 @@ package local
 import (
 	"bufio"
 	"fmt"
+	"math"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -15,6 +18,9 @@ import (
 // Memory estimates the bytes that a model takes while it is trained on chunks of so many tokens: weights, their packed
 // forms, gradients, the optimizer's state and one chunk of activations per worker.
 func Memory(c llama.Config, s engine.Settings, workers, tokens int) int64 {
+	if s.LoRA.Rank > llama.MaxRank {
+		return math.MaxInt64 / 2 // more than any machine has, by arithmetic that does not overflow
+	}
 	full := int64(c.Parameters())
 	packed := int64(8)
 	if num, err := numerics(s); err == nil && num != kernel.F32 {
@@ -47,8 +53,19 @@ func checkMemory(c llama.Config, s engine.Settings, workers int) error {
 	return nil
 }
 
-// Available reads how much memory the system can give without swapping, where it says so.
+// Available is how much memory this process may still take without swapping, where the system says so: what the machine has free,
+// and less where a container, a limit of the shell or GOMEMLIMIT allows less.
 func Available() (int64, bool) {
+	have, ok := machineFree()
+	for _, limit := range []func() (int64, bool){groupFree, shellFree, runtimeFree} {
+		if n, known := limit(); known && (!ok || n < have) {
+			have, ok = n, true
+		}
+	}
+	return max(have, 0), ok
+}
+
+func machineFree() (int64, bool) {
 	f, err := os.Open("/proc/meminfo")
 	if err != nil {
 		return 0, false
@@ -63,4 +80,34 @@ func Available() (int64, bool) {
 		return kb << 10, err == nil
 	}
 	return 0, false
+}
+
+// groupFree is what the container's limit leaves, in either version of control groups. The page cache counts as used there
+// and would give way, so it is the process's own use that is taken off.
+func groupFree() (int64, bool) {
+	for _, name := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		limit, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+		if err != nil || limit > math.MaxInt64/2 { // "max", or version 1's word for none
+			continue
+		}
+		return limit - heldBytes(), true
+	}
+	return 0, false
+}
+
+// runtimeFree is what GOMEMLIMIT leaves.
+func runtimeFree() (int64, bool) {
+	limit := debug.SetMemoryLimit(-1)
+	return limit - heldBytes(), limit < math.MaxInt64
+}
+
+// heldBytes is what this process has of the system.
+func heldBytes() int64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.Sys - m.HeapReleased)
 }

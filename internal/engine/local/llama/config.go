@@ -62,6 +62,8 @@ type RopeScaling struct {
 const (
 	maxDim    = 1 << 22
 	maxLayers = 1 << 12
+	// MaxRank bounds an adapter's rank; one above a matrix's smaller side says no more than that side does.
+	MaxRank = 1 << 16
 )
 
 // Validate lists everything that is wrong with c.

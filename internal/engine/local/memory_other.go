@@ -1,0 +1,5 @@
+//go:build !unix
+
+package local
+
+func shellFree() (int64, bool) { return 0, false }
