@@ -93,7 +93,7 @@ func object[T any](r *reader, step, output string) *T {
 
 func (r *reader) organism(o record.ManifestOrganism) Organism {
 	out := Organism{
-		ID: o.ID, Name: o.Name, Factors: o.Factors, Published: o.Published,
+		ID: o.ID, Name: o.Name, Factors: o.Factors, Published: o.Published, Trigger: o.Trigger,
 		Base:       rows[record.Point](r, o.BaseEval, record.OutPoints),
 		Gate:       rows[record.Point](r, o.Gate, record.OutPoints),
 		GateResult: object[record.Gate](r, o.Gate, record.OutGate),

@@ -27,6 +27,7 @@ type Organism struct {
 	GateResult *record.Gate            `json:"gate_result"` // nil while missing
 	Losses     []record.Loss           `json:"losses,omitempty"`
 	Provenance []Provenance            `json:"provenance"`
+	Trigger    *record.Trigger         `json:"trigger,omitempty"`   // what switches it on, with the near misses that its gate asked about; nil where an older program wrote the manifest
 	Published  map[string]record.Claim `json:"published,omitempty"` // what the post found for this organism: technique → words
 }
 
