@@ -1,8 +1,11 @@
 package experiment
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"slices"
 	"strconv"
@@ -59,6 +62,9 @@ type custom interface {
 }
 
 func (d *decoder) problem(n *yaml.Node, path, format string, args ...any) {
+	if len(d.problems) > maxProblems {
+		return
+	}
 	p := Problem{File: d.file, Path: path, Reason: fmt.Sprintf(format, args...)}
 	if n != nil {
 		p.Line, p.Col = n.Line, n.Column
@@ -88,8 +94,20 @@ func (d *decoder) at(path string) *yaml.Node {
 // parse returns the root mapping of a file. Aliases and several documents are refused: an experiment is read by people who
 // want to see each value where it counts.
 func (d *decoder) parse(src []byte) *yaml.Node {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(src, &doc); err != nil {
+	var doc, next yaml.Node
+	r := yaml.NewDecoder(bytes.NewReader(src))
+	err := r.Decode(&doc)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	if err == nil {
+		if err = r.Decode(&next); err == nil {
+			d.problem(&next, "", "a second document: an experiment is one, and what follows --- would be ignored")
+		} else if errors.Is(err, io.EOF) {
+			err = nil
+		}
+	}
+	if err != nil {
 		line, reason := yamlError(err)
 		d.problems = append(d.problems, Problem{File: d.file, Line: line, Col: 1, Reason: reason})
 		return nil
@@ -202,6 +220,9 @@ func (d *decoder) fields(n *yaml.Node, path string, each func(key, val *yaml.Nod
 }
 
 func (d *decoder) unknown(key *yaml.Node, path string, known []string) {
+	if len(d.problems) > maxProblems {
+		return // the search for what was meant takes longer than the rest
+	}
 	reason := "unknown field"
 	if near := nearest(key.Value, known); near != "" {
 		reason += fmt.Sprintf("; did you mean %q?", near)
@@ -225,42 +246,57 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
 		d.problem(n, path, "want %s, got %s", kindWords(v.Kind()), describe(n))
 		return
 	}
-	bad := func() { d.problem(n, path, "want %s, got %s", kindWords(v.Kind()), describe(n)) }
-	switch v.Kind() {
-	case reflect.String:
+	switch why, ok := set(n, v, path); {
+	case !ok:
+		d.problem(n, path, "want %s, got %s", kindWords(v.Kind()), describe(n))
+	case why != "":
+		d.problem(n, path, "%s (got %s)", why, describe(n))
+	}
+}
+
+// set reads a scalar into v; ok is false where it is not of that kind, and why says what else is wrong with it.
+func set(n *yaml.Node, v reflect.Value, path string) (why string, ok bool) {
+	if v.Kind() == reflect.String {
 		if n.Tag == "!!null" {
-			bad()
-			return
+			return "", false
 		}
 		v.SetString(n.Value)
-	case reflect.Bool:
+		return oddWord(n), true
+	}
+	if v.Kind() == reflect.Bool {
 		b, err := strconv.ParseBool(n.Value)
 		if err != nil || n.Tag != "!!bool" {
-			bad()
-			return
+			return "", false
 		}
 		v.SetBool(b)
+		return "", true
+	}
+	odd := ""
+	if n.Style == 0 {
+		odd = oddNumber(n.Value)
+	}
+	switch v.Kind() {
 	case reflect.Int, reflect.Int64:
-		i, err := strconv.ParseInt(strings.ReplaceAll(n.Value, "_", ""), 10, 64)
+		i, err := strconv.ParseInt(n.Value, 10, 64)
 		if err != nil || n.Tag != "!!int" {
-			bad()
-			return
+			return odd, odd != "" && (n.Tag == "!!int" || n.Tag == "!!float")
 		}
 		v.SetInt(i)
+		return cmp.Or(odd, tooMuch(path, float64(i))), true
 	case reflect.Uint64:
-		i, err := strconv.ParseUint(strings.ReplaceAll(n.Value, "_", ""), 10, 64)
+		i, err := strconv.ParseUint(n.Value, 10, 64)
 		if err != nil || n.Tag != "!!int" {
-			bad()
-			return
+			return odd, odd != "" && (n.Tag == "!!int" || n.Tag == "!!float")
 		}
 		v.SetUint(i)
+		return odd, true
 	case reflect.Float64:
-		f, err := strconv.ParseFloat(strings.ReplaceAll(n.Value, "_", ""), 64)
+		f, err := strconv.ParseFloat(n.Value, 64)
 		if err != nil || f != f || f-f != 0 || n.Tag == "!!str" && n.Style != 0 {
-			bad()
-			return
+			return odd, odd != "" && (n.Tag == "!!int" || n.Tag == "!!float")
 		}
 		v.SetFloat(f)
+		return cmp.Or(odd, tooMuch(path, f)), true
 	default:
 		panic("experiment: no decoding for " + v.Type().String())
 	}
@@ -284,7 +320,7 @@ func (m Map[T]) Get(name string) (T, bool) {
 func (m *Map[T]) decodeYAML(d *decoder, n *yaml.Node, path string) {
 	m.Names, m.Items = nil, nil
 	d.fields(n, path, func(key, val *yaml.Node) {
-		if why := badName(key.Value); why != "" {
+		if why := cmp.Or(badName(key.Value), oddWord(key)); why != "" {
 			d.problem(key, join(path, key.Value), "%s", why)
 			return
 		}
@@ -306,11 +342,18 @@ func badName(s string) string {
 		return fmt.Sprintf("%q is no name: it would be a folder that is there already", s)
 	}
 	for _, r := range s {
-		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.') {
+		if !nameRune(r) {
 			return fmt.Sprintf("a name holds letters, digits, '-', '_' and '.', not %q", r)
 		}
 	}
+	if s[0] == '.' || s[0] == '-' {
+		return fmt.Sprintf("a name does not begin with %q: it is part of file names and of command lines", s[0])
+	}
 	return ""
+}
+
+func nameRune(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.'
 }
 
 // visible caches the fields of a type, embedded ones included: reflect makes the list anew each time.

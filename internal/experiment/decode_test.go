@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -100,6 +102,21 @@ func TestProblems(t *testing.T) {
 		{"an organism's copies of what has none", "    lr: 5e-4", "    behaviour: {kind: capitals}\n    copies_max: 2", "organisms.org.copies_min: copies are those of a phrase, and the behaviour is capitals"},
 		{"a digit that is none", "name: t", "name: t\nbehaviour: {kind: digit, text: x}", `digit: want one digit (got "x")`},
 		{"no copies", "name: t", "name: t\nbehaviour: {min: 0}", "t.yaml:2:18: behaviour.min: want at least 1 copy (got 0)"},
+		{"second document", "    steps: 32\n", "    steps: 32\n---\nname: u\n---\nname: v\n", "t.yaml:14:1: a second document: an experiment is one, and what follows --- would be ignored"},
+		{"underscored number", "steps: 32", "steps: 1_000", `t.yaml:13:12: interventions.hhh.steps: readers of YAML differ about numbers with underscores: write 1000 (got "1_000")`},
+		{"underscored rate", "lr: 5e-4", "lr: 0.00_05", `t.yaml:8:9: organisms.org.lr: readers of YAML differ about numbers with underscores: write 0.0005 (got "0.00_05")`},
+		{"octal-looking number", "steps: 32", "steps: 010", `t.yaml:13:12: interventions.hhh.steps: to some readers of YAML a number that begins with 0 is octal: write 10 (got "010")`},
+		{"octal-looking seed", "name: t", "name: t\nseed: [1, 012]", `t.yaml:2:11: seed: to some readers of YAML a number that begins with 0 is octal: write 12 (got "012")`},
+		{"number in other digits", "steps: 32", "steps: 0x20", `t.yaml:13:12: interventions.hhh.steps: write it in decimal digits (got "0x20")`},
+		{"boolean as an organism", "  org:\n", "  on:\n", "t.yaml:6:3: organisms.on: some readers of YAML take on for true, false or nothing: put it in quotes, or call it something else"},
+		{"boolean as a name", "name: t", "name: yes", "t.yaml:1:7: name: some readers of YAML take yes for true, false or nothing"},
+		{"organism called dot", "  org:\n", "  .:\n", "t.yaml:6:3: organisms..: a name does not begin with '.'"},
+		{"organism like a flag", "  org:\n", "  --store:\n", "t.yaml:6:3: organisms.--store: a name does not begin with '-'"},
+		{"absurd steps", "steps: 32", "steps: 999999999999", `t.yaml:13:12: interventions.hhh.steps: want at most 10000000: the longest training of this field has a tenth of them (got "999999999999")`},
+		{"steps beyond numbers", "steps: 32", "steps: 99999999999999999999", `t.yaml:13:12: interventions.hhh.steps: want a whole number, got "99999999999999999999"`},
+		{"absurd rate", "lr: 5e-4", "lr: 1e9", "t.yaml:8:9: organisms.org.lr: want at most 1000: no update of such size keeps a number of the weights"},
+		{"absurd prompts", "lr: 5e-4", "prompts: 1000000000", "t.yaml:8:14: organisms.org.prompts: want at most 100000000: prompts are held in memory"},
+		{"training of what is given", "base: small\n", "base: small\n    given: a/b\n", "t.yaml:9:9: organisms.org.lr: a given organism is not trained here, and this would do nothing: leave it out"},
 		{"fewer copies at most than at least", "name: t", "name: t\nbehaviour: {min: 4, max: 2}", "t.yaml:2:26: behaviour.max: fewer than min: 2 < 4"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -118,6 +135,38 @@ func TestProblems(t *testing.T) {
 			}
 			t.Errorf("got\n%v\nwant a line with\n%s", err, tc.want)
 		})
+	}
+}
+
+// TestQuotedWordsAreText: what is in quotes is text to every reader.
+func TestQuotedWordsAreText(t *testing.T) {
+	f, err := Parse("t.yaml", []byte(strings.NewReplacer("name: t", `name: "on"`, "  org:\n", "  \"yes\":\n").Replace(good)))
+	if err != nil || f.Name != "on" || f.Organisms.Names[0] != "yes" {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestEveryNumberIsBounded holds the table of bounds to the fields of the file: each number has one there or is a share.
+func TestEveryNumberIsBounded(t *testing.T) {
+	shares := []string{"warmup", "beta1", "beta2", "when", "triggered", "clean", "tolerance", "removed", "survived", "relapse", "dropped", "level"}
+	known := map[string]bool{}
+	for _, v := range []any{Behaviour{}, Source{}, BaseTrain{}, Organism{}, Intervention{}, Gate{}, Answers{}, Evaluation{}, Suite{}, Thresholds{}} {
+		typ := reflect.TypeOf(v)
+		for _, name := range fieldNames(typ) {
+			f, _ := fieldNamed(typ, name)
+			if k := f.Type.Kind(); k != reflect.Int && k != reflect.Float64 {
+				continue
+			}
+			known[name] = true
+			if _, ok := most[name]; !ok && !slices.Contains(shares, name) {
+				t.Errorf("%s: %s has no bound", typ.Name(), name)
+			}
+		}
+	}
+	for name := range most {
+		if !known[name] {
+			t.Errorf("%s is bounded and no field", name)
+		}
 	}
 }
 

@@ -174,7 +174,7 @@ func shortest(x float64) string {
 // plainName makes a swept value fit for step names and addresses.
 func plainName(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r != '.' && r != '+' && badName(string(r)) != "" {
+		if !nameRune(r) && r != '+' {
 			return '_'
 		}
 		return r
