@@ -69,6 +69,8 @@ var most = map[string]struct {
 	"precond_frequency": {10_000_000, "it is a number of steps"},
 	"max_precond_dim":   {4_194_304, "no matrix is as large"},
 	"lr":                {1_000, "no update of such size keeps a number of the weights"},
+	"group":             {65_536, "the answers of a group are held in memory"},
+	"kl":                {1_000, "the reward would be drowned by it long before"},
 	"alpha":             {1_000_000, "the update is scaled by it"},
 	"clip_norm":         {1_000_000_000_000, "0 never clips"},
 	"weight_decay":      {1_000, "it would take the weights away in a step"},
