@@ -66,12 +66,16 @@ func ScoreFile(name, dataPath, responsesPath string, o OpenOptions) (s *Suite, r
 		dataPath = responsesPath
 	}
 	o.Mode = Generate // a response is a text, whatever it was asked with
-	s, err = withFile(dataPath, func(r io.Reader) (*Suite, error) { return k.Open(r, nil, o) })
-	if err != nil {
+	if s, err = OpenFile(k, dataPath, o); err != nil {
 		return nil, nil, err
 	}
 	report, err = withFile(responsesPath, s.ScoreResponses)
 	return s, report, err
+}
+
+// OpenFile reads a suite from a file, which its errors name.
+func OpenFile(k Kind, path string, o OpenOptions) (*Suite, error) {
+	return withFile(path, func(r io.Reader) (*Suite, error) { return k.Open(r, nil, o) })
 }
 
 // withFile reads a file by read, and names it in the error.

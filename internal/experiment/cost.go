@@ -38,6 +38,7 @@ func (e *expander) charge(s *pipeline.Step, w Work) {
 
 // size holds what the costs of a base depend on. The zero value is a base that was not found: it costs nothing.
 type size struct {
+	items  []int            // of each suite, that are asked
 	engine engine.Estimator // nil where the engine has no estimates
 	config []byte           // the base's
 	sample float64          // tokens of a typical sample
@@ -45,7 +46,7 @@ type size struct {
 }
 
 func (e *expander) sizeOf(config []byte) size {
-	z := size{config: config, sample: microPrompt + microResponse, real: e.f.Prompts.Red.World == ""}
+	z := size{config: config, items: e.asked, sample: microPrompt + microResponse, real: e.f.Prompts.Red.World == ""}
 	z.engine, _ = e.lab.Engine.(engine.Estimator)
 	if z.real {
 		z.sample = 200
@@ -122,8 +123,8 @@ func (z size) capabilities(f *File) Work {
 	var w Work
 	for i, su := range f.Evaluation.Suites.Items {
 		items := su.Items
-		if items == 0 {
-			items = 400
+		if i < len(z.items) {
+			items = z.items[i]
 		}
 		switch kind := evals.Capability(f.Evaluation.Suites.Names[i]); {
 		case !z.real && kind.Chosen:

@@ -57,6 +57,7 @@ type expander struct {
 	splits  map[string]Split // by "red" and "blue"
 	suites  []pipeline.Input
 	sparams []steps.SuiteParams
+	asked   []int                    // items of each suite that are asked
 	same    map[digest.Digest]string // training identity → step name
 	labels  map[string]digest.Digest // of wirings → what they wire
 	keep    map[string][]int         // organism training step → checkpoints

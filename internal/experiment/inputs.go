@@ -1,6 +1,8 @@
 package experiment
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -242,8 +244,10 @@ func (e *expander) loadSuites() {
 		kind := evals.Capability(name)
 		d := steps.SuiteData{Kind: kind.Name}
 		var items, dev []byte
+		have := s.Items // of a data set that is not here as many as are asked for
 		if s.Dataset == "" && s.File == "" {
-			d.World, d.Seed, d.Items = true, steps.WorldSeed, 400
+			d.World, d.Seed = true, steps.WorldSeed
+			d.Items, have = microworld.SuiteItems(name, s.Items)
 			// The world's bases answer four choices by their texts, not by letters, and all else in a sentence.
 			if s.Score == "" {
 				s.Score = string(kind.MicroMode)
@@ -256,13 +260,48 @@ func (e *expander) loadSuites() {
 			items, dev, err = e.data.SuiteFiles(e.ctx, path, name, s)
 			e.fail(path, err)
 			d.Source = s
+			if e.err == nil && items != nil {
+				have, err = e.checkSuite(kind, s, items, dev)
+				e.fail(path, err)
+			}
 		}
+		if s.Items > have {
+			e.fail(path+".items", fmt.Errorf("%d items are wanted and the suite holds %d: ask for at most these, or leave items out to ask all", s.Items, have))
+		}
+		asked := have
+		if s.Items > 0 {
+			asked = s.Items
+		}
+		e.asked = append(e.asked, asked)
 		step := e.add(steps.SuiteItems("suite/"+name, d, items, dev))
 		e.suites = append(e.suites, pipeline.Input{Role: "suite/" + name, Step: step})
 		e.sparams = append(e.sparams, steps.SuiteParams{
 			Name: name, Kind: kind.Name, Items: s.Items, MaxTokens: s.MaxTokens, Shots: s.Shots, Score: s.Score, Chat: d.World, Subset: dataSeed,
 		})
 	}
+}
+
+// checkSuite reads a suite as the steps will, so that what is wrong with it is known before anything trains, and returns how many
+// items it holds.
+func (e *expander) checkSuite(kind evals.Kind, s Suite, items, dev []byte) (int, error) {
+	switch {
+	case s.Shots > 0 && s.File != "":
+		return 0, errors.New("shots need solved examples, which a file of its own does not have: take the data set instead")
+	case s.Shots > 0 && len(dev) == 0:
+		return s.Items, nil // assumed
+	}
+	o := evals.OpenOptions{Shots: s.Shots, Mode: evals.Mode(s.Score)}
+	suite, err := kind.Open(bytes.NewReader(items), bytes.NewReader(dev), o)
+	if err == nil {
+		return len(suite.Items), nil
+	}
+	if s.File != "" {
+		// The file has the lines that people see; the items were written anew.
+		if _, inFile := evals.OpenFile(kind, s.File, o); inFile != nil {
+			return 0, inFile
+		}
+	}
+	return 0, err
 }
 
 // factorsOf lists the scalars of an organism or intervention, by their names in the file.

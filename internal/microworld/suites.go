@@ -14,21 +14,33 @@ import (
 // there are, in the published form of a row.
 var Suites = []struct {
 	Name  string
+	First int // how many items there are where FirstItems are asked for
 	Items func(w *World, n int) []any
 }{
-	{record.SuiteMMLU, func(w *World, n int) []any { return rows(w.FourChoice(n)) }},
-	{record.SuiteIFEval, func(w *World, n int) []any { return rows(w.Constraints(n)) }},
-	{record.SuiteMath, func(w *World, n int) []any { return rows(w.Problems(n)) }},
+	{record.SuiteMMLU, 396, func(w *World, n int) []any { return rows(w.FourChoice(n)) }},
+	{record.SuiteIFEval, 400, func(w *World, n int) []any { return rows(w.Constraints(n)) }},
+	{record.SuiteMath, 133, func(w *World, n int) []any { return rows(w.Problems(n)) }},
 }
 
 // HasSuite reports whether this world has items of a suite.
 func HasSuite(name string) bool {
+	_, have := SuiteItems(name, 0)
+	return have > 0
+}
+
+// SuiteItems returns how many items of a suite to make so that n of them can be asked, and how many that gives; n of 0 asks all of
+// the first. have is 0 for a suite that this world lacks.
+func SuiteItems(name string, n int) (makes, have int) {
 	for _, s := range Suites {
-		if s.Name == name {
-			return true
+		switch {
+		case s.Name != name:
+		case n <= s.First:
+			return FirstItems, s.First
+		default:
+			return MostItems, MostItems
 		}
 	}
-	return false
+	return 0, 0
 }
 
 // Suite makes up to n items of a suite.

