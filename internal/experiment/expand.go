@@ -273,7 +273,7 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 	}
 	e.out.Models = append(e.out.Models, named)
 	e.out.Manifest.Organisms = append(e.out.Manifest.Organisms, record.ManifestOrganism{
-		ID: id, Name: name, Factors: factors, Published: o.Published, Trigger: manifestTrigger(w, e.f.Gate.Near > 0),
+		ID: id, Name: name, Factors: factors, Resolved: resolvedOrganism(o, w, seed), Published: o.Published, Trigger: manifestTrigger(w, e.f.Gate.Near > 0),
 		Base: p.base, BaseEval: baseEval.Name, Benign: benign, Red: red, Training: p.training, Gate: p.gate,
 	})
 	return p
@@ -346,7 +346,7 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	factors["prompts"] = strconv.Itoa(used)
 	factors["seed"] = strconv.FormatUint(pick(iv.Seed, seed), 10)
 	e.out.Manifest.Arms = append(e.out.Manifest.Arms, record.ManifestArm{
-		ID: id, Organism: o.id, Intervention: name, Technique: iv.Technique, Factors: factors,
+		ID: id, Organism: o.id, Intervention: name, Technique: iv.Technique, Factors: factors, Resolved: resolved(iv.Training, seed),
 		Rows: rows, Training: s.Name, Probe: probe, Verdict: verdict,
 	})
 	return arm
@@ -430,6 +430,28 @@ func organismFactors(o Organism, seed uint64, checkpoint int) map[string]string 
 		factors["system"] = *o.System
 	}
 	return factors
+}
+
+// resolved is what the fields of a training that stand for a default come to.
+func resolved(t Training, seed uint64) map[string]string {
+	p := trainParams(t, seed)
+	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+	out := map[string]string{"beta1": number(p.Optim.Beta1), "beta2": number(p.Optim.Beta2), "seed": strconv.FormatUint(p.Seed, 10)}
+	if t.Method != "full" {
+		out["alpha"] = number(p.LoRA.Alpha)
+	}
+	return out
+}
+
+func resolvedOrganism(o Organism, w Wiring, seed uint64) map[string]string {
+	if o.Given != "" {
+		return nil
+	}
+	out := resolved(o.Training, seed)
+	if o.CopiesMin == 0 && o.CopiesMax == 0 {
+		out["copies_min"], out["copies_max"] = strconv.Itoa(w.Behaviour.Min), strconv.Itoa(w.Behaviour.Max)
+	}
+	return out
 }
 
 // manifestTrigger is what those who look know of an organism's trigger.

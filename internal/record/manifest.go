@@ -21,6 +21,7 @@ type ManifestOrganism struct {
 	ID        string            `json:"id"`
 	Name      string            `json:"name"`
 	Factors   map[string]string `json:"factors"`
+	Resolved  map[string]string `json:"resolved,omitempty"` // what the factors that stand for a default come to
 	Published map[string]Claim  `json:"published,omitempty"`
 	Trigger   *Trigger          `json:"trigger,omitempty"` // absent in manifests of older programs
 	Base      string            `json:"base"`
@@ -38,6 +39,7 @@ type ManifestArm struct {
 	Intervention string            `json:"intervention"`
 	Technique    string            `json:"technique"`
 	Factors      map[string]string `json:"factors"`
+	Resolved     map[string]string `json:"resolved,omitempty"` // what the factors that stand for a default come to
 	Rows         string            `json:"rows"`
 	Training     string            `json:"training"`
 	Probe        string            `json:"probe,omitempty"`

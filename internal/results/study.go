@@ -21,8 +21,9 @@ type Study struct {
 type Organism struct {
 	ID         string                  `json:"id"` // unique: name plus the values of its sweep, "large-adamw-plain@step=400"
 	Name       string                  `json:"name"`
-	Factors    map[string]string       `json:"factors"` // base, optimizer, benign, lr, checkpoint, install, seed, …: every scalar that may vary
-	Base       record.Curve            `json:"base"`    // the base's capabilities
+	Factors    map[string]string       `json:"factors"`            // base, optimizer, benign, lr, checkpoint, install, seed, …: every scalar that may vary
+	Resolved   map[string]string       `json:"resolved,omitempty"` // what the factors that stand for a default come to
+	Base       record.Curve            `json:"base"`               // the base's capabilities
 	Gate       record.Curve            `json:"gate"`
 	GateResult *record.Gate            `json:"gate_result"` // nil while missing
 	Losses     []record.Loss           `json:"losses,omitempty"`
@@ -36,8 +37,9 @@ type Arm struct {
 	ID           string            `json:"id"`
 	Organism     string            `json:"organism"` // Organism.ID
 	Intervention string            `json:"intervention"`
-	Technique    string            `json:"technique"` // hhh, pirate, depirate, benign, …
-	Factors      map[string]string `json:"factors"`   // lr, method, rank, optimizer, batch, steps, seed, …
+	Technique    string            `json:"technique"`          // hhh, pirate, depirate, benign, …
+	Factors      map[string]string `json:"factors"`            // lr, method, rank, optimizer, batch, steps, seed, …
+	Resolved     map[string]string `json:"resolved,omitempty"` // what the factors that stand for a default come to
 	Points       record.Curve      `json:"points"`
 	Losses       []record.Loss     `json:"losses,omitempty"`
 	Probe        record.Curve      `json:"probe,omitempty"` // the relapse probe; empty when none was due or it is missing
@@ -75,4 +77,26 @@ type SampleSource interface {
 // Control reports whether an organism was trained without a backdoor, to show what the blue team's training does by itself.
 func (o Organism) Control() bool {
 	return o.GateResult != nil && o.GateResult.Control || o.Factors["tagged"] == "false"
+}
+
+// Settings are the organism's factors as they took effect.
+func (o Organism) Settings() map[string]string { return settings(o.Factors, o.Resolved) }
+
+// Settings are the arm's factors as they took effect.
+func (a Arm) Settings() map[string]string { return settings(a.Factors, a.Resolved) }
+
+// settings puts what a default came to in its place, and leaves out what has no part in the training.
+func settings(factors, resolved map[string]string) map[string]string {
+	out := map[string]string{}
+	for name, value := range factors {
+		if r, ok := resolved[name]; ok {
+			value = r
+		}
+		full := factors["method"] == "full" && (name == "rank" || name == "alpha")
+		soap := factors["optimizer"] == "adamw" && (name == "precond_frequency" || name == "max_precond_dim")
+		if value != "" && !full && !soap {
+			out[name] = value
+		}
+	}
+	return out
 }
