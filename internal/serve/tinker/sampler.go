@@ -258,7 +258,7 @@ func newQuestion(q wire.SampleRequest, b *base) (*question, error) {
 		return bad("%s is not served", q.Unsupported)
 	case len(q.Prompt) == 0:
 		return bad("the prompt is empty")
-	case len(q.Prompt) > b.limit:
+	case len(q.Prompt) > b.limit && (x.params.MaxTokens > 0 || len(q.Prompt) > b.limit+1): // the last token of one that is scored is not read
 		return bad("the prompt has %d tokens, the model reads %d", len(q.Prompt), b.limit)
 	case !(t >= 0) || math.IsInf(t, 0):
 		return bad("temperature %v", t)
