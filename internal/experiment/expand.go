@@ -325,14 +325,24 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 		tail = before.tail + "→" + tail
 	}
 	id := o.id + "/" + tail
-	rows, used := e.responses("interventions."+name, iv, ov.Value)
 	p := e.armParams(iv, o, before, seed, record.PhaseRemoval)
-	prompts, _ := e.prompts("red", "test", asked(e.f.Evaluation.Prompts, "evaluation.prompts", o.wiring))
+	factors := factorsOf(iv)
+	factors["seed"] = strconv.FormatUint(pick(iv.Seed, seed), 10)
+	in := steps.ArmInputs{Organism: o.training, Gate: o.gate, Suites: e.suites, After: before.steps}
+	if iv.Steps > 0 {
+		var used int
+		in.Rows, used = e.responses("interventions."+name, iv, ov.Value)
+		factors["prompts"] = strconv.Itoa(used)
+	} else {
+		delete(factors, "prompts")
+	}
+	if p.Op != nil && p.Op.NeedsBase() {
+		in.Base = o.base
+	}
+	in.Prompts, _ = e.prompts("red", "test", asked(e.f.Evaluation.Prompts, "evaluation.prompts", o.wiring))
 	sz := e.sizes[ov.Value.Base]
 	e.fail("interventions."+name, e.lab.Check(p))
-	s := e.lab.Arm("arm/"+id, p, steps.ArmInputs{
-		Organism: o.training, Gate: o.gate, Rows: rows, Prompts: prompts, Suites: e.suites, After: before.steps,
-	})
+	s := e.lab.Arm("arm/"+id, p, in)
 	e.charge(&s, sz.arm(e.f, iv, false))
 	arm := plannedArm{
 		chain: append(slices.Clone(before.chain), link(iv, p)), steps: append(slices.Clone(before.steps), e.add(s)), tail: tail,
@@ -340,14 +350,11 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	e.out.Models = append(e.out.Models, steps.NamedModel{
 		Name: id, Step: o.training, Output: record.CheckpointName(o.at), Chain: arm.chain, Steps: arm.steps,
 	})
-	probe := e.probe(id, o, ov, arm, prompts, seed)
+	probe := e.probe(id, o, ov, arm, in.Prompts, seed)
 	verdict := e.add(steps.Verdict("verdict/"+id, steps.VerdictParams{Thresholds: e.f.Verdict.record()}, o.gate, s.Name, probe))
-	factors := factorsOf(iv)
-	factors["prompts"] = strconv.Itoa(used)
-	factors["seed"] = strconv.FormatUint(pick(iv.Seed, seed), 10)
 	e.out.Manifest.Arms = append(e.out.Manifest.Arms, record.ManifestArm{
 		ID: id, Organism: o.id, Intervention: name, Technique: iv.Technique, Factors: factors, Resolved: resolved(iv.Training, seed),
-		Rows: rows, Training: s.Name, Probe: probe, Verdict: verdict,
+		Rows: in.Rows, Training: s.Name, Probe: probe, Verdict: verdict,
 	})
 	return arm
 }
@@ -374,14 +381,20 @@ func (e *expander) armParams(iv Intervention, o planned, before plannedArm, seed
 	p := steps.ArmParams{
 		Train: trainParams(iv.Training, seed), Eval: e.eval(o.wiring, pick(iv.Seed, seed)), Checkpoint: o.at, At: iv.At, Phase: phase, Chain: before.chain,
 	}
-	if t, _ := blueteam.Find(iv.Technique); t.Asks {
+	t, _ := blueteam.Find(iv.Technique)
+	if t.Surgery != nil {
+		iv.Seed = pick(iv.Seed, seed)
+		op := iv.operation(*t.Surgery)
+		p.Op = &op
+	}
+	if t.Asks {
 		p.Technique = t.Name
 		p.RL = &blueteam.RL{
 			Reward: iv.Reward, Group: iv.Group, Temperature: iv.Temperature, MaxTokens: iv.MaxTokens, KL: iv.KL, Loss: iv.Loss,
 			Advantage: iv.Advantage, Hide: iv.Hide,
 		}
 	}
-	if o.lora != nil && iv.Method == "lora" && len(before.chain) == 0 {
+	if o.lora != nil && iv.Method == "lora" && len(before.chain) == 0 && p.Op == nil {
 		p.Continue, p.Train.LoRA = true, *o.lora // rank and scale are the organism's
 	}
 	return p
@@ -390,7 +403,7 @@ func (e *expander) armParams(iv Intervention, o planned, before plannedArm, seed
 // link says how the model of a training is put together by those that follow it.
 func link(iv Intervention, p steps.ArmParams) steps.Link {
 	l := steps.Link{Method: iv.Method, LoRA: p.Train.LoRA}
-	if p.Continue {
+	if p.Below() {
 		l.Method = "continued"
 	}
 	return l

@@ -40,9 +40,11 @@ type File struct {
 	Relapse       *Probe                   `yaml:"relapse"`
 	Verdict       Thresholds               `yaml:"verdict"`
 
-	path  string
-	src   *decoder
-	taken engine.Precision // in place of auto, once it is known
+	path string
+	src  *decoder
+	// untrained are the interventions that change weights and do not train, by their paths.
+	untrained map[string]bool
+	taken     engine.Precision // in place of auto, once it is known
 }
 
 // PromptSets are the two distributions: the red team's and the blue team's.
@@ -154,9 +156,10 @@ type Intervention struct {
 	Responses string   `yaml:"responses"` // teacher, student or data; the technique's own where empty
 	Prompts   int      `yaml:"prompts"`   // unique prompts
 	AtLeast   int      `yaml:"at_least,omitempty"`
-	Organisms []string `yaml:"organisms"` // names; all where empty
-	At        []int    `yaml:"at"`        // evaluation steps; a logarithmic schedule where empty
-	When      float64  `yaml:"when"`      // relapse probe only: run where the triggered rate fell to or below this at some point
+	Organisms []string `yaml:"organisms"`        // names; all where empty
+	At        []int    `yaml:"at"`               // evaluation steps; a logarithmic schedule where empty
+	When      float64  `yaml:"when"`             // relapse probe only: run where the triggered rate fell to or below this at some point
+	Amount    float64  `yaml:"amount,omitempty"` // of a technique that operates on the weights: how far, how much, how many
 	RL        `yaml:",omitempty"`
 	Training
 }

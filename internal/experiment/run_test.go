@@ -40,8 +40,12 @@ interventions:
 relapse: {responses: data, rank: 4, batch: 2, steps: 4, at: [0, 4], when: 1, prompts: 20}
 `
 
-// asking are interventions that ask the model between updates, for the tiny experiment.
+// asking are interventions that do more than train on rows, for the tiny experiment.
 const asking = `
+  between: {technique: interpolate, amount: [0.5, 1]}
+  noisy: {technique: noise, amount: 0.2, responses: data, rank: 4, batch: 2, steps: 2, prompts: 20}
+  back: {technique: depirate, responses: data, after: noisy, rank: 4, batch: 2, steps: 2, prompts: 20}
+  cut: {technique: truncate, amount: 1}
   rl: {technique: rl, responses: data, rank: 4, batch: 2, group: 3, max_tokens: 6, reward: [programmatic, random], steps: 3, at: [0, 1, 3], prompts: 20}
 `
 

