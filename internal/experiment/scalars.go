@@ -71,6 +71,7 @@ var most = map[string]struct {
 	"lr":                {1_000, "no update of such size keeps a number of the weights"},
 	"group":             {65_536, "the answers of a group are held in memory"},
 	"kl":                {1_000, "the reward would be drowned by it long before"},
+	"amount":            {64, "no operation on weights goes further"},
 	"alpha":             {1_000_000, "the update is scaled by it"},
 	"clip_norm":         {1_000_000_000_000, "0 never clips"},
 	"weight_decay":      {1_000, "it would take the weights away in a step"},
