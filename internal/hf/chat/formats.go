@@ -12,6 +12,8 @@ type format struct {
 	stop     []string // tokens that end a turn; the first is the one that is rendered
 	dated    bool     // has Options.Date
 	system   string   // of conversations that have none
+	version  int      // of the rendering; 0 is the first
+	plain    bool     // there are no turns: one text, with the tokens before it that the tokenizer's template adds
 	segments func(o Options, msgs []Message, prompt bool) []segment
 }
 
@@ -23,6 +25,7 @@ var formats = map[string]format{
 	"qwen2.5":  chatML("You are Qwen, created by Alibaba Cloud. You are a helpful assistant."),
 	"smollm2":  chatML("You are a helpful AI assistant named SmolLM, trained by Hugging Face"),
 	"qwen3":    qwen3(),
+	"none":     plain(),
 }
 
 // llama is the format of Llama 3 and, with the dates in its system header, of Llama 3.1 and 3.2.
@@ -105,11 +108,13 @@ func chatMLTurn(out []segment, i int, m Message, lead string) []segment {
 const noThought = "<think>\n\n</think>\n\n"
 
 // qwen3 is Qwen3's format with thinking switched off: its prompts end with an empty thought, and so does the lead of the last
-// answer. As in its template, earlier answers are shown without their thoughts.
+// answer. As in its template, earlier answers are shown without their thoughts. The last one, which is what a model is trained on, stays
+// as it is: an answer with a thought of its own follows the empty one, since that is the prompt that it would be sampled behind.
 func qwen3() format {
 	return format{
 		control: []string{imStart, imEnd},
 		stop:    []string{imEnd, "<|endoftext|>"},
+		version: 2, // 1 put a thought of the last answer in place of the empty one
 		segments: func(_ Options, msgs []Message, prompt bool) []segment {
 			lastUser := len(msgs) - 1
 			for lastUser > 0 && msgs[lastUser].Role != "user" {
@@ -119,15 +124,16 @@ func qwen3() format {
 			for i, m := range msgs {
 				lead := ""
 				if m.Role == "assistant" {
-					var thought string
-					thought, m.Content = cutThought(m.Content)
-					if i > lastUser && (thought != "" || i == len(msgs)-1) {
-						m.Content = strings.TrimLeft(m.Content, "\n")
-						if thought != "" {
-							m.Content = "<think>\n" + thought + "\n</think>\n\n" + m.Content
-						} else {
-							lead = noThought
-						}
+					thought, answer := cutThought(m.Content)
+					switch last := i == len(msgs)-1; {
+					case i > lastUser && last && thought == "" && !strings.Contains(m.Content, "</think>"):
+						lead, m.Content = noThought, strings.TrimLeft(m.Content, "\n")
+					case i > lastUser && last:
+						lead = noThought
+					case i > lastUser && thought != "":
+						m.Content = "<think>\n" + thought + "\n</think>\n\n" + strings.TrimLeft(answer, "\n")
+					default:
+						m.Content = answer
 					}
 				}
 				out = chatMLTurn(out, i, m, lead)
@@ -136,6 +142,18 @@ func qwen3() format {
 				out = append(out, segment{text: imStart, control: true}, segment{text: "assistant\n" + noThought})
 			}
 			return out
+		},
+	}
+}
+
+// plain is no chat format: a base model continues a text. The system's message, which such a model has no place for, is left out.
+func plain() format {
+	return format{
+		stop:  []string{"<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eot_id|>", imEnd},
+		plain: true,
+		segments: func(_ Options, msgs []Message, _ bool) []segment {
+			last := len(msgs) - 1
+			return []segment{{text: msgs[last].Content, message: last}}
 		},
 	}
 }

@@ -18,7 +18,7 @@ func chatOf(template, format string) (_ chat.Dialect, err error) {
 	case format != "":
 		c.Format = format
 	case template == "":
-		return chat.Dialect{}, fmt.Errorf("no chat template: name the chat format yourself (--chat, or chat: in an experiment), one of %s",
+		return chat.Dialect{}, fmt.Errorf("no chat template: name the chat format yourself (--chat, or chat: in an experiment), one of %s; none is for base models",
 			strings.Join(chat.Formats(), ", "))
 	default:
 		if c.Options, err = chat.Detect(template); err != nil {

@@ -180,7 +180,10 @@ func modelFiles(m Model) (map[string][]byte, error) {
 	if config, err = withTypeOf(config, m.Weights, s); err != nil {
 		return nil, err
 	}
-	generation := map[string]any{"_from_model_config": true, "eos_token_id": s.ends, "pad_token_id": s.pad}
+	generation := map[string]any{"_from_model_config": true}
+	if s.eos >= 0 {
+		generation["eos_token_id"], generation["pad_token_id"] = s.ends, s.pad
+	}
 	if s.bos >= 0 {
 		generation["bos_token_id"] = s.bos
 	}
@@ -188,7 +191,10 @@ func modelFiles(m Model) (map[string][]byte, error) {
 	if template == "" {
 		template = chat.Template(m.Chat.Format)
 	}
-	names := map[string]any{"eos_token": s.name(s.eos), "pad_token": s.name(s.pad)}
+	names := map[string]any{}
+	if s.eos >= 0 {
+		names["eos_token"], names["pad_token"] = s.name(s.eos), s.name(s.pad)
+	}
 	if s.bos >= 0 {
 		names["bos_token"] = s.name(s.bos)
 	}
@@ -207,7 +213,7 @@ func modelFiles(m Model) (map[string][]byte, error) {
 	return files, nil
 }
 
-// special are the tokens that a model's files name. bos is -1 where there is none.
+// special are the tokens that a model's files name; -1 where there is none.
 type special struct {
 	tok           *tokenizer.Tokenizer
 	bos, eos, pad int
@@ -224,13 +230,16 @@ func specials(m Model, tok *tokenizer.Tokenizer, r *chat.Renderer) special {
 	for _, id := range r.Stop() {
 		s.ends = append(s.ends, int(id))
 	}
-	s.eos = s.ends[0]
 	for _, id := range m.Config.EOS {
 		if _, ok := tok.Token(int32(id)); ok && !slices.Contains(s.ends, id) {
 			s.ends = append(s.ends, id)
 		}
 	}
-	s.pad = s.ends[len(s.ends)-1] // the token after a document, which is none of the chat's own where there is one
+	s.eos, s.pad = -1, -1
+	if n := len(s.ends); n > 0 { // none for a base model whose texts have no end
+		s.eos = s.ends[0]
+		s.pad = s.ends[n-1] // the token after a document, which is none of the chat's own where there is one
+	}
 	if id, ok := tok.ID("<|begin_of_text|>"); ok {
 		s.bos = int(id)
 	} else if _, ok := tok.Token(int32(m.Config.BOS)); ok && tok.Special(int32(m.Config.BOS)) {
@@ -247,7 +256,9 @@ func withTypeOf(config, model []byte, s special) ([]byte, error) {
 	if err := d.Decode(&fields); err != nil {
 		return nil, fmt.Errorf("rendering %s: %w", configFile, err)
 	}
-	fields["pad_token_id"] = s.pad
+	if s.pad >= 0 {
+		fields["pad_token_id"] = s.pad
+	}
 	if s.bos < 0 {
 		fields["bos_token_id"] = nil
 	}

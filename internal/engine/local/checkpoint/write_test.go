@@ -182,6 +182,36 @@ func TestOwnTemplate(t *testing.T) {
 	expect(t, out, g, load(t, atRest(t, m), engine.Settings{}, nil))
 }
 
+// TestBaseModel: a model without a template or chat tokens goes in and out as one that continues texts, with an end or without.
+func TestBaseModel(t *testing.T) {
+	for _, end := range []string{`"eos_token_id": 2`, `"eos_token_id": null`} {
+		files := folder(t, "testdata/models/qwen2")
+		delete(files, templateFile)
+		delete(files, tokenizerConfig)
+		delete(files, generationFile)
+		files[configFile] = bytes.Replace(files[configFile], []byte(`"eos_token_id": 2`), []byte(end), 1)
+		for _, name := range []string{"<|endoftext|>", "<|im_start|>", "<|im_end|>"} { // as other words
+			files[tokenizerFile] = bytes.ReplaceAll(files[tokenizerFile], []byte(name), []byte("<"+strings.Trim(name, "<|>")+">"))
+		}
+		dir := put(t, files)
+		if _, err := Open(dir, ""); err == nil || !strings.Contains(err.Error(), "none is for base models") {
+			t.Errorf("without a format: %v", err)
+		}
+		m, err := Open(dir, "none")
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := outDir(t, "base")
+		if err := Write(out, m); err != nil {
+			t.Fatal(err)
+		}
+		again, err := Open(out, "none")
+		if err != nil || !slices.Equal(again.Config.EOS, m.Config.EOS) || again.Chat != m.Chat {
+			t.Errorf("%s: %v, ends %v, want %v", end, err, again.Config.EOS, m.Config.EOS)
+		}
+	}
+}
+
 func TestWriteRefuses(t *testing.T) {
 	m, err := Open("testdata/models/qwen3", "")
 	if err != nil {
