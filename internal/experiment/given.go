@@ -34,7 +34,7 @@ func (e *expander) givenBase(name, step string, b Base) string {
 }
 
 // givenOrganism adds the step that takes an organism from a folder or from the hub.
-func (e *expander) givenOrganism(path, step, name string) {
+func (e *expander) givenOrganism(path, step, name string, w Wiring) {
 	if e.names[step] || e.err != nil {
 		return
 	}
@@ -47,6 +47,9 @@ func (e *expander) givenOrganism(path, step, name string) {
 	if err != nil {
 		e.fail(path+".given", err)
 		return
+	}
+	if m.Check != nil {
+		e.fail(path+".given", m.Check(w.System, w.Trigger))
 	}
 	s := steps.GivenOrganism(step, m.Params, m.Digest, m.Load)
 	s.Cost = 1

@@ -332,11 +332,15 @@ func (f *File) base(path string, b Base) {
 }
 
 func (f *File) organism(path string, o Organism) {
-	if _, ok := f.Bases.Get(o.Base); !ok {
+	b, ok := f.Bases.Get(o.Base)
+	switch {
+	case !ok:
 		f.say(path+".base", "unknown base %q; known are %s", o.Base, listed(f.Bases.Names))
+	case b.Chat == "none" && o.Given == "":
+		f.say(path+".base", "base %s has chat: none, a model that continues texts and has no turns: an organism is trained on answers", o.Base)
 	}
 	if o.Given != "" && !isLocal(o.Given) && strings.Count(o.Given, "/") != 1 {
-		f.say(path+".given", "a folder that is there, or owner/name of the hub (got %q)", o.Given)
+		f.say(path+".given", "a folder or a GGUF file that is there, or owner/name of the hub (got %q)", o.Given)
 	}
 	oneOf(f, path+".benign", o.Benign, "plain", "distilled", "data")
 	oneOf(f, path+".match", o.Match, "none", "tokens", "length")

@@ -46,8 +46,9 @@ const maxSmall = 256 << 20
 type Model struct {
 	Config    llama.Config
 	Chat      chat.Dialect
-	Tokenizer []byte // tokenizer.json
-	Weights   []byte // one safetensors file with Hugging Face's names
+	Tokenizer []byte  // tokenizer.json
+	Weights   []byte  // one safetensors file with Hugging Face's names
+	Origin    *Origin // of an organism of this program; nil of any other model
 }
 
 // A Description is a checkpoint without its weights.
@@ -55,6 +56,7 @@ type Description struct {
 	Config    llama.Config
 	Chat      chat.Dialect
 	Tokenizer []byte
+	Origin    *Origin  // of an organism of this program; nil of any other model
 	Ignored   []string // what its generation_config.json says of sampling, which experiments say for themselves
 }
 
@@ -77,7 +79,7 @@ func Open(dir, format string) (Model, error) {
 	if err != nil {
 		return Model{}, fmt.Errorf("checkpoint %s: %w", dir, err)
 	}
-	return Model{Config: d.Config, Chat: d.Chat, Tokenizer: d.Tokenizer, Weights: w}, nil
+	return Model{Config: d.Config, Chat: d.Chat, Tokenizer: d.Tokenizer, Weights: w, Origin: d.Origin}, nil
 }
 
 // isGGUF reports whether a path is that of a GGUF file rather than of a folder.
@@ -129,6 +131,12 @@ func describe(dir, format string) (Description, error) {
 	}
 	if d.Ignored, err = addEnds(dir, &d.Config); err != nil {
 		return d, err
+	}
+	if d.Origin, err = originOf(b); err != nil {
+		return d, err
+	}
+	if o := d.Origin; o != nil && o.Chat != "" && o.Chat != d.Chat.Format {
+		return d, fmt.Errorf("the model was made with the chat format %s, and %s is named or what its template stands for", o.Chat, d.Chat.Format)
 	}
 	return d, d.check(tokenizerFile, configFile)
 }

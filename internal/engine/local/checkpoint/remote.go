@@ -18,6 +18,7 @@ type Remote struct {
 	ID     string
 	Commit string
 	Config llama.Config
+	Origin *Origin // of an organism of this program; nil of any other model
 }
 
 // Look finds out which commit a revision is at ("" is the main branch) and what its config.json says. Nothing else is fetched;
@@ -41,6 +42,9 @@ func Look(ctx context.Context, h *hub.Client, id, revision string) (Remote, erro
 		return Remote{}, fmt.Errorf("%s at %s: %w", repo, commit, err)
 	}
 	if r.Config, err = llama.ParseConfig(b); err != nil {
+		return Remote{}, fmt.Errorf("%s at %s: %w", repo, commit, err)
+	}
+	if r.Origin, err = originOf(b); err != nil {
 		return Remote{}, fmt.Errorf("%s at %s: %w", repo, commit, err)
 	}
 	return r, nil

