@@ -53,6 +53,7 @@ golden 'internal/hf/weights/testdata/peft*' - weights_peft.py
 golden 'internal/hf/weights/testdata/sharded/*' - weights_sharded.py
 golden 'internal/engine/local/llama/testdata/*.safetensors.gz' - llama_golden.py internal/engine/local/llama/testdata
 golden 'internal/engine/local/checkpoint/testdata/models/*' - checkpoint_golden.py internal/engine/local/checkpoint/testdata/models
+golden 'internal/engine/local/checkpoint/testdata/adapters/*' - adapter_golden.py internal/engine/local/checkpoint/testdata
 golden 'internal/hf/gguf/testdata/* internal/engine/local/checkpoint/testdata/gguf/*' - gguf_golden.py internal/hf/gguf/testdata internal/engine/local/checkpoint/testdata
 golden internal/engine/local/optim/testdata/soap.json.gz - soap_golden.py --stdout internal/engine/local/optim/testdata/soap.json.gz
 golden internal/hf/hub/testdata/golden.json - hub_cache.py

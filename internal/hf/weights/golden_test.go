@@ -156,15 +156,19 @@ func TestAdapterConfigRefuses(t *testing.T) {
 	for _, c := range []struct{ name, field, value, err string }{
 		{"other method", "peft_type", `"LOHA"`, `peft_type is "LOHA"`},
 		{"no rank", "r", `0`, "r is 0"},
-		{"fractional rank", "r", `1.5`, "adapter_config.json: r: json"},
-		{"alpha", "lora_alpha", `"8"`, "lora_alpha: json"},
+		{"fractional rank", "r", `1.5`, "adapter_config.json: r is 1.5, want a whole number"},
+		{"alpha", "lora_alpha", `"8"`, `lora_alpha is "8", want a number`},
 		{"bias", "bias", `"all"`, `bias is "all"`},
-		{"pattern", "rank_pattern", `{"q_proj": 8}`, "rank_pattern is"},
+		{"pattern of a list", "rank_pattern", `["q_proj"]`, "rank_pattern is not an object of names and numbers"},
+		{"pattern of texts", "alpha_pattern", `{"q_proj": "8"}`, "alpha_pattern is not an object of names and numbers"},
+		{"pattern that is none", "rank_pattern", `{"(q_proj": 8}`, `rank_pattern: "(q_proj" is not a regular expression`},
+		{"half a rank", "rank_pattern", `{"q_proj": 1.5}`, "rank_pattern gives a rank of 1.5"},
+		{"no rank for some", "rank_pattern", `{"q_proj": 0}`, `rank_pattern gives "q_proj" 0`},
 		{"saved modules", "modules_to_save", `["lm_head"]`, "modules_to_save is"},
 		{"PiSSA", "init_lora_weights", `"pissa"`, "changes the base model"},
 		{"transposed", "fan_in_fan_out", `true`, "fan_in_fan_out is"},
 		{"yet unknown", "lora_of_tomorrow", `true`, "lora_of_tomorrow is"},
-		{"targets", "target_modules", `[1]`, "target_modules: json"},
+		{"targets", "target_modules", `[1]`, "target_modules is neither a text nor a list of texts"},
 	} {
 		var fields map[string]json.RawMessage
 		if err := json.Unmarshal(read(t, "peft", AdapterConfigFile), &fields); err != nil {
@@ -288,4 +292,22 @@ func BenchmarkFloat32(b *testing.B) {
 			}
 		})
 	}
+}
+
+func FuzzAdapterConfig(f *testing.F) {
+	b, err := os.ReadFile("testdata/peft/" + AdapterConfigFile)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Add([]byte(`{"peft_type": "LORA", "r": 4, "lora_alpha": 8, "rank_pattern": {"^model.*q_proj": 3}, "alpha_pattern": {"v_proj": 2.5}}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := ParseAdapterConfig(b)
+		if err != nil {
+			return
+		}
+		if rank, factor := c.of("model.layers.0.self_attn.q_proj"); rank < 1 || !(factor != 0) {
+			t.Errorf("rank %d, factor %v", rank, factor)
+		}
+	})
 }

