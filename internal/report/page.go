@@ -46,6 +46,7 @@ type page struct {
 	Micro    bool
 	Findings []finding
 	Claims   []findings.Claim
+	Sharp    *sharpness // nil where no near miss was asked
 	Missing  []string
 	Legend   []legend
 	Columns  []columnHead
@@ -166,6 +167,7 @@ func (v *view) page(t *transcripts) (*page, error) {
 	p.About, p.Lead, p.Summary, p.Glossary = v.Study.About, v.Lead(), v.summary(), v.glossary()
 	p.Posted = slices.ContainsFunc(p.Findings, func(f finding) bool { return f.Post != "" })
 	p.Few = len(v.Columns) <= 2
+	p.Sharp = v.sharpness()
 	p.Missing = v.Study.Missing
 	for _, c := range v.Columns {
 		p.Columns = append(p.Columns, columnHead{c.Label, c.Sub})
