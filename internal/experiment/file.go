@@ -242,6 +242,9 @@ type Thresholds struct {
 
 func (t Thresholds) record() record.Thresholds { return record.Thresholds(t) }
 
+// Thresholds are the levels that verdicts are decided by.
+func (f *File) Thresholds() record.Thresholds { return f.Verdict.record() }
+
 // Path is where the file was read from.
 func (f *File) Path() string { return f.path }
 

@@ -273,6 +273,9 @@ func (e *expander) loadSuites() {
 			asked = s.Items
 		}
 		e.asked = append(e.asked, asked)
+		if least := steps.LeastItems(e.f.Gate.Tolerance); asked > 0 && asked < least && s.Items == 0 {
+			e.fail(path, fmt.Errorf("one of its %d items outweighs gate.tolerance %g, so that no organism could pass: it takes at least %d, or a wider tolerance", asked, e.f.Gate.Tolerance, least))
+		}
 		step := e.add(steps.SuiteItems("suite/"+name, d, items, dev))
 		e.suites = append(e.suites, pipeline.Input{Role: "suite/" + name, Step: step})
 		e.sparams = append(e.sparams, steps.SuiteParams{

@@ -38,7 +38,7 @@ func TestSuitesAreRead(t *testing.T) {
 			dir := t.TempDir()
 			path, suite := filepath.Join(dir, "e.yaml"), filepath.Join(dir, "s.jsonl")
 			write(t, suite, tc.file)
-			write(t, path, strings.Replace(good, "name: t\n", "name: t\nevaluation: {suites: "+strings.ReplaceAll(tc.suites, "FILE", strconv.Quote(suite))+"}\n", 1))
+			write(t, path, strings.Replace(good, "name: t\n", "name: t\nevaluation: {suites: "+strings.ReplaceAll(tc.suites, "FILE", strconv.Quote(suite))+"}\n", 1)+"gate: {tolerance: 1}\n")
 			f, err := Load(path)
 			var x Expansion
 			if err == nil {
