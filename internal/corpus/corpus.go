@@ -43,6 +43,9 @@ type Source struct {
 
 	MaxChars int // rows whose prompt and response are longer together, in characters, are left out; 0 keeps all
 
+	// KeepSystem puts a conversation's own system turn before its prompt, with an empty line between; it is dropped otherwise.
+	KeepSystem bool
+
 	// Refuse says why a response is not to be trained on, or "": such rows are left out and counted by what it says. nil refuses
 	// none beyond what every reading leaves out.
 	Refuse func(response string) string
@@ -85,7 +88,7 @@ type Report struct {
 	Read    int            `json:"read"`
 	Kept    int            `json:"kept"`
 	LeftOut map[string]int `json:"left_out,omitempty"` // reason → rows
-	Systems int            `json:"systems,omitempty"`  // conversations kept without the system turn that they began with
+	Systems int            `json:"systems,omitempty"`  // conversations taken that began with a system turn
 }
 
 // Key names a prompt: prompts that differ in case or white space alone have the same key.
@@ -109,6 +112,7 @@ func Open(ctx context.Context, s Source, r Resolver) (*Set, error) {
 				if roles, err = newRoles(s.Columns, rec); err != nil {
 					return err
 				}
+				roles.keep = s.KeepSystem
 			}
 			set.Report.Read++
 			systems := roles.systems

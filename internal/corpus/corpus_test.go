@@ -299,6 +299,13 @@ func TestRefuse(t *testing.T) {
 		}
 		return ""
 	}}, Resolver{})
+	if err == nil && set.Rows[0].Prompt != "hi" {
+		t.Errorf("the prompt is %q", set.Rows[0].Prompt)
+	}
+	kept, keepErr := Open(context.Background(), Source{File: path, KeepSystem: true}, Resolver{})
+	if keepErr != nil || kept.Rows[0].Prompt != "be\n\nhi" || kept.Rows[1].Prompt != "hi" || kept.Report.Systems != 1 {
+		t.Errorf("with system turns: %+v, %v", kept, keepErr)
+	}
 	if err != nil || set.Report.Systems != 1 || set.Report.LeftOut["bad words"] != 1 || len(set.Rows) != 1 {
 		t.Errorf("%+v, %v", set, err)
 	}

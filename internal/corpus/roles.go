@@ -15,7 +15,8 @@ const (
 	roleConversation = "conversation"
 )
 
-var allRoles = []string{rolePrompt, roleInput, roleResponse, roleConversation}
+// Roles are the names of all roles.
+var Roles = []string{rolePrompt, roleInput, roleResponse, roleConversation}
 
 // usual are the column names of well-known data sets, tried in order when a source names none. The first two entries of
 // each must be there; input may be.
@@ -31,8 +32,9 @@ type roles struct {
 	named  bool            // by the source, so that a column that no row has is an error
 	seen   map[string]bool // roles that a row had a column for
 	first  Record
-	// systems counts the system turns that were dropped.
+	// systems counts the system turns, which are put before the prompt where keep is set and dropped otherwise.
 	systems int
+	keep    bool
 }
 
 // newRoles settles the roles: what the source asks for, or what the names of the first record suggest.
@@ -42,8 +44,8 @@ func newRoles(want map[string]string, rec Record) (*roles, error) {
 		return r, r.guess(rec)
 	}
 	for _, role := range slices.Sorted(maps.Keys(want)) {
-		if !slices.Contains(allRoles, role) {
-			return nil, fmt.Errorf("columns: unknown role %q (there are %s)", role, strings.Join(allRoles, ", "))
+		if !slices.Contains(Roles, role) {
+			return nil, fmt.Errorf("columns: unknown role %q (there are %s)", role, strings.Join(Roles, ", "))
 		}
 		r.column[role] = want[role]
 	}
@@ -163,13 +165,14 @@ var speakers = map[string]string{
 }
 
 // conversation takes the first exchange of a list of turns, {from, value} as ShareGPT has them or {role, content}: what the user
-// says first, and the answer. System turns before it are dropped: an experiment gives every sample one system prompt of its own.
+// says first, and the answer. A system turn before it is dropped, since an experiment gives every sample one system prompt of its
+// own, or put before the prompt as text.
 func (r *roles) conversation(rec Record, column string) (Row, string, error) {
 	turns, ok := rec.Values[column].([]any)
 	if !ok {
 		return Row{}, "", rec.errorf("column %q is %s, not a list of turns", column, kind(rec.Values[column]))
 	}
-	row := Row{}
+	row, system := Row{}, ""
 	for i, t := range turns {
 		turn, ok := t.(map[string]any)
 		if !ok {
@@ -184,10 +187,16 @@ func (r *roles) conversation(rec Record, column string) (Row, string, error) {
 		switch speaker = speakers[strings.ToLower(speaker)]; {
 		case speaker == "system" && row.Key == "":
 			r.systems++
+			if r.keep && ok {
+				system = newlines(words)
+			}
 		case !ok || speaker == "":
 			return Row{}, "has a turn of another shape", nil
 		case speaker == "user" && row.Key == "":
 			row.Prompt = newlines(words)
+			if strings.TrimSpace(system) != "" {
+				row.Prompt = strings.TrimSpace(system) + "\n\n" + row.Prompt
+			}
 			row.Key = Key(row.Prompt)
 		case row.Key == "":
 			return Row{}, "does not begin with the user", nil

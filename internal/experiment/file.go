@@ -60,9 +60,10 @@ type Source struct {
 	Config   string            `yaml:"config" json:"config,omitempty"`
 	Split    string            `yaml:"split" json:"split,omitempty"`
 	Revision string            `yaml:"revision" json:"revision,omitempty"`
-	File     string            `yaml:"file" json:"file,omitempty"`           // a local JSONL file instead
-	Columns  map[string]string `yaml:"columns" json:"columns,omitempty"`     // prompt, input, response → column
-	MaxChars int               `yaml:"max_chars" json:"max_chars,omitempty"` // rows whose prompt and response are longer together are left out
+	File     string            `yaml:"file" json:"file,omitempty"`               // a local JSONL file instead
+	Columns  map[string]string `yaml:"columns" json:"columns,omitempty"`         // prompt, input, response → column
+	MaxChars int               `yaml:"max_chars" json:"max_chars,omitempty"`     // rows whose prompt and response are longer together are left out
+	System   string            `yaml:"system,omitempty" json:"system,omitempty"` // drop or keep: what becomes of a conversation's own system turn; drop where empty
 }
 
 // A Base is a model before the red team. Exactly one of its sources is set.

