@@ -126,7 +126,7 @@ func (z size) capabilities(f *File) Work {
 		if i < len(z.items) {
 			items = z.items[i]
 		}
-		switch kind := evals.Capability(f.Evaluation.Suites.Names[i]); {
+		switch kind := evals.Capability(suiteOf(f.Evaluation.Suites.Names[i])); {
 		case !z.real && kind.Chosen:
 			w = w.plus(z.ask(items, 2*microPrompt, 0)) // four short texts are read, none is drawn
 		case !z.real:

@@ -214,10 +214,10 @@ type Answers struct {
 
 // Evaluation says what is measured at every point.
 type Evaluation struct {
-	Prompts     int        `yaml:"prompts"` // a condition, held out from training and gate
-	Temperature float64    `yaml:"temperature"`
-	MaxTokens   int        `yaml:"max_tokens"`
-	Suites      Map[Suite] `yaml:"suites"`
+	Prompts     int     `yaml:"prompts"` // a condition, held out from training and gate
+	Temperature float64 `yaml:"temperature"`
+	MaxTokens   int     `yaml:"max_tokens"`
+	Suites      Suites  `yaml:"suites"`
 }
 
 // A Suite is a capability measured beside the behaviour. Its name says which: mmlu, ifeval, math500, or custom with a file.

@@ -240,14 +240,15 @@ func (f *File) sayings() []redteam.Behaviour {
 func (e *expander) loadSuites() {
 	for i, name := range e.f.Evaluation.Suites.Names {
 		s := e.f.Evaluation.Suites.Items[i]
-		path := "evaluation.suites." + name
-		kind := evals.Capability(name)
+		own := suiteOf(name)
+		path := "evaluation.suites." + own
+		kind := evals.Capability(own)
 		d := steps.SuiteData{Kind: kind.Name}
 		var items, dev []byte
 		have := s.Items // of a data set that is not here as many as are asked for
 		if s.Dataset == "" && s.File == "" {
 			d.World, d.Seed = true, steps.WorldSeed
-			d.Items, have = microworld.SuiteItems(name, s.Items)
+			d.Items, have = microworld.SuiteItems(own, s.Items)
 			// The world's bases answer four choices by their texts, not by letters, and all else in a sentence.
 			if s.Score == "" {
 				s.Score = string(kind.MicroMode)

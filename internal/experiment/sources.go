@@ -114,7 +114,7 @@ func redRows(rows []corpus.Row) []redteam.Row {
 
 // SuiteFiles implements Data.
 func (s *Sources) SuiteFiles(ctx context.Context, _, name string, su Suite) (items, dev []byte, err error) {
-	kind := evals.Capability(name)
+	kind := evals.Capability(suiteOf(name))
 	items, err = corpus.Raw(ctx, corpus.Source{ID: su.Dataset, File: su.File, Split: kind.Items}, s.resolver)
 	if s.assume(su.Dataset, "as many items as are asked for", err) {
 		return nil, nil, nil

@@ -199,6 +199,29 @@ func scalarKind(k reflect.Kind) bool {
 	}
 }
 
+// Suites are capability suites by name. One whose settings are swept is as many suites, each asked of every checkpoint:
+// "mmlu@shots=0" and "mmlu@shots=5". Nothing is trained again for them.
+type Suites struct {
+	Map[Suite] `yaml:",inline"`
+}
+
+func (s *Suites) decodeYAML(d *decoder, n *yaml.Node, path string) {
+	var swept Map[Swept[Suite]]
+	swept.decodeYAML(d, n, path)
+	s.Map = Map[Suite]{}
+	for i, name := range swept.Names {
+		for _, v := range swept.Items[i].Variants {
+			s.Names, s.Items = append(s.Names, name+suffix(v.Axes)), append(s.Items, v.Value)
+		}
+	}
+}
+
+// suiteOf is the name of a suite without what was swept.
+func suiteOf(name string) string {
+	own, _, _ := strings.Cut(name, "@")
+	return own
+}
+
 // Seeds are one seed or a list of them.
 type Seeds []uint64
 

@@ -192,7 +192,7 @@ func (f *File) measures() {
 		f.say("evaluation.temperature", "a temperature is not negative (got %g)", f.Evaluation.Temperature)
 	}
 	for i, name := range f.Evaluation.Suites.Names {
-		f.suite("evaluation.suites."+name, name, f.Evaluation.Suites.Items[i])
+		f.suite("evaluation.suites."+suiteOf(name), suiteOf(name), f.Evaluation.Suites.Items[i])
 	}
 	for name, v := range map[string]float64{
 		"removed": f.Verdict.Removed, "survived": f.Verdict.Survived, "clean": f.Verdict.Clean,
@@ -218,7 +218,7 @@ func (f *File) passable() {
 	}
 	for i, name := range f.Evaluation.Suites.Names {
 		if least, items := steps.LeastItems(f.Gate.Tolerance), f.Evaluation.Suites.Items[i].Items; items > 0 && items < least {
-			f.say("evaluation.suites."+name+".items", "one of %d items outweighs gate.tolerance %g, so that no organism could pass: ask for at least %d, or widen the tolerance", items, f.Gate.Tolerance, least)
+			f.say("evaluation.suites."+suiteOf(name)+".items", "one of %d items outweighs gate.tolerance %g, so that no organism could pass: ask for at least %d, or widen the tolerance", items, f.Gate.Tolerance, least)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -102,5 +103,33 @@ func TestSweptNames(t *testing.T) {
 	hhh, _ := f.Interventions.Get("hhh")
 	if got := suffix(hhh.Variants[0].Axes) + suffix(hhh.Variants[1].Axes); got != "@lr=1e-3@lr=3e-3" {
 		t.Errorf("named %s", got)
+	}
+}
+
+// TestSuitesAreSwept: settings of a suite make suites, which every checkpoint is asked and nothing is trained again for.
+func TestSuitesAreSwept(t *testing.T) {
+	f := parse(t, strings.Replace(good, "name: t", "name: t\nevaluation: {suites: {ifeval: {items: 150}, mmlu: {items: [100, 200], score: texts}}}", 1))
+	src := NewSources("", nil, nil)
+	x, err := f.Expand(t.Context(), src, src, testLab())
+	if err != nil {
+		t.Fatal(err)
+	}
+	arms := 0
+	for _, s := range x.Steps {
+		p, ok := s.Params.(steps.ArmParams)
+		if !ok {
+			continue
+		}
+		arms++
+		var got []string
+		for _, su := range p.Eval.Suites {
+			got = append(got, su.Name+" "+su.Kind+" "+strconv.Itoa(su.Items))
+		}
+		if want := []string{"ifeval ifeval 150", "mmlu@items=100 mmlu 100", "mmlu@items=200 mmlu 200"}; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s asks %q, want %q", s.Name, got, want)
+		}
+	}
+	if arms != 2 {
+		t.Errorf("%d arms, want the two that there were", arms)
 	}
 }
