@@ -57,6 +57,9 @@ func (c *Client) File(ctx context.Context, repo Repo, revision, file string) (st
 	return c.fetch(ctx, w, m)
 }
 
+// maxUndeclared bounds a file whose size nobody said; the hub says it of every file.
+const maxUndeclared = 64 << 20
+
 // A meta is what the hub says about a file before any of it is fetched.
 type meta struct {
 	commit   string
@@ -213,7 +216,7 @@ func (c *Client) fill(ctx context.Context, w wanted, m *meta, partial string) (r
 		if err == nil {
 			return resumed, f.Sync()
 		}
-		if at > before {
+		if at-before >= minProgress {
 			n = 1
 		}
 		after, ok := again(err)
@@ -284,6 +287,9 @@ func (c *Client) copy(ctx context.Context, w wanted, m *meta, f *os.File, a *ans
 		if n > 0 {
 			if m.size >= 0 && at+int64(n) > m.size {
 				return at, w.error(0, fmt.Errorf("%w: more than the %d bytes promised", ErrChecksum, m.size), "")
+			}
+			if m.size < 0 && at+int64(n) > maxUndeclared {
+				return at, w.error(0, fmt.Errorf("%w: it sends more than %d bytes without saying how many", ErrNotAHub, maxUndeclared), "check HF_ENDPOINT, proxy and firewall")
 			}
 			if _, err := f.Write(buf[:n]); err != nil {
 				return at, fmt.Errorf("%s: %s: %w", w.repo, w.file, err)

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,7 +19,16 @@ const (
 	maxAttempts  = 5 // in a row without a byte of progress
 	maxWait      = 8 * time.Second
 	maxAfter     = 5 * time.Minute // longest wait that a hub may ask for
+	minProgress  = 64 << 10        // bytes that an attempt must bring to count as progress
+
+	// A body that trickles is given up where it brings fewer than minRate bytes a second over paceWaits times the longest wait
+	// for more of it, a minute by default: it would otherwise be followed for ever, a byte at a time.
+	minRate   = 1 << 10
+	paceWaits = 6
 )
+
+// errSlow ends a request whose body comes too slowly.
+var errSlow = fmt.Errorf("less than %d bytes a second", minRate)
 
 // errIdle ends a request whose answer, or more of whose body, does not come.
 var errIdle = errors.New("no data for too long")
@@ -28,6 +38,8 @@ type answer struct {
 	*http.Response
 	idle   *time.Timer
 	wait   time.Duration
+	pace   *time.Timer
+	came   atomic.Int64 // bytes since the pace was last looked at
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 }
@@ -36,6 +48,7 @@ type answer struct {
 func (a *answer) Read(p []byte) (int, error) {
 	a.idle.Reset(a.wait)
 	n, err := a.Body.Read(p)
+	a.came.Add(int64(n))
 	if err != nil && !errors.Is(err, io.EOF) {
 		if cause := context.Cause(a.ctx); cause != nil {
 			err = cause
@@ -47,6 +60,7 @@ func (a *answer) Read(p []byte) (int, error) {
 // Close ends the request.
 func (a *answer) Close() {
 	a.idle.Stop()
+	a.pace.Stop()
 	_ = a.Body.Close() // nothing that was read depends on it
 	a.cancel(nil)
 }
@@ -83,7 +97,24 @@ func (c *Client) send(ctx context.Context, method string, u *url.URL, header htt
 		}
 		return nil, err
 	}
+	a.keepPace()
 	return a, nil
+}
+
+// keepPace watches how fast the body comes, from now on.
+func (a *answer) keepPace() {
+	window := paceWaits * a.wait
+	least := int64(window.Seconds() * minRate)
+	started := make(chan struct{})
+	a.pace = time.AfterFunc(window, func() {
+		<-started
+		if a.came.Swap(0) < least {
+			a.cancel(errSlow)
+			return
+		}
+		a.pace.Reset(window)
+	})
+	close(started)
 }
 
 // follow makes a request and follows its redirects, to other hosts without the token.
