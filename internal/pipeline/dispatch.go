@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -172,7 +173,13 @@ func (x *run) attempt(ctx context.Context, i int, key digest.Digest, recipe []by
 // call runs the step's code. A panic is that step's failure: others may finish.
 func call(ctx context.Context, n *node, j *Job) (err error) {
 	defer func() {
-		if p := recover(); p != nil {
+		p := recover()
+		var bug runtime.Error
+		switch e, ok := p.(error); {
+		case p == nil:
+		case ok && !errors.As(e, &bug): // thrown across calls that have no error, such as that a stranger's pattern takes too long
+			err = e
+		default:
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()

@@ -66,6 +66,12 @@ func Parse(b []byte) (*Tokenizer, error) {
 		// merged faster and found in the cache.
 		t.stages = []stage{{scan: scanMetaspace}}
 	}
+	shared := new(budget)
+	for i := range t.stages {
+		if p := t.stages[i].pattern; p != nil {
+			p.budget = shared
+		}
+	}
 	return t, nil
 }
 

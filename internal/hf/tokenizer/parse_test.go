@@ -241,19 +241,43 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// TestPatternTimeout meets a pattern that takes for ever.
+// TestPatternTimeout meets patterns that take for ever: in one text, in one word of many in a text, and in many texts.
 func TestPatternTimeout(t *testing.T) {
 	defer func(was time.Duration) { patternTimeout = was }(patternTimeout)
-	patternTimeout = 50 * time.Millisecond
-	tok, err := Parse([]byte(`{` + smallModel + `, "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "^(a|aa)+$"}, "behavior": "Isolated", "invert": false}}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var slow *PatternError
-	if _, err := tok.TryEncode(strings.Repeat("a", 60) + "b"); !errors.As(err, &slow) || slow.Bytes != 61 {
-		t.Errorf("got %v", err)
-	}
-	if ids, err := tok.TryEncode("aab"); err != nil || numbers(ids) != "0 2" {
-		t.Errorf("got %v, %v", ids, err)
+	patternTimeout = 300 * time.Millisecond
+	slow := strings.Repeat("a", 60) + "b"
+	for name, texts := range map[string][]string{
+		"one text":   {slow},
+		"many words": {strings.Repeat(strings.Repeat("a", 22)+"b ", 400)},
+		"many texts": slices.Repeat([]string{strings.Repeat("a", 22) + "b"}, 400),
+	} {
+		t.Run(name, func(t *testing.T) {
+			tok, err := Parse([]byte(`{` + smallModel + `, "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a|aa)+(?=$|c)|b"}, "behavior": "Isolated", "invert": false}}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ids, err := tok.TryEncode("aab"); err != nil || numbers(ids) != "0 0 1" {
+				t.Errorf("got %v, %v", ids, err)
+			}
+			begun := time.Now()
+			var failed *PatternError
+			for _, text := range texts {
+				if _, err := tok.TryEncode(text); errors.As(err, &failed) {
+					break
+				}
+			}
+			if failed == nil || failed.Bytes == 0 {
+				t.Error("no text took too long")
+			}
+			if took := time.Since(begun); took > 5*time.Second {
+				t.Errorf("took %s", took)
+			}
+			// A tokenizer whose patterns took too long is not asked again: a run has thousands of texts.
+			if name != "one text" {
+				if _, err := tok.TryEncode("aab"); !errors.As(err, &failed) {
+					t.Errorf("afterwards: %v", err)
+				}
+			}
+		})
 	}
 }

@@ -1,8 +1,10 @@
 package tokenizer
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -14,6 +16,7 @@ type stage struct {
 	scan    scanner
 	cut     func(s string) []string
 	rewrite func(s string, start bool) string // start: the piece begins the text
+	pattern *pattern                          // what cut works by, where that is a stranger's regular expression
 }
 
 // stage appends the tokens of a piece that has passed the first k stages.
@@ -64,17 +67,36 @@ func (e *PatternError) Error() string {
 // Unwrap returns the regular expression engine's error.
 func (e *PatternError) Unwrap() error { return e.Err }
 
-// patternTimeout bounds one piece of text. It is far above what a sane pattern needs for megabytes, for a slow machine must
-// not fail where a fast one does not.
-var patternTimeout = time.Minute // a variable for tests
+// A pattern is a regular expression of a file that nobody vouches for.
+type pattern struct {
+	re     *regexp2.Regexp
+	text   string
+	budget *budget // shared by the patterns of a file
+}
+
+// A budget is the time that the patterns of one file have taken, and the bytes that they were given. They may take
+// patternTimeout, and patternShare for every byte: far above what a sane pattern needs, for a slow machine must not fail where
+// a fast one does not, and in all of a file's texts together, for a thousand short texts can each take long.
+type budget struct{ spent, bytes atomic.Int64 }
+
+const patternShare = 4 * time.Microsecond
+
+var patternTimeout = 3 * time.Second // a variable for tests
+
+var errBudget = errors.New("the patterns of this tokenizer take too long: they are not those of a known model, and may be made to never end")
+
+// leftAfter reports whether there is time once what is being spent now is counted too.
+func (b *budget) leftAfter(more time.Duration) bool {
+	return b.spent.Load()+int64(more) < int64(patternTimeout)+b.bytes.Load()*int64(patternShare)
+}
 
 // newSplit returns the stage of a Split pre-tokenizer.
-func newSplit(pattern string, literal bool, behaviour string, invert bool) (stage, error) {
-	if scan := scanners[pattern]; scan != nil && !literal && !invert && behaviour == "Isolated" {
+func newSplit(expr string, literal bool, behaviour string, invert bool) (stage, error) {
+	if scan := scanners[expr]; scan != nil && !literal && !invert && behaviour == "Isolated" {
 		return stage{scan: scan}, nil
 	}
 	// The pieces of a scanner cover the text, so matches that are removed and inverted are the matches that are isolated.
-	if scan := scanners[pattern]; scan != nil && !literal && invert && behaviour == "Removed" {
+	if scan := scanners[expr]; scan != nil && !literal && invert && behaviour == "Removed" {
 		return stage{scan: scan}, nil
 	}
 	join, ok := behaviours[behaviour]
@@ -82,16 +104,17 @@ func newSplit(pattern string, literal bool, behaviour string, invert bool) (stag
 		return stage{}, fmt.Errorf("unknown behavior %q", behaviour)
 	}
 	if literal {
-		if pattern == "" {
+		if expr == "" {
 			return stage{}, fmt.Errorf("empty pattern")
 		}
-		return stage{cut: func(s string) []string { return join(s, literalSpans(s, pattern), invert) }}, nil
+		return stage{cut: func(s string) []string { return join(s, literalSpans(s, expr), invert) }}, nil
 	}
-	re, err := compile(pattern)
+	re, err := compile(expr)
 	if err != nil {
 		return stage{}, err
 	}
-	return stage{cut: func(s string) []string { return join(s, matchSpans(re, pattern, s), invert) }}, nil
+	p := &pattern{re, expr, new(budget)}
+	return stage{pattern: p, cut: func(s string) []string { return join(s, p.spans(s), invert) }}, nil
 }
 
 // compile reads a regular expression of a file that nobody vouches for.
@@ -146,8 +169,15 @@ func literalSpans(s, pattern string) []span {
 	}
 }
 
-// matchSpans panics with a *PatternError if the pattern takes too long: see TryEncode.
-func matchSpans(re *regexp2.Regexp, pattern, s string) []span {
+// spans panics with a *PatternError if the pattern takes too long: see TryEncode.
+func (p *pattern) spans(s string) []span {
+	p.budget.bytes.Add(int64(len(s)))
+	begun := time.Now()                                             //nolint:forbidigo // bounds what a stranger's pattern may take; beyond it there is no result
+	defer func() { p.budget.spent.Add(int64(time.Since(begun))) }() //nolint:forbidigo // likewise
+	fail := func(err error) { panic(&PatternError{Pattern: p.text, Bytes: len(s), Err: err}) }
+	if !p.budget.leftAfter(0) {
+		fail(errBudget)
+	}
 	in, at := s, []int(nil)
 	if c := classes(); !plain(c, s) {
 		in, at = substitute(c, s)
@@ -158,13 +188,29 @@ func matchSpans(re *regexp2.Regexp, pattern, s string) []span {
 		}
 		return at[i]
 	}
-	found, err := re.FindAllStringIndex(in, -1)
-	if err != nil {
-		panic(&PatternError{Pattern: pattern, Bytes: len(s), Err: err})
+	runes := []rune(in)
+	bytes := make([]int, 1, len(runes)+1) // where in the text each rune begins
+	for i := range in {
+		if i > 0 {
+			bytes = append(bytes, i)
+		}
 	}
+	bytes = append(bytes, len(in))
 	var spans []span
-	for _, f := range found {
-		spans = cover(spans, offset(f[0]), offset(f[1]))
+	end, late := -1, false
+	err := p.re.FindRunesMatches(runes, 0, func(m regexp2.MatchView) bool {
+		at, n, _ := m.GroupRange(0)
+		if n > 0 || at != end { // an empty match behind another is none
+			spans, end = cover(spans, offset(bytes[at]), offset(bytes[at+n])), at+n
+		}
+		late = !p.budget.leftAfter(time.Since(begun)) //nolint:forbidigo // likewise
+		return !late
+	})
+	if late {
+		err = errBudget
+	}
+	if err != nil {
+		fail(err)
 	}
 	return cover(spans, len(s), len(s))
 }
