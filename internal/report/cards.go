@@ -122,3 +122,25 @@ func provenance(b *strings.Builder, ps []results.Provenance) {
 	}
 	b.WriteByte('\n')
 }
+
+// Cards are the model cards of an arm and of its organism, in Markdown, for those who want one arm and no report.
+func Cards(study results.Study, arm string) (armCard, organismCard string, err error) {
+	v := newView(study)
+	for _, a := range v.Arms {
+		if a.ID == arm && a.Of != nil {
+			return v.armCard(a), v.organismCard(a.Of), nil
+		}
+	}
+	return "", "", fmt.Errorf("the study has no arm %q", arm)
+}
+
+// Curve is the SVG of an arm's gate, training and relapse probe.
+func Curve(study results.Study, arm string) ([]byte, error) {
+	v := newView(study)
+	for _, a := range v.Arms {
+		if a.ID == arm {
+			return v.curves([]*findings.Arm{a}, v.title(a.ID)).file(), nil
+		}
+	}
+	return nil, fmt.Errorf("the study has no arm %q", arm)
+}
