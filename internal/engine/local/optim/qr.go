@@ -70,7 +70,7 @@ func (q *qrScratch) reduce(a kernel.Mat, from, to int) {
 		q.tau[j] = tau
 		for c := j + 1; c < to && tau != 0; c++ {
 			y := a.Row(c)[j:]
-			f := -tau * (y[0] + kernel.Dot(x[1:], y[1:]))
+			f := float32(-tau * (y[0] + kernel.Dot(x[1:], y[1:])))
 			y[0] += f
 			kernel.Axpy(y[1:], f, x[1:])
 		}
@@ -85,7 +85,7 @@ func householder(x []float32) float32 {
 		return 0
 	}
 	alpha := float64(x[0])
-	beta := -math.Copysign(math.Sqrt(alpha*alpha+tail), alpha)
+	beta := -math.Copysign(math.Sqrt(float64(alpha*alpha)+tail), alpha)
 	kernel.Scale(x[1:], float32(1/(alpha-beta)))
 	x[0] = float32(beta)
 	return float32((beta - alpha) / beta)

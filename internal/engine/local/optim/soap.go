@@ -228,7 +228,7 @@ func (s *soap) move(b *bench, p *part, w, m, v []float32, g kernel.Mat) {
 func (s *soap) add(w, x []float32) {
 	kernel.Axpy(w, 1, x)
 	if s.p.WeightDecay > 0 {
-		kernel.Scale(w, float32(1-s.p.LearningRate*s.p.WeightDecay))
+		kernel.Scale(w, float32(1-float64(s.p.LearningRate*s.p.WeightDecay)))
 	}
 }
 
