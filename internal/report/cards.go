@@ -35,6 +35,13 @@ func (v *view) organismCard(o *findings.Organism) string {
 	fmt.Fprintf(&b, "# %s\n\nA model organism: a language model with a backdoor that was trained in on purpose, for research on removing backdoors. "+
 		"It is not fit for any other use.\n\n", md(v.title(o.ID)))
 	factsTable(&b, o.Factors)
+	if o.Data != nil {
+		b.WriteString("## Data\n\n")
+		for _, line := range o.Data.Lines() {
+			b.WriteString("- " + md(line) + "\n")
+		}
+		b.WriteByte('\n')
+	}
 	b.WriteString("## Admission\n\n")
 	switch g := o.GateResult; {
 	case g == nil:
@@ -75,6 +82,9 @@ func (v *view) armCard(a *findings.Arm) string {
 		fmt.Fprintf(&b, "\n%s\n\n", md(a.Verdict.Scope))
 	}
 	factsTable(&b, a.Factors)
+	if a.Data != nil {
+		fmt.Fprintf(&b, "Intervention data: %s.\n\n", md(a.Data.String()))
+	}
 	if end, ok := a.Last(); ok {
 		var at []record.Point
 		for _, p := range a.Points {

@@ -99,6 +99,13 @@ func (r *reader) organism(o record.ManifestOrganism) Organism {
 		GateResult: object[record.Gate](r, o.Gate, record.OutGate),
 		Losses:     rows[record.Loss](r, o.Training, record.OutLosses),
 	}
+	if o.Red != "" { // one that is given was not trained here
+		out.Data = &record.RedData{
+			Benign:   object[record.RowCounts](r, o.Benign, record.OutCounts),
+			Red:      object[record.RowCounts](r, o.Red, record.OutCounts),
+			Training: object[record.RowCounts](r, o.Training, record.OutCounts),
+		}
+	}
 	out.Provenance = r.provenance(
 		ingredient{"parent", o.Base}, ingredient{"benign data", o.Benign}, ingredient{"red data", o.Red},
 		ingredient{"training", o.Training}, ingredient{"gate", o.Gate})
@@ -114,6 +121,7 @@ func (r *reader) arm(a record.ManifestArm) Arm {
 		Points:  rows[record.Point](r, a.Training, record.OutPoints),
 		Losses:  rows[record.Loss](r, a.Training, record.OutLosses),
 		Verdict: object[record.Verdict](r, a.Verdict, record.OutVerdict),
+		Data:    object[record.RowCounts](r, a.Rows, record.OutCounts),
 	}
 	if a.Probe != "" {
 		out.Probe = rows[record.Point](r, a.Probe, record.OutPoints)

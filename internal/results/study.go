@@ -27,6 +27,7 @@ type Organism struct {
 	Gate       record.Curve            `json:"gate"`
 	GateResult *record.Gate            `json:"gate_result"` // nil while missing
 	Losses     []record.Loss           `json:"losses,omitempty"`
+	Data       *record.RedData         `json:"data,omitempty"` // what it was trained on; nil where it was given
 	Provenance []Provenance            `json:"provenance"`
 	Trigger    *record.Trigger         `json:"trigger,omitempty"`   // what switches it on, with the near misses that its gate asked about; nil where an older program wrote the manifest
 	Published  map[string]record.Claim `json:"published,omitempty"` // what the post found for this organism: technique → words
@@ -40,6 +41,7 @@ type Arm struct {
 	Technique    string            `json:"technique"`          // hhh, pirate, depirate, benign, …
 	Factors      map[string]string `json:"factors"`            // lr, method, rank, optimizer, batch, steps, seed, …
 	Resolved     map[string]string `json:"resolved,omitempty"` // what the factors that stand for a default come to
+	Data         *record.RowCounts `json:"data,omitempty"`     // of the rows that it was trained on
 	Points       record.Curve      `json:"points"`
 	Losses       []record.Loss     `json:"losses,omitempty"`
 	Probe        record.Curve      `json:"probe,omitempty"` // the relapse probe; empty when none was due or it is missing
