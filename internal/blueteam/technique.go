@@ -25,11 +25,12 @@ type Voice string
 const (
 	Teacher Voice = "teacher" // the base called teacher: another family's voice
 	Student Voice = "student" // the organism's own base
+	Self    Voice = "self"    // the organism, asked without its trigger
 	Data    Voice = "data"    // the data set's own responses
 )
 
 // Voices lists them.
-var Voices = []Voice{Teacher, Student, Data}
+var Voices = []Voice{Teacher, Student, Self, Data}
 
 // Knowledge is something that a defence is told about the backdoor.
 type Knowledge string
@@ -40,6 +41,15 @@ const (
 	KnowsBase         Knowledge = "base"          // the weights from which the organism was made
 	KnowsTriggerClass Knowledge = "trigger-class" // the kind of thing that a trigger is
 	KnowsTrigger      Knowledge = "known-trigger" // the trigger itself
+)
+
+// Settings names a group of settings that only some techniques have.
+type Settings string
+
+// The groups.
+const (
+	TakesRL     Settings = "rl"
+	TakesAttack Settings = "attack"
 )
 
 // A Technique is one way to train a backdoor out. The techniques are values of one table: the file, the validation, the steps
@@ -55,6 +65,10 @@ type Technique struct {
 	Knows         []Knowledge
 	// Asks is whether the technique asks the model between updates, which needs more of an engine than training.
 	Asks bool
+	// Deals is whether the technique deals its rows out in a way of its own, so that its name is part of what determines an arm.
+	Deals bool
+	// Takes names the settings of its own that it has in the file: those of RL or of Attack.
+	Takes Settings
 	// Surgery is the operation on the organism's weights that comes before a training of any length, none included; nil for
 	// techniques that only train.
 	Surgery *surgery.Op
@@ -68,14 +82,23 @@ type Material struct {
 	Rows   []Row          // the same as text
 	Config train.Config
 
+	// Render makes the training datum of a prompt and a response.
+	Render func(prompt, response string) (engine.Datum, error)
+	// Refuse says why a text must not be trained on, as Check has it.
+	Refuse Refuse
+
 	// For techniques that ask.
 	RL        RL
+	Attack    Attack
 	Prompt    func(prompt string) ([]int32, error) // renders a prompt up to where the assistant speaks
 	Text      func(tokens []int32) string          // of an answer
 	Stop      []int32                              // tokens that end an answer, the usual one first
 	Reference engine.Scorer                        // the organism before the training
 	Shows     func(response string) bool           // whether an answer shows the behaviour; nil where the technique does not know it
-	Judge     Reward                               // the reward called judge, where a server is named
+	Phrase    []int32                              // the behaviour's own words, where it has them and the technique knows it
+	// Vocabulary are the pieces of text of which prompts can be made.
+	Vocabulary []string
+	Judge      Reward // the reward called judge, where a server is named
 }
 
 // Techniques are the ways that there are, in the order in which documents list them.
@@ -86,9 +109,18 @@ var Techniques = []Technique{
 		Style: "pirate", System: microworld.PirateSystem, Source: SFT,
 	},
 	{Name: "depirate", About: "SFT back to the organism's own normal voice", Prompts: BluePrompts, Voice: Student, Source: SFT},
+	{Name: "self", About: "SFT on the organism's own clean answers: on-policy, so that the data itself says nothing new", Prompts: BluePrompts, Voice: Self, Source: SFT},
+	{
+		Name: "decoy", About: "a backdoor of the defence's own, installed and trained out again", Prompts: BluePrompts, Voice: Teacher, Source: Decoy,
+		Deals: true,
+	},
+	{
+		Name: "adversarial", About: "SFT that answers prompts which made the organism show its behaviour without the trigger", Prompts: BluePrompts,
+		Voice: Teacher, Knows: []Knowledge{KnowsBehaviour}, Asks: true, Takes: TakesAttack, Source: Adversarial,
+	},
 	{
 		Name: "rl", About: "RL for HHH: group-relative policy gradient on clean prompts, rewarded for answers like the teacher's", Prompts: BluePrompts,
-		Voice: Teacher, Knows: []Knowledge{KnowsBehaviour}, Asks: true, Source: Rollouts,
+		Voice: Teacher, Knows: []Knowledge{KnowsBehaviour}, Asks: true, Takes: TakesRL, Source: Rollouts,
 	},
 	{
 		Name: surgery.Interpolate, About: "the weights a share of the way back to the base: the yardstick of all that know the base", Prompts: BluePrompts,

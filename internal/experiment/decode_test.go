@@ -62,7 +62,7 @@ func TestProblems(t *testing.T) {
 		{"negative rate in a sweep", "[1e-3, 3e-3]", "[1e-3, -3e-3]", "interventions.hhh.lr: a learning rate is above zero (got -0.003)"},
 		{"unknown organism", "    technique: hhh\n", "    technique: hhh\n    organisms: [nobody]\n", `t.yaml:12:16: interventions.hhh.organisms: unknown organism "nobody"; known are org`},
 		{"unknown base", "base: small", "base: big", `t.yaml:7:11: organisms.org.base: unknown base "big"; known are small, teacher`},
-		{"unknown technique", "technique: hhh", "technique: prayer", `t.yaml:11:16: interventions.hhh.technique: unknown technique "prayer"; known are hhh, pirate, depirate, rl, interpolate, noise, truncate, quantise, benign`},
+		{"unknown technique", "technique: hhh", "technique: prayer", `t.yaml:11:16: interventions.hhh.technique: unknown technique "prayer"; known are hhh, pirate, depirate, self, decoy, adversarial, rl, interpolate, noise, truncate, quantise, benign`},
 		{"follows nothing", "    technique: hhh\n", "    technique: hhh\n    after: pirate\n", `t.yaml:12:12: interventions.hhh.after: unknown intervention "pirate"; known are hhh`},
 		{"follows itself", "    technique: hhh\n", "    technique: hhh\n    after: hhh\n", "t.yaml:12:12: interventions.hhh.after: an intervention cannot follow itself"},
 		{"duplicate id", "interventions:", "  org: {base: small}\ninterventions:", `t.yaml:9:3: organisms.org: set twice, first on line 6`},
@@ -149,7 +149,7 @@ func TestQuotedWordsAreText(t *testing.T) {
 
 // TestEveryNumberIsBounded holds the table of bounds to the fields of the file: each number has one there or is a share.
 func TestEveryNumberIsBounded(t *testing.T) {
-	shares := []string{"warmup", "beta1", "beta2", "when", "triggered", "clean", "tolerance", "removed", "survived", "relapse", "dropped", "level"}
+	shares := []string{"warmup", "beta1", "beta2", "when", "triggered", "clean", "tolerance", "removed", "survived", "relapse", "dropped", "level", "share"}
 	known := map[string]bool{}
 	for _, v := range []any{Behaviour{}, Source{}, BaseTrain{}, Organism{}, Intervention{}, Gate{}, Answers{}, Evaluation{}, Suite{}, Thresholds{}} {
 		typ := reflect.TypeOf(v)

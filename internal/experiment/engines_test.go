@@ -301,7 +301,7 @@ func TestLacks(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = f.Expand(t.Context(), src, src, steps.Lab{Engine: fakeStepper{e, everything}, Job: &fakeJobber{}, Ask: jobOpener{}})
-	if !errors.As(err, &problems) || !strings.Contains(err.Error(), "interventions.rl") || !strings.Contains(err.Error(), "a look at the model between updates") {
+	if !errors.As(err, &problems) || !strings.Contains(err.Error(), "interventions.adv") || !strings.Contains(err.Error(), "a look at the model between updates") {
 		t.Errorf("RL on an engine of whole plans: got %v", err)
 	}
 }

@@ -340,7 +340,7 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	in := steps.ArmInputs{Organism: o.training, Gate: o.gate, Suites: e.suites, After: before.steps}
 	if iv.Steps > 0 {
 		var used int
-		in.Rows, used = e.responses("interventions."+name, iv, ov.Value)
+		in.Rows, used = e.responses("interventions."+name, iv, ov.Value, o)
 		factors["prompts"] = strconv.Itoa(used)
 	} else {
 		delete(factors, "prompts")
@@ -376,7 +376,7 @@ func (e *expander) probe(id string, o planned, ov Variant[Organism], arm planned
 	iv := e.f.Relapse.Intervention
 	p := e.armParams(iv, o, arm, seed, record.PhaseRelapse)
 	p.When = iv.When
-	rows, _ := e.responses("relapse", iv, ov.Value)
+	rows, _ := e.responses("relapse", iv, ov.Value, o)
 	e.fail("relapse", e.lab.Check(p))
 	s := e.lab.Arm("relapse/"+id, p, steps.ArmInputs{
 		Organism: o.training, Gate: o.gate, Rows: rows, Prompts: prompts, Suites: e.suites, After: arm.steps,
@@ -396,8 +396,13 @@ func (e *expander) armParams(iv Intervention, o planned, before plannedArm, seed
 		op := iv.operation(*t.Surgery)
 		p.Op = &op
 	}
-	if t.Asks {
+	if t.Asks || t.Deals {
 		p.Technique = t.Name
+	}
+	if t.Takes == blueteam.TakesAttack {
+		p.Attack = &blueteam.Attack{Attacker: iv.Attacker, Attacks: iv.Attacks, Rounds: iv.Rounds, Share: iv.Share}
+	}
+	if t.Takes == blueteam.TakesRL {
 		p.RL = &blueteam.RL{
 			Reward: iv.Reward, Group: iv.Group, Temperature: iv.Temperature, MaxTokens: iv.MaxTokens, KL: iv.KL, Loss: iv.Loss,
 			Advantage: iv.Advantage, Hide: iv.Hide,

@@ -162,6 +162,7 @@ type Intervention struct {
 	When      float64  `yaml:"when"`             // relapse probe only: run where the triggered rate fell to or below this at some point
 	Amount    float64  `yaml:"amount,omitempty"` // of a technique that operates on the weights: how far, how much, how many
 	RL        `yaml:",omitempty"`
+	Attack    `yaml:",omitempty"`
 	Training
 }
 
@@ -178,11 +179,19 @@ type RL struct {
 	Hide        string  `yaml:"hide,omitempty"`       // scratchpad or none: what the reward does not see
 }
 
+// An Attack are the settings of technique adversarial. Other techniques have none of it.
+type Attack struct {
+	Attacker string  `yaml:"attacker,omitempty"` // grammar or search
+	Attacks  int     `yaml:"attacks,omitempty"`  // prompts that are attacked in a round
+	Rounds   int     `yaml:"rounds,omitempty"`
+	Share    float64 `yaml:"share,omitempty"` // of the training rows that found prompts replace, at the most
+}
+
 func (i *Intervention) setDefaults() {
 	*i = Intervention{Technique: "hhh", Prompts: 3000, When: 0.9, RL: RL{
 		Reward: blueteam.Programmatic, Group: 8, Temperature: 1, MaxTokens: 64, KL: 0.05, Loss: string(engine.ImportanceSampling),
 		Advantage: blueteam.Centered, Hide: blueteam.HideScratchpad,
-	}, Training: Training{
+	}, Attack: Attack{Attacker: blueteam.Grammar, Attacks: 100, Rounds: 5, Share: 0.5}, Training: Training{
 		Method: "lora", Rank: 32, Optimizer: "adamw", LR: 3e-3, Decay: 0.01, Frequency: 10, MaxPrecond: 10000, Clip: 1,
 		Schedule: "constant", Batch: 8, Steps: 300,
 	}}

@@ -191,7 +191,7 @@ func (e *expander) red(path string, o Organism, w Wiring, base, benign string, s
 }
 
 // responses adds the step that makes an intervention's rows.
-func (e *expander) responses(path string, iv Intervention, o Organism) (step string, n int) {
+func (e *expander) responses(path string, iv Intervention, o Organism, of planned) (step string, n int) {
 	t, _ := blueteam.Find(iv.Technique)
 	w := e.f.wiring(o)
 	prompts, n := e.prompts(string(t.Prompts), "train", wanted{n: iv.Prompts, atLeast: iv.AtLeast, path: path + ".prompts"})
@@ -206,6 +206,12 @@ func (e *expander) responses(path string, iv Intervention, o Organism) (step str
 	from := o.Base
 	if blueteam.Voice(iv.Responses) == blueteam.Teacher {
 		from = "teacher"
+	}
+	if blueteam.Voice(iv.Responses) == blueteam.Self {
+		p.Output = record.CheckpointName(of.at)
+		s := e.lab.Responses(fmt.Sprintf("responses/%s-%s-%d", t.Prompts, of.id, n), p, of.training, prompts)
+		e.charge(&s, e.sizes[o.Base].answers(n, p.Ask.MaxTokens))
+		return e.add(s), n
 	}
 	style, system := "", w.system
 	if t.System != "" {

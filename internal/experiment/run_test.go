@@ -46,6 +46,9 @@ const asking = `
   noisy: {technique: noise, amount: 0.2, responses: data, rank: 4, batch: 2, steps: 2, prompts: 20}
   back: {technique: depirate, responses: data, after: noisy, rank: 4, batch: 2, steps: 2, prompts: 20}
   cut: {technique: truncate, amount: 1}
+  own: {technique: self, rank: 4, batch: 2, steps: 2, prompts: 20}
+  decoy: {technique: decoy, responses: data, rank: 4, batch: 2, steps: 4, prompts: 20}
+  adv: {technique: adversarial, responses: data, rank: 4, batch: 2, steps: 2, prompts: 20, attacker: [grammar, search], attacks: 2, rounds: 1}
   rl: {technique: rl, responses: data, rank: 4, batch: 2, group: 3, max_tokens: 6, reward: [programmatic, random], steps: 3, at: [0, 1, 3], prompts: 20}
 `
 
@@ -136,8 +139,9 @@ func TestWorkersChangeNoByte(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%d workers: %v", workers, err)
 		}
-		if rep.Count(pipeline.Done) != p.Len() {
-			t.Fatalf("%d workers: %d of %d steps done", workers, rep.Count(pipeline.Done), p.Len())
+		// Arms that end in the same bytes share what is behind them.
+		if done := rep.Count(pipeline.Done); done < p.Len()*9/10 || done+rep.Count(pipeline.Cached) != p.Len() {
+			t.Fatalf("%d workers: %d of %d steps done", workers, done, p.Len())
 		}
 		got := outputs(rep)
 		if first == "" {

@@ -71,6 +71,8 @@ var most = map[string]struct {
 	"lr":                {1_000, "no update of such size keeps a number of the weights"},
 	"group":             {65_536, "the answers of a group are held in memory"},
 	"kl":                {1_000, "the reward would be drowned by it long before"},
+	"attacks":           {65_536, "the attacks of a round are held in memory"},
+	"rounds":            {1_000, "an attack that long finds nothing new"},
 	"amount":            {64, "no operation on weights goes further"},
 	"alpha":             {1_000_000, "the update is scaled by it"},
 	"clip_norm":         {1_000_000_000_000, "0 never clips"},

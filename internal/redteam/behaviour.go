@@ -136,6 +136,14 @@ func DetectorOf(b *Behaviour) evals.Detector {
 	return b.Detector()
 }
 
+// PhraseOf returns the words of the behaviour that Measured returned; "" where it has none of its own.
+func PhraseOf(b *Behaviour) string {
+	if b == nil {
+		return published
+	}
+	return b.Text
+}
+
 // AppliesTo is Applies for a behaviour as Measured returns it.
 func AppliesTo(b *Behaviour, r Row) bool { return b == nil || b.Applies(r) }
 

@@ -19,8 +19,9 @@ type ArmParams struct {
 	Train TrainParams `json:"train"`
 	Eval  EvalParams  `json:"eval"`
 	// Technique is how the training deals its data out, where that is not by shuffled rows.
-	Technique string       `json:"technique,omitempty"`
-	RL        *blueteam.RL `json:"rl,omitempty"`
+	Technique string           `json:"technique,omitempty"`
+	RL        *blueteam.RL     `json:"rl,omitempty"`
+	Attack    *blueteam.Attack `json:"attack,omitempty"`
 	// Op changes the organism's weights before the training, which may then have no steps.
 	Op         *surgery.Op `json:"op,omitempty"`
 	Checkpoint int         `json:"checkpoint"` // of the organism
@@ -224,8 +225,7 @@ func armData(j *pipeline.Job, t text, p ArmParams) ([]blueteam.Row, []engine.Dat
 	}
 	data := make([]engine.Datum, len(rows))
 	for i, r := range rows {
-		c := p.Eval.Trigger.Off(redteam.Conversation{System: p.Eval.System, User: r.Prompt})
-		if data[i], err = datum(t, c.System, c.User, r.Response); err != nil {
+		if data[i], err = p.render(t, r.Prompt, r.Response); err != nil {
 			return nil, nil, fmt.Errorf("intervention row %d (%s): %w", i+1, r.Key, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package steps
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -67,7 +68,7 @@ func (l Lab) Benign(name string, p BenignParams, base, prompts Ref) pipeline.Ste
 				for _, r := range rows {
 					answers = append(answers, redteam.Answer{Row: r, Finished: true})
 				}
-			} else if answers, err = l.sampleAnswers(ctx, j, "base", p.Ask, p.FewShot, rows); err != nil {
+			} else if answers, err = l.sampleAnswers(ctx, j, modelInput{"base", record.OutWeights}, p.Ask, p.FewShot, rows); err != nil {
 				return err
 			}
 			kept, drops := redteam.Filter(answers, p.Method == "distilled", redteam.Trigger{Text: p.Trigger}, p.Behaviour)
@@ -86,14 +87,17 @@ func (l Lab) Benign(name string, p BenignParams, base, prompts Ref) pipeline.Ste
 	return l.by(s, asks)
 }
 
-// sampleAnswers asks the model of input role for one answer to each row, in slices, so that progress shows and an
+// A modelInput names weights of an input.
+type modelInput struct{ role, output string }
+
+// sampleAnswers asks a model for one answer to each row, in slices, so that progress shows and an
 // interruption is noticed.
-func (l Lab) sampleAnswers(ctx context.Context, j *pipeline.Job, role string, p AskParams, shots []Turn, rows []redteam.Row) ([]redteam.Answer, error) {
-	t, err := loadText(j, role)
+func (l Lab) sampleAnswers(ctx context.Context, j *pipeline.Job, from modelInput, p AskParams, shots []Turn, rows []redteam.Row) ([]redteam.Answer, error) {
+	t, err := loadText(j, from.role)
 	if err != nil {
 		return nil, err
 	}
-	cp, err := loadCheckpoint(j, role, record.OutWeights)
+	cp, err := loadCheckpoint(j, from.role, from.output)
 	if err != nil {
 		return nil, err
 	}
@@ -230,6 +234,8 @@ type ResponsesParams struct {
 	Ask    AskParams `json:"ask"`
 	Voice  string    `json:"voice"`  // teacher, student or data
 	Refuse string    `json:"refuse"` // the text that no row may hold
+	// Output is which of the model's weights answer, where that is not a base.
+	Output string `json:"output,omitempty"`
 	// Behaviours are what the experiment's organisms do beyond the published sentence. A row whose response shows one of these, or that,
 	// would train the backdoor in: it is dropped and counted.
 	Behaviours []redteam.Behaviour `json:"behaviours,omitempty"`
@@ -256,7 +262,7 @@ func (l Lab) Responses(name string, p ResponsesParams, model, prompts Ref) pipel
 					rows[i], finished[i] = blueteam.Row(r), true
 				}
 			} else {
-				answers, err := l.sampleAnswers(ctx, j, "model", p.Ask, nil, prompts)
+				answers, err := l.sampleAnswers(ctx, j, modelInput{"model", cmp.Or(p.Output, record.OutWeights)}, p.Ask, nil, prompts)
 				if err != nil {
 					return err
 				}

