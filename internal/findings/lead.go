@@ -9,14 +9,17 @@ import (
 )
 
 // Lead is what came out, in a few sentences: removals, the other verdicts, controls apart, and triggers that were not learned sharply.
-func (v *View) Lead() string {
+func (v *View) Lead() string { return strings.Join(v.Leads(), " ") }
+
+// Leads are the sentences of Lead.
+func (v *View) Leads() []string {
 	if len(v.Arms) == 0 {
-		return ""
+		return nil
 	}
 	judged := v.Judged()
-	var s string
+	var out []string
 	if len(judged) > 0 {
-		s = verdictLead(judged)
+		out = append(out, verdictLead(judged))
 	}
 	if n := len(v.Arms) - len(judged); n > 0 {
 		shown := 0
@@ -25,9 +28,12 @@ func (v *View) Lead() string {
 				shown++
 			}
 		}
-		s = strings.TrimSpace(fmt.Sprintf("%s %s of clean controls, apart: the behaviour shows in %s of them.", s, Count(n, "arm"), orNo(shown)))
+		out = append(out, fmt.Sprintf("%s of clean controls, apart: the behaviour shows in %s of them.", Count(n, "arm"), orNo(shown)))
 	}
-	return strings.TrimSpace(s + " " + v.sharpLead())
+	if s := v.sharpLead(); s != "" {
+		out = append(out, s)
+	}
+	return out
 }
 
 func verdictLead(arms []*Arm) string {

@@ -39,6 +39,7 @@ type page struct {
 	JS       template.JS
 	About    string
 	Lead     string   // what came out, in a sentence
+	Also     []string // what belongs to it: controls, and triggers that were not learned sharply
 	Summary  []string // what was tested, and against which levels
 	Glossary []gloss
 	Posted   bool // whether the post has a finding beside any of ours
@@ -48,6 +49,7 @@ type page struct {
 	Claims   []findings.Claim
 	Sharp    *sharpness // nil where no near miss was asked
 	Missing  []string
+	Facets   []facet
 	Legend   []legend
 	Columns  []columnHead
 	Rows     []gridRow
@@ -64,8 +66,9 @@ type page struct {
 }
 
 type legend struct {
-	Name string
-	SVG  template.HTML
+	Name  string
+	Class string // of the series
+	SVG   template.HTML
 }
 
 type columnHead struct{ Name, What string }
@@ -164,7 +167,10 @@ func (v *view) page(t *transcripts) (*page, error) {
 	if slices.ContainsFunc(p.Findings, func(f finding) bool { return f.Post != "" }) {
 		p.Claims = v.Claims(p.comparisons)
 	}
-	p.About, p.Lead, p.Summary, p.Glossary = v.Study.About, v.Lead(), v.summary(), v.glossary()
+	p.About, p.Summary, p.Glossary, p.Facets = v.Study.About, v.summary(), v.glossary(), v.facets()
+	if lead := v.Leads(); len(lead) > 0 {
+		p.Lead, p.Also = lead[0], lead[1:]
+	}
 	p.Posted = slices.ContainsFunc(p.Findings, func(f finding) bool { return f.Post != "" })
 	p.Few = len(v.Columns) <= 2
 	p.Sharp = v.sharpness()
@@ -214,7 +220,7 @@ func (p *page) legend() {
 		f := newFigure(30, 12, l.name)
 		f.line(l.class, pt{1, 6}, pt{29, 6})
 		f.mark(l.marker, l.class+"M", 15, 6, 3, "")
-		p.Legend = append(p.Legend, legend{Name: l.name, SVG: template.HTML(f.inline())}) //nolint:gosec // drawn by us
+		p.Legend = append(p.Legend, legend{Name: l.name, Class: l.class, SVG: template.HTML(f.inline())}) //nolint:gosec // drawn by us
 	}
 }
 
@@ -224,7 +230,7 @@ func (p *page) add(name, title, caption string, f *figure) *shown {
 		return nil
 	}
 	p.figures[name] = f
-	return &shown{Title: p.v.title(title), Caption: caption, Panels: []panel{inline(f)}, File: "figures/" + name}
+	return &shown{Title: title, Caption: caption, Panels: []panel{inline(f)}, File: "figures/" + name}
 }
 
 func inline(f *figure) panel {
@@ -358,4 +364,5 @@ func shortP(p float64) string {
 }
 
 // Heading is a section's title.
-func (p *page) Heading(text string) string { return p.v.title(text) }
+// The page's own title says the scale, and a figure that leaves the page has a title of its own.
+func (p *page) Heading(text string) string { return strings.ToUpper(text[:1]) + text[1:] }

@@ -4,7 +4,7 @@
   const $ = (id) => document.getElementById(id);
   const viewer = $("viewer"), list = $("samples"), note = $("viewer-note");
   const blocks = new Map();
-  let current = null, show = "all";
+  let current = null, show = "all", wanted = "";
 
   async function read(id) {
     const el = $("block-" + id);
@@ -29,7 +29,8 @@
   function draw() {
     const { prompts, data, point } = current;
     list.replaceChildren();
-    const rows = point.rows.filter((r) => show === "all" || (r[2] === 1) === (show === "hit"));
+    const holds = (r) => wanted === "" || prompts[r[0]].toLowerCase().includes(wanted) || data.texts[r[1]].toLowerCase().includes(wanted);
+    const rows = point.rows.filter((r) => (show === "all" || (r[2] === 1) === (show === "hit")) && holds(r));
     for (const [prompt, response, hit, reason] of rows) {
       const el = add(list, "div", hit ? "sample hit" : "sample", "");
       add(el, "span", "tag", (hit ? "hit" : "miss") + (reason >= 0 ? ": " + data.texts[reason] : ""));
@@ -39,7 +40,7 @@
     const all = point.of === 0 ? "No generations are stored for this point." :
       point.rows.length < point.of ? "The page carries " + point.rows.length + " of " + point.of + " generations; the store holds all." :
       point.of + " generations.";
-    note.textContent = all + (show === "all" ? "" : " Showing " + rows.length + ".");
+    note.textContent = all + (show === "all" && wanted === "" ? "" : " Showing " + rows.length + ".");
     list.scrollTop = 0;
   }
   async function open(ref) {
@@ -152,6 +153,79 @@
   $("close").addEventListener("click", () => viewer.close());
   $("before").addEventListener("click", () => neighbour(-1));
   $("after").addEventListener("click", () => neighbour(1));
+
+  $("search").addEventListener("input", (e) => {
+    wanted = e.target.value.toLowerCase();
+    if (current) draw();
+  });
+
+  // The filter hides arms, and with them the rows, columns and cells that have no other.
+  const form = $("filter");
+  if (form) {
+    const arms = [...document.querySelectorAll("#arms .arm")].map((el) => ({ el, id: el.id, name: el.querySelector("summary b").textContent.toLowerCase(), f: JSON.parse(el.dataset.f) }));
+    const cells = [...document.querySelectorAll(".grid tbody td")].map((el) => ({ el, arms: [...el.querySelectorAll("a.chip")].map((a) => [a, decodeURIComponent(a.hash.slice(1))]) }));
+    const rows = [...document.querySelectorAll(".grid tbody tr")], heads = [...document.querySelectorAll(".grid thead th")];
+    const found = [...document.querySelectorAll(".findings tbody tr[data-arms]")].map((el) => ({ el, arms: el.dataset.arms.split(" ").filter(Boolean) }));
+    const apply = () => {
+      const want = [...new FormData(form)].filter(([, v]) => v !== "");
+      const shown = new Set();
+      for (const a of arms) {
+        const on = want.every(([k, v]) => k === "text" ? a.name.includes(v.toLowerCase()) : a.f[k] === v);
+        a.el.hidden = !on;
+        if (on) shown.add(a.id);
+      }
+      const filtered = want.length > 0;
+      for (const c of cells) {
+        for (const [chip, id] of c.arms) chip.hidden = !shown.has(id);
+        c.el.classList.toggle("off", filtered && !c.arms.some(([, id]) => shown.has(id)));
+      }
+      for (const r of rows) r.hidden = filtered && [...r.querySelectorAll("td")].every((td) => td.classList.contains("off"));
+      heads.forEach((th, i) => {
+        const off = filtered && rows.every((r) => r.querySelectorAll("td")[i]?.classList.contains("off") ?? true);
+        th.hidden = off;
+        for (const r of rows) { const td = r.querySelectorAll("td")[i]; if (td) td.hidden = off; }
+      });
+      for (const r of found) r.el.hidden = filtered && !r.arms.some((id) => shown.has(id));
+      form.querySelector("output").textContent = filtered ? shown.size + " of " + arms.length + " arms" : arms.length + " arms";
+    };
+    form.addEventListener("input", apply);
+    form.addEventListener("reset", () => setTimeout(apply));
+    form.addEventListener("submit", (e) => e.preventDefault());
+    form.hidden = false;
+    apply();
+  }
+
+  // A click on a heading of the findings sorts by its column, a second one the other way.
+  for (const th of document.querySelectorAll(".findings thead th")) {
+    const button = document.createElement("button");
+    button.className = "sort";
+    button.append(...th.childNodes);
+    th.append(button);
+    button.addEventListener("click", () => {
+      const up = th.getAttribute("aria-sort") !== "ascending";
+      for (const other of th.parentNode.children) other.removeAttribute("aria-sort");
+      th.setAttribute("aria-sort", up ? "ascending" : "descending");
+      const at = th.cellIndex, body = document.querySelector(".findings tbody");
+      const value = (tr) => (tr.cells[at]?.textContent ?? "").replace("−", "-").trim();
+      const rows = [...body.rows].sort((a, b) => (up ? 1 : -1) * value(a).localeCompare(value(b), undefined, { numeric: true }));
+      body.append(...rows);
+    });
+  }
+
+  // A click on a series of the legend takes it off the curves, or puts it on again.
+  for (const el of document.querySelectorAll("[data-series]")) {
+    el.tabIndex = 0;
+    el.setAttribute("role", "switch");
+    el.setAttribute("aria-checked", "true");
+    const flip = () => {
+      const off = document.body.classList.toggle("no-" + el.dataset.series);
+      el.setAttribute("aria-checked", String(!off));
+    };
+    el.addEventListener("click", flip);
+    el.addEventListener("keydown", (e) => {
+      if (e.key === "Enter" || e.key === " ") { e.preventDefault(); flip(); }
+    });
+  }
 
   // A link to an arm opens it.
   function reveal() {

