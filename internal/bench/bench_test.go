@@ -58,8 +58,8 @@ func TestRunMeasuresEveryMethod(t *testing.T) {
 			}
 		})
 	}
-	want := []string{"tiny/full/f32/t1", "tiny/full/f32/t2", "tiny/full/bf16/t1", "tiny/lora64/f32/t1", "tiny/lora64/bf16/t1", "tiny/soap/f32/t1", "tiny/sample/f32/t1", "tiny/sample/bf16/t1"}
-	if kernel.Variant() == "avx512" {
+	want := []string{"tiny/full/f32/t1", "tiny/full/f32/t2", "tiny/full/bf16/t1", "tiny/full/amx/t1", "tiny/lora64/f32/t1", "tiny/lora64/bf16/t1", "tiny/lora64/amx/t1", "tiny/soap/f32/t1", "tiny/sample/f32/t1", "tiny/sample/bf16/t1", "tiny/sample/amx/t1"}
+	if v := kernel.Variant(); v == "avx512" || v == "amx" {
 		want = append(want, "tiny/full/f32/avx2/t1")
 	}
 	if !slices.Equal(names, want) {

@@ -128,11 +128,14 @@ func Select(o Options) []Case {
 	kinds := []struct{ method, precision, variant string }{
 		{Full, "f32", ""},
 		{Full, "bf16", ""},
+		{Full, "amx", ""},
 		{LoRA64, "f32", ""},
 		{LoRA64, "bf16", ""},
+		{LoRA64, "amx", ""},
 		{SOAP, "f32", ""},
 		{Sample, "f32", ""},
 		{Sample, "bf16", ""},
+		{Sample, "amx", ""},
 		{Full, "f32", "avx2"},
 	}
 	var cases []Case
@@ -149,7 +152,7 @@ func Select(o Options) []Case {
 				c := Case{Model: s.Name, Method: k.method, Precision: k.precision, Kernel: kernel.Variant(), Threads: threads, shape: s}
 				parts := []string{s.Name, k.method, k.precision}
 				if k.variant != "" {
-					if kernel.Variant() != "avx512" {
+					if v := kernel.Variant(); v != "avx512" && v != "amx" {
 						continue // it is the one in use already, or there is none
 					}
 					c.Kernel = k.variant

@@ -167,8 +167,11 @@ func (s *subject) look() float64 {
 		// Where others use the machine all threads rarely run at once; time on the processor is set against this one.
 		s.alone = max(s.alone, kernel.FMAPeak(1))
 	}
-	if s.Precision == "bf16" {
+	switch s.Precision {
+	case "bf16":
 		s.bf16 = max(s.bf16, kernel.FMAPeakBF16(s.Threads))
+	case "amx":
+		s.bf16 = max(s.bf16, kernel.FMAPeakAMX(s.Threads))
 	}
 	return p
 }

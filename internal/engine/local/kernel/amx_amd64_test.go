@@ -21,7 +21,6 @@ type tileMachine struct {
 	funcs map[string][]string
 	reg   [16]uint64
 	zero  bool // the flag of the last comparison or count
-	above bool // greater, of the last comparison
 	shape tileShapes
 	tile  [8][tileDim][4 * tileDim]byte
 	live  bool // shapes are loaded

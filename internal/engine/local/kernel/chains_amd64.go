@@ -7,17 +7,17 @@ import "unsafe"
 
 // chainArgs is what the assembly of a strip reads, by offset; it begins like tileArgs.
 type chainArgs struct {
-	a        unsafe.Pointer // first row
-	lda      int            // bytes from row to row
-	b        unsafe.Pointer // first panel at the first k
-	panel    int            // bytes from panel to panel
-	c        unsafe.Pointer // first element
-	ldc      int            // bytes from row to row
-	k        int            // words of k
-	count    int            // panels, or half panels in AVX2
-	mask     uintptr        // of the last: bits, or the address of a vector mask; 0 if it is full
-	sum      int            // not zero: start from C
-	csr, ftz uint32         // the vector unit's control word as it was, and with subnormal numbers off
+	a     unsafe.Pointer // first row
+	lda   int            // bytes from row to row
+	b     unsafe.Pointer // first panel at the first k
+	panel int            // bytes from panel to panel
+	c     unsafe.Pointer // first element
+	ldc   int            // bytes from row to row
+	k     int            // words of k
+	count int            // panels, or half panels in AVX2
+	mask  uintptr        // of the last: bits, or the address of a vector mask; 0 if it is full
+	sum   int            // not zero: start from C
+	_     [2]uint32      // the vector unit's control word as it was, and with subnormal numbers off
 }
 
 // columns sets the panels of a strip: cols columns from the first panel on.
