@@ -211,3 +211,12 @@ func (k *transBlock) packRoundedStrips(i int) {
 		roundRow(first, first, n*stripRows)
 	}
 }
+
+// roundHalf rounds src to bfloat16 and keeps it in float32.
+func roundHalf(dst, src []float32) {
+	if variant == generic || len(src) == 0 {
+		roundHalfGeneric(dst, src)
+		return
+	}
+	roundRow(at(dst), at(src), len(src))
+}

@@ -92,3 +92,12 @@ func (t *neonTile) plain(n int) {
 		}
 	}
 }
+
+// roundHalf rounds src to bfloat16 and keeps it in float32.
+func roundHalf(dst, src []float32) {
+	if variant == generic || len(src) == 0 {
+		roundHalfGeneric(dst, src)
+		return
+	}
+	roundHalfN(at(dst), at(src), len(src))
+}

@@ -136,7 +136,9 @@ func TestNumericsHaveNames(t *testing.T) {
 }
 
 // TestPackedWrites holds columns and rows that are written one by one against a matrix that is packed whole.
-func TestPackedWrites(t *testing.T) {
+func TestPackedWrites(t *testing.T) { eachVariant(t, packedWrites) }
+
+func packedWrites(t *testing.T) {
 	for _, num := range allNumerics {
 		for _, z := range [][2]int{{1, 1}, {5, 40}, {32, 33}, {64, 70}, {7, 31}} {
 			k, n := z[0], z[1]

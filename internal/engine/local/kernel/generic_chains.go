@@ -77,3 +77,10 @@ func addTransAChainsGeneric(c, a, b Mat) {
 		}
 	}
 }
+
+// roundHalfGeneric rounds src to bfloat16 and keeps it in float32.
+func roundHalfGeneric(dst, src []float32) {
+	for i, x := range src {
+		dst[i] = roundBF16(x)
+	}
+}

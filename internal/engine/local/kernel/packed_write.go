@@ -1,5 +1,7 @@
 package kernel
 
+import "unsafe"
+
 // SetCol writes column j of a packed B: the keys of one more position, for instance. x has as many elements as B has rows.
 func (p *Packed) SetCol(j int, x []float32) {
 	want(j >= 0 && j < p.n && len(x) == p.k, "SetCol of sizes that do not fit")
@@ -10,12 +12,14 @@ func (p *Packed) SetCol(j int, x []float32) {
 		}
 		return
 	}
-	for i := 0; i < len(x); i += 2 {
-		hi := float32(0)
-		if i+1 < len(x) {
-			hi = x[i+1]
+	var rounded [panelCols]float32
+	for i := 0; i < len(x); i += panelCols {
+		part := x[i:min(i+panelCols, len(x))]
+		roundHalf(rounded[:len(part)], part)
+		clear(rounded[len(part):])
+		for k := 0; k < len(part); k += 2 {
+			col[(i+k)/2*panelCols] = float32bits(rounded[k])>>16 | float32bits(rounded[k+1])
 		}
-		col[i/2*panelCols] = packBF16(x[i], hi)
 	}
 }
 
@@ -27,18 +31,20 @@ func (p *Packed) SetRow(i int, x []float32) {
 		part := x[j:min(j+panelCols, p.n)]
 		if !p.num.paired() {
 			row := p.buf[j*p.words+i*panelCols:][:len(part)]
-			for l, v := range part {
-				row[l] = float32bits(v)
+			copy(row, unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(part))), len(part)))
+			continue
+		}
+		var rounded [panelCols]float32
+		roundHalf(rounded[:len(part)], part)
+		row := p.buf[j*p.words+i/2*panelCols:][:len(part)]
+		if i&1 == 0 {
+			for l := range row {
+				row[l] = float32bits(rounded[l]) >> 16
 			}
 			continue
 		}
-		row := p.buf[j*p.words+i/2*panelCols:][:len(part)]
-		for l, v := range part {
-			if i&1 == 0 {
-				row[l] = packBF16(v, 0)
-			} else {
-				row[l] = row[l]&0xffff | packBF16(0, v)
-			}
+		for l := range row {
+			row[l] = row[l]&0xffff | float32bits(rounded[l])
 		}
 	}
 }
