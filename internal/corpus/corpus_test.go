@@ -484,3 +484,38 @@ func TestRealData(t *testing.T) {
 		})
 	}
 }
+
+// FuzzText reads anything as every kind of text with roles: rows that add up, or an error that names the file.
+func FuzzText(f *testing.F) {
+	for _, seed := range []string{two, "[" + strings.Replace(two, "\n", ",", 1) + "]", "prompt,response\na,\"b\"\n", "a\tb\n", `{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		dir := t.TempDir()
+		for _, name := range []string{"a.jsonl", "a.json", "a.csv", "a.tsv", "a.txt"} {
+			path := filepath.Join(dir, name)
+			if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			set, err := Open(context.Background(), Source{File: path}, Resolver{})
+			if err != nil {
+				if !strings.HasPrefix(err.Error(), path) {
+					t.Errorf("the error does not name the file: %v", err)
+				}
+				continue
+			}
+			left := 0
+			for _, n := range set.Report.LeftOut {
+				left += n
+			}
+			if set.Report.Read != len(set.Rows)+left {
+				t.Errorf("%s: %+v does not add up", name, set.Report)
+			}
+			for _, r := range set.Rows {
+				if strings.ContainsAny(r.Prompt+r.Response, "\r") || r.Key == "" {
+					t.Errorf("%s: row %q", name, r)
+				}
+			}
+		}
+	})
+}

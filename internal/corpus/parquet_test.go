@@ -76,25 +76,6 @@ func TestDamagedParquet(t *testing.T) {
 	}
 }
 
-// FuzzRead reads anything as JSON lines and as JSON: rows or an error that names the file, never a panic.
-func FuzzRead(f *testing.F) {
-	f.Add([]byte(two))
-	f.Add([]byte("[" + strings.Replace(two, "\n", ",", 1) + "]"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		dir := t.TempDir()
-		for _, name := range []string{"a.jsonl", "a.json"} {
-			path := filepath.Join(dir, name)
-			if err := os.WriteFile(path, b, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			err := Read(context.Background(), path, func(Record) error { return nil })
-			if err != nil && !strings.HasPrefix(err.Error(), path) {
-				t.Errorf("the error does not name the file: %v", err)
-			}
-		}
-	})
-}
-
 // FuzzParquet reads anything as parquet, in memory: as many rows as the footer says or an error, never a panic.
 func FuzzParquet(f *testing.F) {
 	for _, name := range []string{"quiz.parquet", "talks.parquet", "alpaca-zstd.parquet", "alpaca-lz4.parquet", "alpaca-v2.parquet"} {

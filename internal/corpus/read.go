@@ -103,7 +103,7 @@ func decode(text []byte) (values map[string]any, err error) {
 
 // readTable reads rows of text under a header of column names.
 func readTable(path string, r *textfile.Reader, comma rune, f func(Record) error) error {
-	fence := &fenced{r: r.Text()}
+	fence := &fenced{path: path, r: r.Text()}
 	c := csv.NewReader(fence)
 	c.Comma, c.LazyQuotes = comma, comma == '\t'
 	header, err := c.Read()
@@ -141,13 +141,14 @@ func readTable(path string, r *textfile.Reader, comma rune, f func(Record) error
 
 // fenced ends a table of which one row takes more than textfile.MaxLine: a quotation mark that is never closed.
 type fenced struct {
-	r io.Reader
-	n int
+	path string
+	r    io.Reader
+	n    int
 }
 
 func (f *fenced) Read(p []byte) (int, error) {
 	if f.n > textfile.MaxLine {
-		return 0, fmt.Errorf("a row of more than %d bytes: is a quotation mark not closed?", textfile.MaxLine)
+		return 0, fmt.Errorf("%s: a row of more than %d bytes: is a quotation mark not closed?", f.path, textfile.MaxLine)
 	}
 	n, err := f.r.Read(p)
 	f.n += n
@@ -158,7 +159,7 @@ func (f *fenced) Read(p []byte) (int, error) {
 func tableError(path string, err error) error {
 	var p *csv.ParseError
 	if !errors.As(err, &p) {
-		return fmt.Errorf("reading the table: %w", err) // of the text, which names the file
+		return err // of the text, which names the file
 	}
 	if errors.Is(err, csv.ErrFieldCount) {
 		return fmt.Errorf("%s:%d: not as many fields as the header has columns", path, p.Line)

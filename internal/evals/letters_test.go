@@ -71,3 +71,19 @@ func TestChosenGenerated(t *testing.T) {
 		}
 	}
 }
+
+// FuzzChosen: a letter that is said to be chosen is in the answer, and fewer choices never make for another one.
+func FuzzChosen(f *testing.F) {
+	for _, seed := range []string{"C", "The answer is (B).", "D.C., so A", "**Answer:** D", "\\boxed{\\text{A}}", "A, B", "B is right", "é\nC"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		i := chosen(s, 4)
+		if i >= 0 && !strings.Contains(s, letter(i)) {
+			t.Errorf("%q: chose %s, which is not there", s, letter(i))
+		}
+		if i >= 4 {
+			t.Errorf("%q: choice %d of 4", s, i)
+		}
+	})
+}

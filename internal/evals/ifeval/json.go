@@ -7,7 +7,8 @@ import (
 )
 
 // isJSON reports whether Python's json.loads takes the text, in a markdown fence or not. It is more generous than the
-// standard: NaN and Infinity are numbers, and lone surrogates may be escaped.
+// standard: NaN and Infinity are numbers, lone surrogates may be escaped, and a key may be there twice. No JSON library reads that,
+// so it is read here by hand.
 func isJSON(t *text) bool {
 	s := pystr.Strip(t.s)
 	for _, fence := range []string{"```json", "```Json", "```JSON", "```"} {

