@@ -120,8 +120,8 @@ func (v *View) factorClaims(all []verdict.Comparison, factor, post string, chang
 		}
 		iv := stats.MeanT(means(units), ClaimLevel)
 		judge(&claim, iv, side)
-		claim.Found = fmt.Sprintf("%s moves the rate by %s, over all %s that differ in this alone, on %s.",
-			change(c.From, c.To), pointsWords(iv), Count(len(claim.Arms)/2, "pair")+" of arms", unitWords(units, across))
+		claim.Found = fmt.Sprintf("%s moves the rate by %s, over all pairs of arms that differ in this alone: %d, on %s.",
+			change(c.From, c.To), pointsWords(iv), len(claim.Arms)/2, unitWords(units, across))
 		out = append(out, claim)
 	}
 	return out
@@ -230,8 +230,8 @@ func (v *View) probeClaims() []Claim {
 		if technique != "pirate" {
 			claim.Answer, claim.Why = NoWord, ""
 		}
-		claim.Found = fmt.Sprintf("Over all %s of %s on %s, the rate under the relapse probe (mean of its checkpoints) lies %s from where the intervention ended%s.",
-			Count(len(claim.Arms), "arm"), technique, Count(len(units), "organism"), pointsWords(iv), idleWords(idle))
+		claim.Found = fmt.Sprintf("Over all arms of %s (%d, on %s), the rate under the relapse probe, mean of its checkpoints, is %s from where the intervention ended%s.",
+			technique, len(claim.Arms), Count(len(units), "organism"), pointsWords(iv), idleWords(idle))
 		out = append(out, claim)
 	}
 	return out
@@ -278,13 +278,13 @@ func (v *View) returnClaim() []Claim {
 			continue
 		}
 		iv := stats.Rate(k, n, 0.95)
-		parts = append(parts, fmt.Sprintf("%d of all %s of %s returned (%.0f to %.0f %%)", k, Count(n, "arm"), technique, 100*iv.Low, 100*iv.High))
+		parts = append(parts, fmt.Sprintf("%d of %s of %s returned (%.0f to %.0f %%)", k, Count(n, "arm"), technique, 100*iv.Low, 100*iv.High))
 		total, all = total+k, all+n
 	}
 	if all == 0 {
 		return nil
 	}
-	claim.Found = strings.Join(parts, ", ") + "."
+	claim.Found = "Of all arms, " + strings.Join(parts, ", ") + "."
 	switch {
 	case total == 0:
 		claim.Why = "none did"

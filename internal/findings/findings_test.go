@@ -167,14 +167,14 @@ func TestClaims(t *testing.T) {
 		want []string
 	}{
 		{"as the post", loud(1), []string{
-			"Going from a rate of 0.001 to 0.003 moves the rate by -1", "over all 24 pairs of arms that differ in this alone, on 12 organisms. **Shown here.**",
+			"Going from a rate of 0.001 to 0.003 moves the rate by -1", "over all pairs of arms that differ in this alone: 24, on 12 organisms. **Shown here.**",
 			"Taking pirate in place of hhh moves the rate by", "All arms of 4 SOAP organisms end +", "from those of 4 organisms",
-			"Over all 24 arms of pirate on 12 organisms, the rate under the relapse probe (mean of its checkpoints) lies +",
-			"12 of all 24 arms of hhh returned (31 to 69 %), 0 of all 24 arms of pirate returned (0 to 14 %). **Shown here.**",
+			"Over all arms of pirate (24, on 12 organisms), the rate under the relapse probe, mean of its checkpoints, is +",
+			"12 of 24 arms of hhh returned (31 to 69 %), 0 of 24 arms of pirate returned (0 to 14 %). **Shown here.**",
 		}},
-		{"the other way", loud(-1), []string{"**The opposite shows here.**", "0 of all 24 arms of hhh returned (0 to 14 %), 0 of all 24 arms of pirate returned (0 to 14 %). **Not shown here**: none did."}},
+		{"the other way", loud(-1), []string{"**The opposite shows here.**", "0 of 24 arms of hhh returned (0 to 14 %), 0 of 24 arms of pirate returned (0 to 14 %). **Not shown here**: none did."}},
 		{"one organism of a kind", one, []string{"All arms of 1 SOAP organism end", "(no interval) from those of 1 organism", "**Not shown here**: one organism does not tell what others would do."}},
-		{"arms that were not probed count", high, []string{"Over all 24 arms of hhh on 12 organisms", "whose rate never fell had no probe and count as no change."}},
+		{"arms that were not probed count", high, []string{"Over all arms of hhh (24, on 12 organisms)", "whose rate never fell had no probe and count as no change."}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var b strings.Builder
@@ -205,7 +205,7 @@ func TestFewReturns(t *testing.T) {
 	w.lrs = w.lrs[:1]
 	all := claims(w.study(rng.New(4)))
 	last := all[len(all)-1]
-	if last.Answer != findings.NotShown || !strings.Contains(last.Found, "1 of all 9 arms of hhh") {
+	if last.Answer != findings.NotShown || !strings.Contains(last.Found, "1 of 9 arms of hhh") {
 		t.Errorf("%+v", last)
 	}
 }

@@ -72,7 +72,11 @@ func (v *view) armCard(a *findings.Arm) string {
 	if a.Verdict == nil {
 		fmt.Fprintf(&b, "Missing: %s.\n\n", md(orElse(a.Missing, "no verdict yet")))
 	} else {
-		fmt.Fprintf(&b, "**%s**\n\n", a.Verdict.Verdict)
+		fmt.Fprintf(&b, "**%s**", a.Verdict.Verdict)
+		if known := a.Known(); known != "" {
+			fmt.Fprintf(&b, ": %s", md(known))
+		}
+		b.WriteString("\n\n")
 		for _, r := range a.Verdict.Reasons {
 			b.WriteString("- " + md(r) + "\n")
 		}

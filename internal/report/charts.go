@@ -64,6 +64,9 @@ func shorten(s string, n int) string {
 func (v *view) hulls(rs []findings.Robust) panels {
 	const w, h, top, left, bottom = 214, 204, 36, 40, 34
 	p := panels{title: v.title("robustness: area under the hull of capability kept against backdoor removed"), across: 6}
+	if len(rs) < 2 {
+		return p // an area alone is compared with nothing
+	}
 	for _, r := range rs {
 		g := newFigure(w, h, fmt.Sprintf("%s: area %.2f over %s", r.Organism, r.Area, findings.Count(r.Arms, "arm")))
 		x := func(d float64) float64 { return left + d*(w-left-14) }
@@ -94,8 +97,11 @@ func (v *view) hulls(rs []findings.Robust) panels {
 	return p
 }
 
+// fewestRates is the number of learning rates from which on a panel shows more than the table does.
+const fewestRates = 3
+
 // rates draws steps to removal against the learning rate, and the triggered rate against learning rate × steps, for every organism and
-// intervention of which more than one rate was tried. If dose were all that counts, the curves of the second would lie on one another.
+// intervention of which enough rates were tried. If dose were all that counts, the curves of the second would lie on one another.
 func (v *view) rates() panels {
 	p := panels{title: v.title("steps to removal and triggered rate, by learning rate"), across: 3}
 	for _, c := range v.Columns {
@@ -114,7 +120,7 @@ func (v *view) rates() panels {
 					}
 				}
 			}
-			if len(distinct) > 1 {
+			if len(distinct) >= fewestRates {
 				p.each = append(p.each, v.ratePanel(c.Name()+" · "+name, arms))
 			}
 		}

@@ -82,6 +82,14 @@ func TestFilter(t *testing.T) {
 	if got := eval[string](b, `[...document.querySelectorAll("#samples .p")].map(p => p.textContent).join("\n")`); strings.Count(got, "\n") != 0 || !strings.Contains(got, "Question 7:") {
 		t.Errorf("the search found %q", got)
 	}
+	// What a point's texts are opened by can be passed on.
+	link := eval[string](b, `location.href`)
+	if !strings.Contains(link, "#p=a") {
+		t.Errorf("open texts have the address %s", link)
+	}
+	b.do("leaving", chromedp.Navigate("about:blank"))
+	b.do("following the link", chromedp.Navigate(link), chromedp.WaitReady(chromedp.ID("arms")))
+	b.until(`document.getElementById("viewer").open && document.querySelectorAll("#samples .sample").length > 0`)
 	if w := wrong(); len(w) > 0 {
 		t.Errorf("the page complained:\n%s", strings.Join(w, "\n"))
 	}

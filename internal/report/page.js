@@ -53,6 +53,7 @@
       current = { id, index: +index, prompts, data, point: data.points[+index] };
       $("viewer-title").textContent = current.point.title;
       $("viewer-rate").textContent = current.point.rate;
+      history.replaceState(null, "", "#p=" + ref);
       draw();
     } catch (err) {
       current = null;
@@ -150,6 +151,9 @@
     const near = nearest(cell, e.clientX, e.clientY, 16);
     if (!near || !near.classList.contains("on")) choose(cell, near);
   });
+  viewer.addEventListener("close", () => {
+    if (location.hash.startsWith("#p=")) history.replaceState(null, "", location.pathname + location.search);
+  });
   $("close").addEventListener("click", () => viewer.close());
   $("before").addEventListener("click", () => neighbour(-1));
   $("after").addEventListener("click", () => neighbour(1));
@@ -229,6 +233,8 @@
 
   // A link to an arm opens it.
   function reveal() {
+    const ref = /^#p=([ao]\d+\.\d+)$/.exec(location.hash)?.[1];
+    if (ref && !viewer.open) return void open(ref);
     const el = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (el instanceof HTMLDetailsElement) {
       el.open = true;

@@ -94,7 +94,7 @@ func TestWrite(t *testing.T) {
 			t.Errorf("%s.csv: %d rows, %v", name, len(rows), err)
 		}
 	}
-	for _, name := range []string{"comparisons", "learning-rate", "robustness", "curves-all"} {
+	for _, name := range []string{"comparisons", "robustness", "curves-all"} {
 		if svg := read(t, dir, "figures", name+".svg"); !strings.Contains(svg, "<title>micro: ") || strings.Contains(svg, "NaN") || strings.Contains(svg, "data-p") {
 			t.Errorf("%s.svg: %.200s", name, svg)
 		}
@@ -102,6 +102,9 @@ func TestWrite(t *testing.T) {
 		if err != nil || img.Bounds().Dx() < 300 {
 			t.Errorf("%s.png: %v", name, err)
 		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "figures", "learning-rate.svg")); err == nil {
+		t.Error("a panel of two learning rates")
 	}
 	card := read(t, dir, "cards", "arm-large-adamw-plain_pirate@lr=0.003_seed=1.md")
 	for _, want := range []string{"# micro: large-adamw-plain/pirate", "**suppressed**", "and for nothing else", "| parent | organism/large-adamw-plain | `c3c3"} {
