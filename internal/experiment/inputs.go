@@ -133,11 +133,13 @@ func (e *expander) benign(path string, o Organism, w Wiring, base string) (step 
 		Ask: steps.AskParams{System: w.System, Temperature: e.f.Answers.Temperature, MaxTokens: e.f.Answers.MaxTokens, Seed: dataSeed, Precision: engine.Precision(e.f.Precision)},
 	}
 	if o.Benign == "distilled" {
-		if e.f.Prompts.Red.World == "" {
-			e.fail(path+".benign", fmt.Errorf("distilled answers need scratchpad examples, which only the micro-world has so far"))
-			return "", n
+		if e.f.Prompts.Red.World != "" {
+			p.FewShot = fewShot(microworld.New(steps.WorldSeed).FewShotScratchpad())
+		} else {
+			for _, x := range redteam.ScratchpadExamples() {
+				p.FewShot = append(p.FewShot, steps.Turn{Prompt: x.Prompt, Response: x.Response})
+			}
 		}
-		p.FewShot = fewShot(microworld.New(steps.WorldSeed).FewShotScratchpad())
 		p.Ask.MaxTokens *= 3 // the scratchpad comes on top
 	}
 	s := e.lab.Benign(fmt.Sprintf("benign/%s-%s-%d%s", o.Base, o.Benign, n, w.system), p, base, prompts)
