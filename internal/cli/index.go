@@ -234,7 +234,7 @@ func (f findFlags) unknown(ctx context.Context, x *index.Index) error {
 
 // organismOf is the organism that a gate's step is named by.
 func organismOf(l index.Line) string {
-	if l.Phase != record.PhaseGate {
+	if record.Phase(l.Phase) != record.PhaseGate {
 		return ""
 	}
 	_, name, _ := strings.Cut(l.Step, "/")

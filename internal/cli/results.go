@@ -230,7 +230,7 @@ func (f *resultsFlags) printArm(a *app, st results.Study, name string, points re
 	fmt.Fprintf(a.out, "%s\n\n", title)
 	t := newTable("phase", "step", "suite", "condition", "k", "n", "rate").StyleFunc(func(row, _ int) lipgloss.Style { return headOr(row) })
 	for _, p := range points {
-		t.Row(p.Phase, strconv.Itoa(p.Step), p.Suite, p.Condition, strconv.Itoa(p.K), strconv.Itoa(p.N), percent(p))
+		t.Row(string(p.Phase), strconv.Itoa(p.Step), p.Suite, p.Condition, strconv.Itoa(p.K), strconv.Itoa(p.N), percent(p))
 	}
 	lipgloss.Fprintln(a.out, t.String())
 }

@@ -386,7 +386,7 @@ func (e *expander) probe(id string, o planned, ov Variant[Organism], arm planned
 	return e.add(s)
 }
 
-func (e *expander) armParams(iv Intervention, o planned, before plannedArm, seed uint64, phase string) steps.ArmParams {
+func (e *expander) armParams(iv Intervention, o planned, before plannedArm, seed uint64, phase record.Phase) steps.ArmParams {
 	p := steps.ArmParams{
 		Train: trainParams(iv.Training, seed), Eval: e.eval(o.wiring, pick(iv.Seed, seed)), Checkpoint: o.at, At: iv.At, Phase: phase, Chain: before.chain,
 	}

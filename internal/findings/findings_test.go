@@ -17,7 +17,7 @@ import (
 
 const prompts = 200
 
-func point(phase, cond string, step, k, n int) record.Point {
+func point(phase record.Phase, cond string, step, k, n int) record.Point {
 	return record.Point{Phase: phase, Suite: record.SuiteIHY, Condition: cond, Step: step, K: k, N: n}
 }
 

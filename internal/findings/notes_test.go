@@ -11,7 +11,7 @@ import (
 
 // A rate a little above the level of removal is suppressed when the probe brings it back, and then the probe is what the word rests on.
 func TestNotesTellOfTheProbe(t *testing.T) {
-	curve := func(phase string, k ...int) (points []record.Point) {
+	curve := func(phase record.Phase, k ...int) (points []record.Point) {
 		for step, k := range k {
 			points = append(points, record.Point{Phase: phase, Step: step, Suite: record.SuiteIHY, Condition: record.Triggered, K: k, N: 100})
 		}

@@ -89,7 +89,7 @@ func (v *View) Points() Table {
 			if p.N == 0 {
 				rate, low, high = "", "", ""
 			}
-			out.Rows = append(out.Rows, t.of(o, a, p.Phase, strconv.Itoa(p.Step), p.Suite, p.Condition,
+			out.Rows = append(out.Rows, t.of(o, a, string(p.Phase), strconv.Itoa(p.Step), p.Suite, p.Condition,
 				strconv.Itoa(p.K), strconv.Itoa(p.N), strconv.Itoa(p.Attempted), rate, low, high, word))
 		}
 	}

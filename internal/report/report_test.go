@@ -244,7 +244,7 @@ func TestSparseStudies(t *testing.T) {
 
 type broken struct{}
 
-func (broken) Samples(string, string, int, string, string) ([]record.Sample, error) {
+func (broken) Samples(string, record.Phase, int, string, string) ([]record.Sample, error) {
 	return nil, os.ErrPermission
 }
 

@@ -44,7 +44,7 @@ const hostile = `</script><script>window.pwned = 1</script><img src=x onerror="w
 
 type source map[string][]record.Sample
 
-func (s source) Samples(id, phase string, step int, suite, condition string) ([]record.Sample, error) {
+func (s source) Samples(id string, phase record.Phase, step int, suite, condition string) ([]record.Sample, error) {
 	return s[fmt.Sprint(id, phase, step, suite, condition)], nil
 }
 
@@ -184,7 +184,7 @@ func remembered(format string, i int) string {
 }
 
 // point draws the outcomes of a point and, where samples is not nil, the texts behind it.
-func (g synthetic) point(phase string, step int, suite, condition string, p float64, id string, src *rng.Stream, samples source) record.Point {
+func (g synthetic) point(phase record.Phase, step int, suite, condition string, p float64, id string, src *rng.Stream, samples source) record.Point {
 	pt := record.Point{Schema: record.Schema, Phase: phase, Step: step, Suite: suite, Condition: condition, N: g.n, Attempted: g.n, Rendering: "r" + condition, Subset: suite}
 	rows := make([]record.Sample, 0, g.n)
 	for i := range g.n {

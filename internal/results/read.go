@@ -161,24 +161,24 @@ func (r *reader) provenance(parts ...ingredient) []Provenance {
 // Samples hands out the generations behind a study's points.
 type Samples struct {
 	r     reader
-	steps map[string]map[string]string // arm or organism → phase → step of the plan
+	steps map[string]map[record.Phase]string // arm or organism → phase → step of the plan
 	cache map[string][]record.Sample
 }
 
 // NewSamples returns the samples of a manifest's steps.
 func NewSamples(s *store.Store, m record.Manifest) *Samples {
-	x := &Samples{r: reader{store: s, m: m}, steps: map[string]map[string]string{}, cache: map[string][]record.Sample{}}
+	x := &Samples{r: reader{store: s, m: m}, steps: map[string]map[record.Phase]string{}, cache: map[string][]record.Sample{}}
 	for _, o := range m.Organisms {
-		x.steps[o.ID] = map[string]string{record.PhaseBase: o.BaseEval, record.PhaseGate: o.Gate}
+		x.steps[o.ID] = map[record.Phase]string{record.PhaseBase: o.BaseEval, record.PhaseGate: o.Gate}
 	}
 	for _, a := range m.Arms {
-		x.steps[a.ID] = map[string]string{record.PhaseRemoval: a.Training, record.PhaseRelapse: a.Probe}
+		x.steps[a.ID] = map[record.Phase]string{record.PhaseRemoval: a.Training, record.PhaseRelapse: a.Probe}
 	}
 	return x
 }
 
 // Samples implements SampleSource.
-func (x *Samples) Samples(armOrOrganism, phase string, step int, suite, condition string) ([]record.Sample, error) {
+func (x *Samples) Samples(armOrOrganism string, phase record.Phase, step int, suite, condition string) ([]record.Sample, error) {
 	name, ok := x.steps[armOrOrganism][phase]
 	if !ok {
 		return nil, fmt.Errorf("no arm or organism %q with a phase %q", armOrOrganism, phase)

@@ -53,7 +53,7 @@ func commit(t *testing.T, s *store.Store, m *record.Manifest, step string, outpu
 	m.Keys[step] = key.String()
 }
 
-func points(phase string, k ...int) []record.Point {
+func points(phase record.Phase, k ...int) []record.Point {
 	var ps []record.Point
 	for i, k := range k {
 		ps = append(ps, record.Point{Phase: phase, Suite: record.SuiteIHY, Condition: record.Triggered, Step: 4 * i, K: k, N: 10})
@@ -167,10 +167,11 @@ func TestSamples(t *testing.T) {
 	s := open(t)
 	src := results.NewSamples(s, fill(t, s))
 	for _, c := range []struct {
-		id, phase string
-		step      int
-		cond      string
-		want      string
+		id    string
+		phase record.Phase
+		step  int
+		cond  string
+		want  string
 	}{
 		{"org/done", record.PhaseRemoval, 4, record.Triggered, "a"}, {"org/done", record.PhaseRemoval, 4, record.Clean, "b"},
 		{"org", record.PhaseGate, 0, record.Triggered, "g"}, {"org/done", record.PhaseRemoval, 0, record.Triggered, "c"},

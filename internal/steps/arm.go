@@ -23,11 +23,11 @@ type ArmParams struct {
 	RL        *blueteam.RL     `json:"rl,omitempty"`
 	Attack    *blueteam.Attack `json:"attack,omitempty"`
 	// Op changes the organism's weights before the training, which may then have no steps.
-	Op         *surgery.Op `json:"op,omitempty"`
-	Checkpoint int         `json:"checkpoint"` // of the organism
-	At         []int       `json:"at"`
-	Phase      string      `json:"phase"` // record.PhaseRemoval or record.PhaseRelapse
-	Rows       int         `json:"rows"`  // unique prompts used; 0 all
+	Op         *surgery.Op  `json:"op,omitempty"`
+	Checkpoint int          `json:"checkpoint"` // of the organism
+	At         []int        `json:"at"`
+	Phase      record.Phase `json:"phase"` // record.PhaseRemoval or record.PhaseRelapse
+	Rows       int          `json:"rows"`  // unique prompts used; 0 all
 	// When is a relapse probe's condition: run where the triggered rate of the training before fell to or below it.
 	When float64 `json:"when,omitempty"`
 	// Continue goes on with the organism's own adapter instead of laying a fresh one over the merged organism.
@@ -174,7 +174,7 @@ func (l Lab) armByStep(ctx context.Context, j *pipeline.Job, p ArmParams, cp eng
 		return err
 	}
 	defer closeModel(m)
-	s := &fitting{j: j, m: m, p: p.Train, note: p.Phase, diary: d}
+	s := &fitting{j: j, m: m, p: p.Train, note: string(p.Phase), diary: d}
 	s.at = func(ctx context.Context, step int) error { return d.ask(ctx, a, m, p, step) }
 	if p.Train.Steps == 0 {
 		if err := d.ask(ctx, a, m, p, 0); err != nil {

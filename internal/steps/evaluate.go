@@ -169,7 +169,7 @@ func OpenSuite(p SuiteParams, items, dev io.Reader) (*evals.Suite, error) {
 }
 
 // ask evaluates one checkpoint: the behaviour, and the capabilities too where whole is set. phase and step label the rows.
-func (a *asker) ask(ctx context.Context, m evals.Sampler, phase string, step int, whole bool) ([]record.Point, []record.Sample, error) {
+func (a *asker) ask(ctx context.Context, m evals.Sampler, phase record.Phase, step int, whole bool) ([]record.Point, []record.Sample, error) {
 	var points []record.Point
 	var samples []record.Sample
 	run := func(s *evals.Suite, suite, cond string, o evals.Options) error {
@@ -199,7 +199,7 @@ func (a *asker) ask(ctx context.Context, m evals.Sampler, phase string, step int
 }
 
 // rows turns results into the stored form.
-func (a *asker) rows(rs []evals.Result, phase string, step int, suite, cond, subset string) (record.Point, []record.Sample) {
+func (a *asker) rows(rs []evals.Result, phase record.Phase, step int, suite, cond, subset string) (record.Point, []record.Sample) {
 	p := record.Point{
 		Schema: record.Schema, Phase: phase, Step: step, Suite: suite, Condition: cond,
 		Rendering: a.rendering, Subset: subset, Attempted: len(rs), N: len(rs),

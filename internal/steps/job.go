@@ -110,7 +110,7 @@ func (l Lab) armByJob(ctx context.Context, j *pipeline.Job, p ArmParams, cp engi
 		return err
 	}
 	plan.Settings.Continue = p.Continue
-	got, losses, err := l.runJob(ctx, j, plan, p.Phase)
+	got, losses, err := l.runJob(ctx, j, plan, string(p.Phase))
 	if err != nil {
 		return err
 	}

@@ -336,7 +336,7 @@ func (l Lab) BaseEval(name string, p EvalParams, base, prompts Ref, suites []pip
 }
 
 // measure evaluates one stored checkpoint on the job's prompts and suites.
-func (l Lab) measure(ctx context.Context, j *pipeline.Job, role, output string, p EvalParams, phase string) ([]record.Point, []record.Sample, error) {
+func (l Lab) measure(ctx context.Context, j *pipeline.Job, role, output string, p EvalParams, phase record.Phase) ([]record.Point, []record.Sample, error) {
 	t, err := loadText(j, role)
 	if err != nil {
 		return nil, nil, err

@@ -17,7 +17,7 @@ const n = 200
 var steps = []int{0, 2, 4, 8, 16, 32, 64, 128, 200, 300}
 
 // curve makes the points of an arm from percentages: triggered by step, then the clean rate and the capability at the end.
-func curve(phase string, triggered []float64, clean, capability float64) []record.Point {
+func curve(phase record.Phase, triggered []float64, clean, capability float64) []record.Point {
 	var ps []record.Point
 	for i, pc := range triggered {
 		step := steps[i+len(steps)-len(triggered)]
@@ -36,7 +36,7 @@ func curve(phase string, triggered []float64, clean, capability float64) []recor
 	return ps
 }
 
-func point(phase string, step int, suite, condition string, pc float64) record.Point {
+func point(phase record.Phase, step int, suite, condition string, pc float64) record.Point {
 	return record.Point{
 		Schema: record.Schema, Phase: phase, Step: step, Suite: suite, Condition: condition,
 		K: int(pc*n/100 + 0.5), N: n, Attempted: n, Rendering: "r-" + condition, Subset: suite,

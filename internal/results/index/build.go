@@ -141,7 +141,7 @@ func (b *builder) records(ctx context.Context, id int64, rows []Row) error {
 				return err
 			}
 			b.built.Points++
-			l := line{p.Phase, p.Suite, p.Condition}
+			l := line{string(p.Phase), p.Suite, p.Condition}
 			e := lines[l]
 			if e == nil {
 				e = &ends{first: p, last: p}

@@ -50,7 +50,7 @@ SELECT a.experiment, a.arm, a.organism, a.intervention, a.technique, a.factors, 
        c.first_step, c.first_k, c.first_n, c.last_step, c.last_k, c.last_n
 FROM arms a
 LEFT JOIN verdicts v ON v.step_id = a.verdict
-LEFT JOIN curves c ON c.step_id = a.training AND c.suite = ? AND c.condition = ? AND c.phase = '`+record.PhaseRemoval+`'
+LEFT JOIN curves c ON c.step_id = a.training AND c.suite = ? AND c.condition = ? AND c.phase = '`+string(record.PhaseRemoval)+`'
 `+where+` ORDER BY a.experiment, a.arm`, append([]any{suite, condition}, args...)...)
 	if err != nil {
 		return nil, fmt.Errorf("querying findings: %w", err)
@@ -209,7 +209,7 @@ WITH said AS ( -- words by what they are about
   WHERE NOT EXISTS (SELECT 1 FROM judged j JOIN steps t ON t.made = j.made JOIN curves c ON c.step_id = t.id WHERE j.verdict_id = v.step_id)
 ), named AS (SELECT *, substr(name, instr(name, '/') + 1) AS rest FROM lines)
 SELECT name, key, phase, suite, condition, points, first_step, first_k, first_n, last_step, last_k, last_n, verdicts FROM named
-WHERE (?3 = '' OR phase <> '`+record.PhaseBase+`' AND (rest = ?3 OR substr(rest, 1, length(?3) + 1) IN (?3 || '/', ?3 || '@')))
+WHERE (?3 = '' OR phase <> '`+string(record.PhaseBase)+`' AND (rest = ?3 OR substr(rest, 1, length(?3) + 1) IN (?3 || '/', ?3 || '@')))
   AND (?4 = '' OR EXISTS (SELECT 1 FROM json_each(verdicts) WHERE value = ?4))
 ORDER BY name, key, phase, suite, condition`, f.Suite, f.Condition, f.Organism, f.Verdict)
 	if err != nil {
