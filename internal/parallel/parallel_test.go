@@ -1,6 +1,7 @@
 package parallel
 
 import (
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -76,5 +77,11 @@ func TestDoAllocatesNothing(t *testing.T) {
 	task := func(_, i int) { sum.Add(int64(i)) }
 	if n := testing.AllocsPerRun(100, func() { p.Do(16, task) }); n != 0 {
 		t.Errorf("%v allocations a call", n)
+	}
+}
+
+func TestCoresAreSome(t *testing.T) {
+	if n := Cores(); n < 1 || n > runtime.NumCPU() {
+		t.Errorf("%d cores of %d processors", n, runtime.NumCPU())
 	}
 }

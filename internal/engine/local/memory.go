@@ -1,7 +1,6 @@
 package local
 
 import (
-	"bufio"
 	"fmt"
 	"math"
 	"os"
@@ -63,23 +62,6 @@ func Available() (int64, bool) {
 		}
 	}
 	return max(have, 0), ok
-}
-
-func machineFree() (int64, bool) {
-	f, err := os.Open("/proc/meminfo")
-	if err != nil {
-		return 0, false
-	}
-	defer f.Close() //nolint:errcheck // it was only read
-	for s := bufio.NewScanner(f); s.Scan(); {
-		rest, ok := strings.CutPrefix(s.Text(), "MemAvailable:")
-		if !ok {
-			continue
-		}
-		kb, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(rest, "kB")), 10, 64)
-		return kb << 10, err == nil
-	}
-	return 0, false
 }
 
 // groupFree is what the container's limit leaves, in either version of control groups. The page cache counts as used there
