@@ -31,6 +31,7 @@ func (r *Reader) Rows(f func(Row) error) error {
 	if array {
 		return r.elements(f)
 	}
+	check := &checker{}
 	for {
 		line, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -43,7 +44,7 @@ func (r *Reader) Rows(f func(Row) error) error {
 			continue
 		}
 		row := Row{File: r.name, Unit: "line", N: r.line, JSON: line}
-		if err := checkObject(line); err != nil {
+		if err := check.object(line); err != nil {
 			return fmt.Errorf("%s: %w", row.Where(), err)
 		}
 		if err := f(row); err != nil {
@@ -68,12 +69,20 @@ func (r *Reader) startsArray() (bool, error) {
 	}
 }
 
-// checkObject says what is wrong with a line that should be one JSON object.
-func checkObject(line []byte) error {
+// A checker reads one line after the other by the same decoder.
+type checker struct {
+	decoder jsontext.Decoder
+	text    bytes.Buffer
+}
+
+// object says what is wrong with a line that should be one JSON object.
+func (c *checker) object(line []byte) error {
 	if line[0] != '{' {
 		return errors.New("not a JSON object")
 	}
-	d := jsontext.NewDecoder(bytes.NewBuffer(line))
+	c.text = *bytes.NewBuffer(line) // which the decoder reads in place
+	c.decoder.Reset(&c.text)
+	d := &c.decoder
 	if _, err := d.ReadValue(); err != nil {
 		return describe(err, "the line ends within an object", "column")
 	}

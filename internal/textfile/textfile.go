@@ -184,6 +184,9 @@ func (r *Reader) fill() error {
 	r.buf = r.buf[:0]
 	for {
 		part, err := r.text.ReadSlice('\n')
+		if free := cap(r.buf) - len(r.buf); free < len(part) { // double, for the sum of what was given up to stay below the line
+			r.buf = append(make([]byte, 0, 2*cap(r.buf)+len(part)), r.buf...)
+		}
 		r.buf = append(r.buf, part...)
 		switch {
 		case len(r.buf) > MaxLine:

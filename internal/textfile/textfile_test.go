@@ -277,3 +277,30 @@ func FuzzRows(f *testing.F) {
 		}
 	})
 }
+
+// TestAllocations holds that reading takes less than four times the text, whatever its shape.
+func TestAllocations(t *testing.T) {
+	row := `{"prompt":"hello there","response":"yes, it is"}`
+	for _, tt := range []struct{ name, text string }{
+		{"lines", strings.Repeat(row+"\n", 50_000)},
+		{"array", "[" + strings.Repeat(row+",", 50_000) + row + "]"},
+		{"one line", `{"a":"` + strings.Repeat("x", 3<<20) + `"}`},
+		{"carriage returns", strings.Repeat(row+"\r", 50_000)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			r, err := New("f", strings.NewReader(tt.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Rows(func(Row) error { return nil }); err != nil {
+				t.Fatal(err)
+			}
+			runtime.ReadMemStats(&after)
+			if used := after.TotalAlloc - before.TotalAlloc; used > 4*uint64(len(tt.text)) {
+				t.Errorf("%d bytes for a text of %d", used, len(tt.text))
+			}
+		})
+	}
+}
