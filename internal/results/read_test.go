@@ -173,8 +173,10 @@ func TestSamples(t *testing.T) {
 		cond  string
 		want  string
 	}{
-		{"org/done", record.PhaseRemoval, 4, record.Triggered, "a"}, {"org/done", record.PhaseRemoval, 4, record.Clean, "b"},
-		{"org", record.PhaseGate, 0, record.Triggered, "g"}, {"org/done", record.PhaseRemoval, 0, record.Triggered, "c"},
+		{"org/done", record.PhaseRemoval, 4, record.Triggered, "a"},
+		{"org/done", record.PhaseRemoval, 4, record.Clean, "b"},
+		{"org", record.PhaseGate, 0, record.Triggered, "g"},
+		{"org/done", record.PhaseRemoval, 0, record.Triggered, "c"},
 	} {
 		rows, err := src.Samples(c.id, c.phase, c.step, record.SuiteIHY, c.cond)
 		if err != nil || len(rows) != 1 || rows[0].Item != c.want {
