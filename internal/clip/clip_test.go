@@ -1,0 +1,17 @@
+package clip
+
+import "testing"
+
+func TestText(t *testing.T) {
+	for _, tc := range []struct {
+		in   string
+		n    int
+		want string
+	}{
+		{"", 3, ""}, {"abc", 3, "abc"}, {"abcd", 3, "abc…"}, {"äöü", 3, "äöü"}, {"äöüß", 2, "äö…"}, {"a\xffb", 2, "a\xff…"}, {"x", 0, "…"},
+	} {
+		if got := Text(tc.in, tc.n); got != tc.want {
+			t.Errorf("Text(%q, %d) is %q, want %q", tc.in, tc.n, got, tc.want)
+		}
+	}
+}
