@@ -46,7 +46,7 @@ puts the experiment's trigger before each. --json prints a row {"prompt", "respo
 	c.Flags().StringVar(&o.prompt, "prompt", "", "the prompt; standard input, a line each, where it is left out")
 	c.Flags().StringVar(&o.system, "system", "", "system prompt instead of the experiment's")
 	c.Flags().StringVar(&o.chat, "chat", "", "chat format of a checkpoint whose template is missing or unknown")
-	c.Flags().BoolVar(&o.trigger, "trigger", false, "put the trigger before the prompt")
+	c.Flags().BoolVar(&o.trigger, "trigger", false, "put the organism's trigger where it belongs")
 	c.Flags().Float64Var(&o.temperature, "temperature", 0.7, "0 is greedy")
 	c.Flags().IntVar(&o.tokens, "tokens", 128, "new tokens at the most")
 	c.Flags().Uint64Var(&o.seed, "seed", 1, "of the sampling")

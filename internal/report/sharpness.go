@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -43,6 +44,7 @@ func (v *view) sharpness() *sharpness {
 			continue
 		}
 		where := map[string]string{"before": "before the prompt", "after": "after the prompt", "system": "in the system prompt"}[o.Trigger.Position]
+		where = cmp.Or(where, o.Trigger.Position)
 		row := sharpRow{Organism: o.ID, Anchor: "organism-" + o.File, Trigger: o.Trigger.Text, Where: where, Area: "–", Triggered: "–"}
 		if p, ok := o.Gate.Last(record.SuiteIHY, record.Triggered); ok && p.N > 0 {
 			row.Triggered = findings.Percent(p.Rate())
