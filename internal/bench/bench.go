@@ -117,7 +117,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	for from := 0; from < len(cases); {
 		to, bytes := from, int64(0)
 		for to < len(cases) && cases[to].Model == cases[from].Model {
-			bytes += local.Memory(cases[to].shape.Config, cases[to].settings(), cases[to].Threads, cases[to].shape.chunk(cases[to].rank()))
+			bytes += local.Memory(cases[to].shape.Config, cases[to].settings(), cases[to].optimizer(), cases[to].Threads, cases[to].shape.chunk(cases[to].rank()))
 			if to > from && bytes > groupBytes {
 				break
 			}

@@ -135,7 +135,7 @@ func (a *app) importModel(ctx context.Context, name string, f importFlags) error
 	return a.tellImported(imported{
 		Model: name, Commit: m.Params.Commit, Arch: c.Arch, Parameters: c.Parameters(), Layers: c.Layers, Hidden: c.Hidden, Context: c.Context,
 		Tokens: c.UsedTokens(), Chat: model.Chat.Format, Weights: out.Digest.String(), Key: st.Key.String(),
-		LoRAMemory: local.Memory(c, lora, 1, planTokens), FullMemory: local.Memory(c, engine.Settings{}, 1, planTokens),
+		LoRAMemory: local.Memory(c, lora, engine.OptimParams{}, 1, planTokens), FullMemory: local.Memory(c, engine.Settings{}, engine.OptimParams{}, 1, planTokens),
 		Notes: m.Notes, yaml: base,
 	})
 }

@@ -57,7 +57,7 @@ where any key is taken. On another address clients must send the key in --key-fi
 	c.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8123", "address to listen on, HOST:PORT; port 0 takes a free one")
 	c.Flags().StringVar(&f.dir, "dir", ".tinker", "folder of what clients save")
 	c.Flags().StringVar(&f.keyFile, "key-file", "", "file with the key that clients must send")
-	c.Flags().StringVar(&f.precision, "precision", string(engine.F32), "arithmetic of the models: f32 or bf16")
+	c.Flags().StringVar(&f.precision, "precision", string(engine.F32), "arithmetic of the models: f32, bf16 or amx")
 	c.Flags().StringVar(&f.format, "chat", "", "chat format, where a checkpoint's template is missing or unknown")
 	c.Flags().Int64Var(&f.memory, "memory", 0, "MiB that models may take by estimate (default half of what is available)")
 	c.Flags().DurationVar(&f.session, "session-timeout", 5*time.Minute, "a session without a heartbeat ends after this time")
@@ -77,8 +77,8 @@ func (a *app) serve(ctx context.Context, models []string, f serveFlags) error {
 		return usage("--listen: %w (--key-file or $%s)", err, keyVariable)
 	}
 	precision := engine.Precision(f.precision)
-	if precision != engine.F32 && precision != engine.BF16 {
-		return usage("--precision: want f32 or bf16 (got %q)", f.precision)
+	if precision != engine.F32 && precision != engine.BF16 && precision != engine.AMX {
+		return usage("--precision: want f32, bf16 or amx (got %q)", f.precision)
 	}
 	o := tinker.Options{
 		Engine: local.New(local.Options{Workers: max(1, a.workers)}), Dir: f.dir, Precision: precision, Key: key, Now: time.Now,

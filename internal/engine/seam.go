@@ -117,10 +117,11 @@ type Choice struct {
 // Work is what is asked of one model. Trained, or Read and Sampled, or all of them may be set.
 type Work struct {
 	Settings Settings
-	Trained  float64 // tokens through forward and backward
-	Read     float64 // tokens of prompts
-	Sampled  float64 // tokens drawn one by one
-	Longest  int     // tokens of the longest prompt with its answer
+	Optim    OptimParams // of the training, where tokens are trained
+	Trained  float64     // tokens through forward and backward
+	Read     float64     // tokens of prompts
+	Sampled  float64     // tokens drawn one by one
+	Longest  int         // tokens of the longest prompt with its answer
 }
 
 // Cost is what work takes.

