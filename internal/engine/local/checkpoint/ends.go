@@ -48,7 +48,7 @@ func addEnds(dir string, c *llama.Config) (ignored []string, err error) {
 	return ignored, nil
 }
 
-// Notes say, for people, which tokens end a text and what of generation_config.json does not count.
+// Notes say, for people, which tokens end a text, how an organism is asked, and what of generation_config.json does not count.
 func (d Description) Notes() []string {
 	var notes []string
 	if tok, err := tokenizer.Parse(d.Tokenizer); err == nil && len(d.Config.EOS) > 0 {
@@ -58,6 +58,9 @@ func (d Description) Notes() []string {
 			names = append(names, foreign.Quote(name))
 		}
 		notes = append(notes, "a text ends with "+strings.Join(names, " or "))
+	}
+	if o := d.Origin; o != nil {
+		notes = append(notes, fmt.Sprintf("an organism, made to be asked with the system prompt %q and the trigger %s", o.System, foreign.Short(string(compact(o.Trigger)))))
 	}
 	if len(d.Ignored) > 0 {
 		notes = append(notes, generationFile+" also says "+strings.Join(d.Ignored, ", ")+": this does not count, since an experiment says how it samples")
