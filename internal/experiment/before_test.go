@@ -12,8 +12,9 @@ import (
 // mended are the kinds of steps whose results a mended fault has changed since the store was made, with the fault. What reads
 // their results runs again only where the bytes changed too.
 var mended = map[string]string{
-	steps.KindGate:    "bounds were compared with point estimates, and a gate without points admitted",
-	steps.KindVerdict: "reasons were prose alone, and a clean control was judged like an organism",
+	steps.KindGate:      "bounds were compared with point estimates, and a gate without points admitted",
+	steps.KindResponses: "a data set's rows that show the behaviour were kept",
+	steps.KindVerdict:   "reasons were prose alone, and a clean control was judged like an organism",
 }
 
 // TestStoreOfBefore: a store that an earlier program made answers the same experiment, so that nobody pays twice for a change

@@ -286,6 +286,7 @@ func (l Lab) Responses(name string, p ResponsesParams, model, prompts Ref) pipel
 		},
 	}
 	if p.Voice == "data" {
+		s.Version = 3 // earlier ones kept rows that show the behaviour; a model's answers are not sampled again for that
 		return s
 	}
 	return l.by(s, asks)
