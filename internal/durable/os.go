@@ -71,6 +71,10 @@ func notRegular(name string, fi os.FileInfo) error {
 	return &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("%s %w", describe(fi).What(), ErrNotRegular)}
 }
 
+// OpenNow opens what people name for reading, through links and whatever it is, but without waiting for the other end of a
+// pipe: one that nobody writes to reads as empty. A shell's <(command) has its other end open.
+func OpenNow(name string) (*os.File, error) { return os.OpenFile(name, os.O_RDONLY|openAtOnce, 0) }
+
 // osReader is an open file with the size that it had.
 type osReader struct {
 	*os.File

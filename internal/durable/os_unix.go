@@ -11,7 +11,10 @@ import (
 )
 
 // openSafely keeps an opening from following a link that took the name meanwhile, and from waiting for a pipe's other end.
-const openSafely = unix.O_NOFOLLOW | unix.O_NONBLOCK
+const (
+	openSafely = unix.O_NOFOLLOW | unix.O_NONBLOCK
+	openAtOnce = unix.O_NONBLOCK
+)
 
 // SyncDir makes the names in a folder durable.
 func (OS) SyncDir(dir string) error {

