@@ -23,7 +23,10 @@ func (sgd) Free() error            { return nil }
 
 // TestARuleIsARow shows what ARCHITECTURE.md says of optimizers: a file with the rule and a row of the table.
 func TestARuleIsARow(t *testing.T) {
-	rules["sgd"] = func(engine.OptimParams, []Tensor) (Rule, error) { return sgd{}, nil }
+	rules["sgd"] = made{
+		func(engine.OptimParams, []Tensor) (Rule, error) { return sgd{}, nil },
+		func(engine.OptimParams, []Tensor, int) int { return 0 },
+	}
 	t.Cleanup(func() { delete(rules, "sgd") })
 	if !slices.Contains(Names(), "sgd") {
 		t.Errorf("the optimizers are %v", Names())
