@@ -16,7 +16,7 @@ var bits = map[string]string{
 	"full": "4f488fe545a8623f",
 	"lora": "16842baa5fb2e257",
 	"bf16": "a24c12f7189254f5",
-	"amx":  "",
+	"amx":  "938d4090c77c43b8",
 	"soap": "18ef7b93d2077678",
 }
 
