@@ -25,16 +25,16 @@ const (
 	Q5_0 Type = 6
 	Q5_1 Type = 7
 	Q8_0 Type = 8
-	Q4_K Type = 12
-	Q5_K Type = 13
-	Q6_K Type = 14
+	Q4K  Type = 12
+	Q5K  Type = 13
+	Q6K  Type = 14
 	BF16 Type = 30
 )
 
 // typeNames has the types that are not read as well, so that a message can name them.
 var typeNames = map[Type]string{
 	F32: "F32", F16: "F16", Q4_0: "Q4_0", Q4_1: "Q4_1", Q5_0: "Q5_0", Q5_1: "Q5_1", Q8_0: "Q8_0", 9: "Q8_1", 10: "Q2_K", 11: "Q3_K",
-	Q4_K: "Q4_K", Q5_K: "Q5_K", Q6_K: "Q6_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S",
+	Q4K: "Q4_K", Q5K: "Q5_K", Q6K: "Q6_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S",
 	22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M", BF16: "BF16", 34: "TQ1_0", 35: "TQ2_0",
 	39: "MXFP4",
 }
@@ -63,7 +63,7 @@ var blocks = map[Type]block{
 		dst[0] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16)
 	}},
 	Q4_0: {32, 18, q4_0}, Q4_1: {32, 20, q4_1}, Q5_0: {32, 22, q5_0}, Q5_1: {32, 24, q5_1}, Q8_0: {32, 34, q8_0},
-	Q4_K: {256, 144, q4K}, Q5_K: {256, 176, q5K}, Q6_K: {256, 210, q6K},
+	Q4K: {256, 144, q4K}, Q5K: {256, 176, q5K}, Q6K: {256, 210, q6K},
 }
 
 // supported lists the types that are read.
@@ -133,7 +133,7 @@ func q8_0(dst []float32, b []byte) {
 	}
 }
 
-// scaleMin returns the six-bit scale and least value of the j-th eighth of a block of Q4_K or Q5_K, which 12 bytes hold for all eight:
+// scaleMin returns the six-bit scale and least value of the j-th eighth of a block of Q4K or Q5K, which 12 bytes hold for all eight:
 // the low six bits of the first eight bytes for the first four, the rest in pieces for the others.
 func scaleMin(s []byte, j int) (scale, least float32) {
 	if j < 4 {
@@ -155,7 +155,7 @@ func q4K(dst []float32, b []byte) {
 	}
 }
 
-// q5K: as Q4_K, with the fifth bits of group j in bit j of 32 bytes.
+// q5K: as Q4K, with the fifth bits of group j in bit j of 32 bytes.
 func q5K(dst []float32, b []byte) {
 	d, least, scales, high, q := half(b), half(b[2:]), b[4:16], b[16:48], b[48:176]
 	for j := range 8 {

@@ -191,9 +191,6 @@ func (f *File) byteLevel(w *writer, v vocab) error {
 	return nil
 }
 
-// metaspace is how SentencePiece writes a space.
-const metaspace = "▁"
-
 // sentencePiece writes SentencePiece's BPE with byte fallback, as the tokenizer.json of Llama 2 has it.
 func (f *File) sentencePiece(w *writer, v vocab) error {
 	space, err := f.Bool("tokenizer.ggml.add_space_prefix", true)

@@ -48,7 +48,7 @@ func Parse(b []byte) (*File, error) {
 // headerOf returns the text of the header. A file that has none may be something else altogether, and is named as what it is;
 // only then is it looked at so, for a header's length may begin as any other file does.
 func headerOf(b []byte) ([]byte, error) {
-	reason := ""
+	var reason string
 	switch {
 	case len(b) < 8:
 		reason = fmt.Sprintf("%d bytes are too few for the length of a header: fetch it again", len(b))

@@ -95,9 +95,15 @@ func ggufNumbers(f *gguf.File, c *llama.Config) error {
 		into  *int
 		must  bool
 	}{
-		{"block_count", &c.Layers, true}, {"context_length", &c.Context, true}, {"embedding_length", &c.Hidden, true},
-		{"feed_forward_length", &c.FFN, true}, {"attention.head_count", &c.Heads, true}, {"attention.head_count_kv", &c.KVHeads, false},
-		{"attention.key_length", &c.HeadDim, false}, {"attention.value_length", &values, false}, {"rope.dimension_count", &rotated, false},
+		{"block_count", &c.Layers, true},
+		{"context_length", &c.Context, true},
+		{"embedding_length", &c.Hidden, true},
+		{"feed_forward_length", &c.FFN, true},
+		{"attention.head_count", &c.Heads, true},
+		{"attention.head_count_kv", &c.KVHeads, false},
+		{"attention.key_length", &c.HeadDim, false},
+		{"attention.value_length", &values, false},
+		{"rope.dimension_count", &rotated, false},
 	} {
 		v, ok, err := f.Int(c.Arch + "." + n.field)
 		switch {
@@ -289,17 +295,14 @@ func ggufWeights(f *gguf.File, c llama.Config) ([]byte, error) {
 	return weights.Encode(out, map[string]string{"format": "pt"})
 }
 
+// ggufPlain are the types that stay what they are.
+var ggufPlain = map[gguf.Type]string{gguf.F32: weights.F32, gguf.F16: weights.F16, gguf.BF16: weights.BF16}
+
 // ggufTensor converts one tensor.
 func ggufTensor(t gguf.Tensor, name string) (weights.Tensor, error) {
 	w := weights.Tensor{Name: name, Shape: t.Shape, DType: weights.F32, Data: t.Data}
-	switch t.Type {
-	case gguf.F32:
-		return w, nil
-	case gguf.F16:
-		w.DType = weights.F16
-		return w, nil
-	case gguf.BF16:
-		w.DType = weights.BF16
+	if dtype, ok := ggufPlain[t.Type]; ok {
+		w.DType = dtype
 		return w, nil
 	}
 	values := make([]float32, t.Len())

@@ -86,7 +86,7 @@ func TestGGUFRefuses(t *testing.T) {
 		{"unknown template", "<|im_start|>system", "<|im_start|>sister", "unknown chat template"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			bad := bytes.Replace(b, []byte(tc.old), []byte(tc.replacement), -1)
+			bad := bytes.ReplaceAll(b, []byte(tc.old), []byte(tc.replacement))
 			if bytes.Equal(bad, b) {
 				t.Fatalf("there is no %q", tc.old)
 			}
