@@ -111,6 +111,7 @@ func repeated(schema []format.SchemaElement) []leaf {
 				above.optional++
 			case format.Optional:
 				above.optional++
+			default: // required: always there
 			}
 		}
 		if !e.NumChildren.Valid || e.NumChildren.V == 0 {

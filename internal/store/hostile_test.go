@@ -98,9 +98,9 @@ func TestOnlyFilesAreRead(t *testing.T) {
 			}
 			t.Run(what+" as "+place.name, func(t *testing.T) {
 				within(t, 5*time.Second, func() {
-					s, dir := onDisk(t)
+					_, dir := onDisk(t)
 					inPlace(t, filepath.Join(dir, place.path), what)
-					s = must[*store.Store](t)(store.Open(dir, store.Options{}))
+					s := must[*store.Store](t)(store.Open(dir, store.Options{}))
 					wantError(t, s, place.kind)
 					r := must[store.VerifyReport](t)(s.Verify(context.Background(), store.VerifyOptions{}))
 					if r.OK() || r.Problems[0].Kind != store.WrongKind {

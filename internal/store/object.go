@@ -174,8 +174,11 @@ func readError(name string, err error) error {
 // Has reports whether an object is there, without reading it. A plain object whose size is not the one given (below 0:
 // unknown) does not count.
 func (s *Store) Has(d digest.Digest, size int64) (bool, error) {
-	if s.realFolder(filepath.Dir(s.fan(objectsDir, d, ""))) != nil {
-		return false, nil
+	var damaged *DamagedError
+	if err := s.realFolder(filepath.Dir(s.fan(objectsDir, d, ""))); errors.As(err, &damaged) {
+		return false, nil // in the place of its folder is something else, and so it is not there
+	} else if err != nil {
+		return false, err
 	}
 	for _, ext := range []string{"", zstdExt} {
 		info, err := s.fs.Stat(s.fan(objectsDir, d, ext))
