@@ -81,7 +81,8 @@ func (a *app) serve(ctx context.Context, models []string, f serveFlags) error {
 		return usage("--precision: want f32, bf16 or amx (got %q)", f.precision)
 	}
 	o := tinker.Options{
-		Engine: local.New(local.Options{Workers: max(1, a.workers)}), Dir: f.dir, Precision: precision, Key: key, Now: time.Now,
+		Engine: local.New(local.Options{Workers: max(1, a.workers)}), Dir: f.dir, Precision: precision, Key: key,
+		Now:            time.Now, //nolint:forbidigo // of sessions and saved files, enters no result
 		SessionTimeout: f.session, Memory: f.memory << 20, Log: a.err,
 	}
 	for _, m := range models {

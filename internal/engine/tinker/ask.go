@@ -198,7 +198,7 @@ func (e *Engine) sample(ctx context.Context, s *sampler, prompt []int32, p wire.
 	e.mu.Lock()
 	proto := e.dialect != JSON
 	e.mu.Unlock()
-	a, err := e.run(ctx, request{path: wire.PathSample, body: b, proto: proto})
+	a, err := e.run(ctx, request{path: wire.PathSample, body: b, arrays: proto})
 	switch {
 	case err != nil:
 		return wire.SampleResult{}, err

@@ -37,7 +37,8 @@ func lostStatus(err error) bool {
 type request struct {
 	path   string
 	body   []byte
-	proto  bool // body and result
+	proto  bool // the body is protobuf
+	arrays bool // the result has arrays, and is wanted as protobuf where the dialect is
 	unsure bool // the server may not read this dialect: a status of 500 is its answer, and not tried again
 }
 
@@ -81,7 +82,7 @@ func (e *Engine) wait(ctx context.Context, r request, sub wire.Submitted) (answe
 		if err != nil {
 			return answer{}, err
 		}
-		a, err := e.conn.once(ctx, call{method: http.MethodPost, path: wire.PathFuture, body: b, acceptProto: r.proto, poll: true})
+		a, err := e.conn.once(ctx, call{method: http.MethodPost, path: wire.PathFuture, body: b, acceptProto: r.arrays, poll: true})
 		if cause := context.Cause(ctx); cause != nil {
 			return answer{}, cause
 		}

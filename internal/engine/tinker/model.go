@@ -222,7 +222,7 @@ func (e *Engine) submitPass(ctx context.Context, p wire.PassRequest) (request, w
 	dialect := e.dialect
 	e.mu.Unlock()
 	if dialect != JSON {
-		r := request{path: wire.PathPass, body: p.Proto(), proto: true, unsure: dialect == Auto}
+		r := request{path: wire.PathPass, body: p.Proto(), proto: true, arrays: true, unsure: dialect == Auto}
 		sub, err := e.submit(ctx, r)
 		var status *StatusError
 		refused := dialect == Auto && errors.As(err, &status) &&
