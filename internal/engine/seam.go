@@ -119,6 +119,7 @@ type Work struct {
 	Settings Settings
 	Optim    OptimParams // of the training, where tokens are trained
 	Trained  float64     // tokens through forward and backward
+	Checked  bool        // the model is loaded once more with its adapter merged, and compared
 	Read     float64     // tokens of prompts
 	Sampled  float64     // tokens drawn one by one
 	Longest  int         // tokens of the longest prompt with its answer

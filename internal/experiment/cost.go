@@ -62,12 +62,13 @@ func (e *expander) freshSize(name string, r *steps.Recipe, tokens int) size {
 }
 
 // price adds what the engine says of work to the work.
-func (z size) price(w Work, s engine.Settings, o engine.OptimParams, longest int) Work {
+func (z size) price(w Work, of engine.Work) Work {
 	if z.engine == nil || z.config == nil {
 		return w
 	}
 	// A configuration that the engine cannot read is an error of the step that uses it.
-	c, err := z.engine.Estimate(z.config, engine.Work{Settings: s, Optim: o, Trained: w.Trained, Read: w.Read, Sampled: w.Sampled, Longest: longest})
+	of.Trained, of.Read, of.Sampled = w.Trained, w.Read, w.Sampled
+	c, err := z.engine.Estimate(z.config, of)
 	if err == nil {
 		w.Seconds, w.Memory = c.Seconds, c.Memory
 	}
@@ -80,12 +81,22 @@ func (z size) train(p steps.TrainParams, tokens float64) Work {
 	if p.Method != "full" && p.Method != "" {
 		s.LoRA = p.LoRA
 	}
-	return z.price(Work{Trained: tokens}, s, p.Optim, 0)
+	return z.price(Work{Trained: tokens}, engine.Work{Settings: s, Optim: p.Optim})
+}
+
+// organism is the training of one, with what checks the merge of its adapter.
+func (z size) organism(p steps.TrainParams, tokens float64) Work {
+	s := engine.Settings{Precision: p.Precision}
+	if p.Method == "full" {
+		return z.train(p, tokens)
+	}
+	s.LoRA = p.LoRA
+	return z.price(Work{Trained: tokens}, engine.Work{Settings: s, Optim: p.Optim, Checked: true})
 }
 
 // ask is n requests.
 func (z size) ask(n int, read, sampled float64) Work {
-	return z.price(Work{Read: float64(n) * read, Sampled: float64(n) * sampled}, engine.Settings{}, engine.OptimParams{}, int(read+sampled))
+	return z.price(Work{Read: float64(n) * read, Sampled: float64(n) * sampled}, engine.Work{Longest: int(read + sampled)})
 }
 
 // answers is the sampling of n responses of at most maxTokens.

@@ -246,7 +246,7 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 		tp := trainParams(o.Training, seed)
 		e.fail(path, e.lab.Check(steps.ArmParams{Train: tp}))
 		s := e.lab.Organism(p.training, steps.OrganismParams{Train: tp, System: w.System, Checkpoints: e.keep[p.training]}, p.base, red)
-		e.charge(&s, sz.train(tp, sz.seen(o.Training)))
+		e.charge(&s, sz.organism(tp, sz.seen(o.Training)))
 		e.add(s)
 		if o.Method == "lora" {
 			p.lora = &tp.LoRA

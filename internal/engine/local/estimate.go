@@ -10,6 +10,17 @@ import (
 // Rate is how many floating-point operations a second one worker is taken to compute in training.
 const Rate = 60e9
 
+// checkBytes is what the comparison of a merged model takes beside the training, for each of its parameters: the merged model with its
+// weights packed forward, the four copies of the weights that pass from one to the next, and where the training is not in
+// float32 the adapted model in that, packed both ways.
+func checkBytes(num kernel.Numerics) int64 {
+	const merged, copies, adapted = 4 + 4, 4 * 4, 4 + 8
+	if num == kernel.F32 {
+		return merged + copies
+	}
+	return merged + copies + adapted
+}
+
 // Describe implements engine.Estimator.
 func (e *Engine) Describe(config []byte) (engine.Shape, error) {
 	c, err := ParseConfig(config)
@@ -58,6 +69,9 @@ func (e *Engine) Estimate(config []byte, w engine.Work) (engine.Cost, error) {
 	cost.Seconds = (w.Trained*per + (w.Read+3*w.Sampled)*2) * float64(z.Multiplied) / Rate
 	if w.Trained > 0 {
 		cost.Memory = Memory(c, w.Settings, w.Optim, parallel.Cores(), llama.ChunkTokens(lora))
+		if w.Checked && lora {
+			cost.Memory += checkBytes(num) * int64(c.Parameters())
+		}
 	}
 	if w.Longest > 0 { // the weights, packed too, and the keys and values of the requests in hand
 		cache := min(cacheBytes, slots*4*int64(llama.CacheFloats(c, w.Longest)))
