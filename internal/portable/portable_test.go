@@ -55,10 +55,20 @@ func TestEdges(t *testing.T) {
 		name      string
 		got, want float64
 	}{
-		{"log of zero", Log(0), -inf}, {"log of minus one", Log(-1), nan}, {"log of infinity", Log(inf), inf}, {"log of one", Log(1), 0},
-		{"log of no number", Log(nan), nan}, {"log of the smallest", Log(5e-324), -744.4400719213812}, {"log of two", Log(2), math.Ln2},
-		{"exp of zero", Exp(0), 1}, {"exp of much", Exp(1000), inf}, {"exp of little", Exp(-1000), 0}, {"exp of infinity", Exp(inf), inf},
-		{"exp of minus infinity", Exp(-inf), 0}, {"exp of no number", Exp(nan), nan}, {"exp of one", Exp(1), math.Nextafter(math.E, 3)},
+		{"log of zero", Log(0), -inf},
+		{"log of minus one", Log(-1), nan},
+		{"log of infinity", Log(inf), inf},
+		{"log of one", Log(1), 0},
+		{"log of no number", Log(nan), nan},
+		{"log of the smallest", Log(5e-324), -744.4400719213812},
+		{"log of two", Log(2), math.Ln2},
+		{"exp of zero", Exp(0), 1},
+		{"exp of much", Exp(1000), inf},
+		{"exp of little", Exp(-1000), 0},
+		{"exp of infinity", Exp(inf), inf},
+		{"exp of minus infinity", Exp(-inf), 0},
+		{"exp of no number", Exp(nan), nan},
+		{"exp of one", Exp(1), math.Nextafter(math.E, 3)},
 	} {
 		if c.got != c.want && (c.got == c.got || c.want == c.want) {
 			t.Errorf("%s: %v, want %v", c.name, c.got, c.want)

@@ -104,9 +104,9 @@ func (m *neon) fmlaLane(d, n, k, lane int) {
 	m.word(bits|uint32(n)<<5|uint32(d), "fmla v%d.4s, v%d.4s, v%d.s[%d]", d, n, k, lane)
 }
 
-// dup fills d with a lane of n.
-func (m *neon) dup(d, n, lane int) {
-	m.word(0x4e000400|uint32(lane<<3|4)<<16|uint32(n)<<5|uint32(d), "dup v%d.4s, v%d.s[%d]", d, n, lane)
+// dup fills d with the lowest lane of n.
+func (m *neon) dup(d, n int) {
+	m.word(0x4e040400|uint32(n)<<5|uint32(d), "dup v%d.4s, v%d.s[0]", d, n)
 }
 
 // ext moves the lanes of n down by bytes, and fills up with n's own.

@@ -104,7 +104,7 @@ func (t *neonTile) write(name string) {
 	if t.pairs {
 		t.p("MOVD $upper<>(SB), %s", rTemp)
 		t.p("FMOVS (%s), F31", rTemp)
-		t.dup(31, 31, 0)
+		t.dup(31, 31)
 	}
 	if t.amx {
 		t.flushOn()

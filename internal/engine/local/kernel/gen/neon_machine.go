@@ -34,7 +34,7 @@ func (m *neon) quad() quad { return quad{m.reg(), m.reg(), m.reg(), m.reg()} }
 func (m *neon) all(operand string) quad {
 	r := m.reg()
 	m.p("FMOVS %s, F%d", operand, r)
-	m.dup(r, r, 0)
+	m.dup(r, r)
 	return quad{r, r, r, r}
 }
 

@@ -229,7 +229,7 @@ func (m *neon) softmax() {
 	m.p("FMULS F%d, F%d, F%d", scale[0], acc[0], acc[0])
 	m.result(acc[0], "(R8)")
 	m.p("FNEGS F%d, F%d", acc[0], acc[0])
-	m.dup(shift[0], acc[0], 0)
+	m.dup(shift[0], acc[0])
 
 	m.ptrs(at, "dst", "x")
 	m.clearAll(acc)
@@ -237,7 +237,7 @@ func (m *neon) softmax() {
 	m.fold(m.sum, acc, x[0], x[1])
 	m.result(acc[0], "4(R8)")
 	m.p("FDIVS F%d, F%d, F%d", acc[0], m.isFloat(1)[0], x[0])
-	m.dup(shift[0], x[0], 0)
+	m.dup(shift[0], x[0])
 
 	m.ptrs(at, "dst")
 	m.loop(r[:1], func() {
