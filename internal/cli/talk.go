@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -130,9 +129,7 @@ func (a *app) talk(ctx context.Context, sp *steps.Speaker, o sampleFlags, put fu
 		case err != nil:
 			return err
 		case a.json:
-			b, err := json.Marshal(map[string]string{"prompt": c.User, "response": said.Text})
-			fmt.Fprintf(a.out, "%s\n", b)
-			return err
+			return writeRow(a.out, map[string]string{"prompt": c.User, "response": said.Text})
 		case said.Cut:
 			said.Text += " …"
 		}

@@ -74,7 +74,7 @@ func (a *app) tokenize(path string, f tokenizeFlags) error {
 	if err != nil {
 		return fmt.Errorf("reading standard input: %w", err)
 	}
-	w := bufio.NewWriter(a.out)
+	w := bufio.NewWriter(a.filter())
 	for i, text := range texts(string(in), f.separator) {
 		if f.decode {
 			ids, err := parseIDs(text)
@@ -94,6 +94,14 @@ func (a *app) tokenize(path string, f tokenizeFlags) error {
 		fmt.Fprintln(w, idsLine(tok.Frame(ids)))
 	}
 	return w.Flush()
+}
+
+// filter is where a command writes that others read by a pipe: the bytes as they are, escaped on a terminal alone.
+func (a *app) filter() io.Writer {
+	if widthOf(a.out) > 0 {
+		return a.out
+	}
+	return a.out.Raw()
 }
 
 // texts cuts the input into lines or, with a separator, at the lines that read so.

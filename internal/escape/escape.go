@@ -30,17 +30,17 @@ func (t Text) Line() string {
 func (t Text) Markdown() string { return markup.Replace(t.Line()) }
 
 var markup = strings.NewReplacer(
-	"\\", "\\\\", "`", "\\`", "*", "\\*", "_", "\\_", "<", "&lt;", ">", "&gt;", "&", "&amp;", "|", "\\|", "[", "\\[", "]", "\\]", "#", "\\#", "~", "\\~", "!", "\\!",
+	"\\", "\\\\", "`", "\\`", "*", "\\*", "_", "\\_", "<", "&lt;", ">", "&gt;", "&", "&amp;", "|", "\\|", "[", "\\[", "]", "\\]", "#", "\\#", "~", "\\~",
 )
 
 // HTML returns the text for the content of an element or a quoted attribute.
 func (t Text) HTML() string { return html.EscapeString(visible(string(t), "\n\t")) }
 
-// CSV returns the text for a field, before it is quoted: a spreadsheet takes what begins with one of =+-@ for a formula, unless it is a
-// number.
+// CSV returns the text for a field, before it is quoted: a spreadsheet takes what begins with one of =+-@, or with white space before one,
+// for a formula, unless it is a number.
 func (t Text) CSV() string {
 	s := visible(string(t), "\n\t")
-	if s == "" || !strings.ContainsRune("=+-@", rune(s[0])) {
+	if s == "" || !strings.ContainsRune("=+-@\t\n", rune(s[0])) {
 		return s
 	}
 	if _, err := strconv.ParseFloat(s, 64); err == nil {

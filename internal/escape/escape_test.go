@@ -1,8 +1,11 @@
 package escape
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -51,4 +54,32 @@ func FuzzText(f *testing.F) {
 			t.Errorf("%q became %q", s, Text(s).HTML())
 		}
 	})
+}
+
+func TestWriters(t *testing.T) {
+	var b strings.Builder
+	fmt.Fprintf(NewTerminal(&b), "%s|%d\n", "a\x1b]52;c;AA\a\u202e", 3)
+	if want := `a\x1b]52;c;AA\a\u202e|3` + "\n"; b.String() != want {
+		t.Errorf("a terminal gets %q, want %q", b.String(), want)
+	}
+	b.Reset()
+	type name string
+	Markdown(&b, "| %s | %s | %d | %.1f | %s | %v |", "a|<script>", name("*b*"), 3, 1.25, Markup("**c**"), errors.New("`d`\n"))
+	if want := "| a\\|&lt;script&gt; | \\*b\\* | 3 | 1.2 | **c** | \\`d\\`  |"; b.String() != want {
+		t.Errorf("Markdown is %s, want %s", b.String(), want)
+	}
+	for text, want := range map[string]Markup{"a": "`a`", "a`b": "``a`b``", "`": "`` ` ``"} {
+		if got := Text(text).Code(); got != want {
+			t.Errorf("code of %q is %s, want %s", text, got, want)
+		}
+	}
+	if got := Record([]string{"=1+1", "-2", "\t=1", "a\x1b"}); !slices.Equal(got, []string{"'=1+1", "-2", "'\t=1", `a\x1b`}) {
+		t.Errorf("a record is %q", got)
+	}
+	in := "{\"a\": \"x\u202e\x7f\u0085\U000e0001\u00a0\uFFFDé\"}\n"
+	var was, is map[string]string
+	out := JSON([]byte(in))
+	if err := errors.Join(json.Unmarshal([]byte(in), &was), json.Unmarshal(out, &is)); err != nil || was["a"] != is["a"] || Text(out).Terminal() != string(out) {
+		t.Errorf("JSON is %q (%v)", out, err)
+	}
 }

