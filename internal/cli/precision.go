@@ -24,7 +24,7 @@ func (a *app) openAutomatic(ctx context.Context, path string, f *experiment.File
 		return best, err
 	}
 	best.why = "the fastest of this machine; " + choice.Why
-	most, err := a.cached(best)
+	most, err := a.cached(ctx, best)
 	if err != nil || most < 0 {
 		return best, err
 	}
@@ -55,12 +55,12 @@ func (a *app) openTaking(ctx context.Context, path string, p engine.Precision, s
 	if err != nil {
 		return x, 0, err
 	}
-	n, err := a.cached(x)
+	n, err := a.cached(ctx, x)
 	return x, n, err
 }
 
 // cached counts the steps of a plan that the store has; -1 without a store.
-func (a *app) cached(x opened) (int, error) {
+func (a *app) cached(ctx context.Context, x opened) (int, error) {
 	s, err := a.openStore(true)
 	var exit *exitError
 	if errors.As(err, &exit) {
@@ -70,7 +70,7 @@ func (a *app) cached(x opened) (int, error) {
 		return 0, err
 	}
 	defer func() { _ = s.Close() }()
-	statuses, err := x.plan.Status(s)
+	statuses, err := x.plan.Status(ctx, s)
 	n := 0
 	for _, st := range statuses {
 		if st.State == pipeline.Cached {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/csv"
 	"fmt"
 	"io"
@@ -45,14 +46,14 @@ by its name in the table, by the beginning of its name, or by a pattern with * a
 				return err
 			}
 			defer func() { _ = s.Close() }()
-			st, m, err := a.study(s, x)
+			st, m, err := a.study(cmd.Context(), s, x)
 			if err != nil {
 				return err
 			}
 			if err := f.print(a, st, m, s); err != nil {
 				return err
 			}
-			return a.explainMissing(st, x.plan, s, args[0])
+			return a.explainMissing(cmd.Context(), st, x.plan, s, args[0])
 		},
 	}
 	a.storeFlag(c)
@@ -285,11 +286,11 @@ func ordered(set map[string]bool) []string {
 
 // explainMissing says on the error stream why steps have no result, where they had one before: what moved since, and what to do. Of an
 // experiment of which nothing is in the store that is an error.
-func (a *app) explainMissing(st results.Study, plan *pipeline.Plan, s *store.Store, file string) error {
+func (a *app) explainMissing(ctx context.Context, st results.Study, plan *pipeline.Plan, s *store.Store, file string) error {
 	if len(st.Missing) == 0 {
 		return nil
 	}
-	statuses, err := plan.Status(s)
+	statuses, err := plan.Status(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -305,7 +306,7 @@ func (a *app) explainMissing(st results.Study, plan *pipeline.Plan, s *store.Sto
 	}
 	fmt.Fprintf(a.err, "%d of %d steps have no result yet\n", len(statuses)-cached, len(statuses))
 	if first != "" {
-		e, err := plan.Explain(s, first)
+		e, err := plan.Explain(ctx, s, first)
 		if err != nil {
 			return err
 		}

@@ -118,7 +118,7 @@ func (a *app) run(ctx context.Context, path string, d dataFlags, out string, for
 	}
 	defer func() { _ = s.Close() }()
 	if !force {
-		statuses, err := x.plan.Status(s)
+		statuses, err := x.plan.Status(ctx, s)
 		if err != nil {
 			return err
 		}
@@ -138,14 +138,14 @@ func (a *app) run(ctx context.Context, path string, d dataFlags, out string, for
 	}
 	failed := err
 	ran, cached := rep.Count(pipeline.Done), rep.Count(pipeline.Cached)
-	st, m, err := a.study(s, x)
+	st, m, err := a.study(ctx, s, x)
 	if err != nil {
 		return errors.Join(failed, err)
 	}
 	if out == "" {
 		out = report.Folder("reports", st.Name, st.File, st.Digest)
 	}
-	page, err := report.Write(out, st, results.NewSamples(s, m))
+	page, err := report.Write(ctx, out, st, results.NewSamples(s, m))
 	if err != nil {
 		return errors.Join(failed, badReport(out, err))
 	}
@@ -246,19 +246,19 @@ func (a *app) openWithStore(ctx context.Context, path string, d dataFlags, readO
 }
 
 // study reads what the store has of an experiment.
-func (a *app) study(s *store.Store, x opened) (results.Study, record.Manifest, error) {
-	m, err := manifest(s, x)
+func (a *app) study(ctx context.Context, s *store.Store, x opened) (results.Study, record.Manifest, error) {
+	m, err := manifest(ctx, s, x)
 	if err != nil {
 		return results.Study{}, m, err
 	}
-	st, err := results.Read(s, m)
+	st, err := results.Read(ctx, s, m)
 	return st, m, err
 }
 
 // manifest fills in the keys that are known.
-func manifest(s *store.Store, x opened) (record.Manifest, error) {
+func manifest(ctx context.Context, s *store.Store, x opened) (record.Manifest, error) {
 	m := x.exp.Manifest
-	statuses, err := x.plan.Status(s)
+	statuses, err := x.plan.Status(ctx, s)
 	if err != nil {
 		return m, err
 	}

@@ -283,7 +283,7 @@ func (a *app) pruneCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				more, err := x.plan.Keep(s)
+				more, err := x.plan.Keep(cmd.Context(), s)
 				if err != nil {
 					return err
 				}

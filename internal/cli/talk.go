@@ -70,7 +70,7 @@ func (a *app) sample(ctx context.Context, path, name string, d dataFlags, o samp
 		return err
 	}
 	defer func() { _ = s.Close() }()
-	m, err := modelNamed(s, x, name)
+	m, err := modelNamed(ctx, s, x, name)
 	if err != nil {
 		return err
 	}
@@ -166,8 +166,8 @@ func (x opened) wiringOf(model string) experiment.Wiring {
 }
 
 // modelNamed finds what a base, an organism or an arm is made of in the store.
-func modelNamed(s *store.Store, x opened, name string) (steps.Parts, error) {
-	statuses, err := x.plan.Status(s)
+func modelNamed(ctx context.Context, s *store.Store, x opened, name string) (steps.Parts, error) {
+	statuses, err := x.plan.Status(ctx, s)
 	if err != nil {
 		return steps.Parts{}, err
 	}

@@ -269,7 +269,7 @@ func TestEngines(t *testing.T) {
 			for _, st := range rep.Steps {
 				before[st.Key.String()] = true
 			}
-			statuses, err := q.Status(s)
+			statuses, err := q.Status(t.Context(), s)
 			if err != nil {
 				t.Fatal(err)
 			}

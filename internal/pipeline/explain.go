@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -40,12 +41,12 @@ type Moved struct {
 
 // Explain shows the ingredients of a step's key, and where the step would run although one of its name did before, what
 // moved.
-func (p *Plan) Explain(s *store.Store, step string) (Explanation, error) {
+func (p *Plan) Explain(ctx context.Context, s *store.Store, step string) (Explanation, error) {
 	i, ok := p.byName[step]
 	if !ok {
 		return Explanation{}, fmt.Errorf("the plan has no step %q", step)
 	}
-	statuses, err := p.Status(s)
+	statuses, err := p.Status(ctx, s)
 	if err != nil {
 		return Explanation{}, err
 	}
@@ -73,16 +74,19 @@ func (p *Plan) Explain(s *store.Store, step string) (Explanation, error) {
 	if x.State == Cached {
 		return x, nil
 	}
-	return x, x.findPrevious(s, is)
+	return x, x.findPrevious(ctx, s, is)
 }
 
 // findPrevious looks for the entry of the same name with the fewest differences; among equals the smallest key.
-func (x *Explanation) findPrevious(s *store.Store, is []Ingredient) error {
+func (x *Explanation) findPrevious(ctx context.Context, s *store.Store, is []Ingredient) error {
 	entries, err := s.Entries()
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if e.Name != x.Step || e.Key == x.Key {
 			continue
 		}

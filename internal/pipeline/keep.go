@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -13,8 +14,8 @@ import (
 // Keep returns what a pruning must leave of the plan. The key of a step is known where everything before it has run. Of
 // the others, which may have run before something in front of them was lost, it keeps every entry that could be theirs:
 // one of the same kind, version, parameters and outside data, whose inputs are the known ones as far as they are known.
-func (p *Plan) Keep(s *store.Store) (store.Keep, error) {
-	statuses, err := p.Status(s)
+func (p *Plan) Keep(ctx context.Context, s *store.Store) (store.Keep, error) {
+	statuses, err := p.Status(ctx, s)
 	if err != nil {
 		return store.Keep{}, err
 	}
@@ -30,6 +31,9 @@ func (p *Plan) Keep(s *store.Store) (store.Keep, error) {
 	}
 	waiting := map[digest.Digest][]map[string]inputIdentity{} // known inputs of steps without a key, by all else in it
 	for i, st := range statuses {
+		if ctx.Err() != nil {
+			return store.Keep{}, context.Cause(ctx)
+		}
 		if st.Known {
 			continue
 		}

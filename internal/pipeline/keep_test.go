@@ -122,7 +122,7 @@ func pruneAfter(ctx context.Context, t *testing.T, fresh *durable.Mem, file stri
 			return err
 		}
 		prune := func() error {
-			keep, err := plan.Keep(s)
+			keep, err := plan.Keep(t.Context(), s)
 			if err != nil {
 				return err
 			}
@@ -161,7 +161,7 @@ func TestKeepForgetsWhatIsOld(t *testing.T) {
 	run(t, &pipeline.Runner{Store: s}, concat("a", "old"), concat("b", "b", "a"))
 	steps := []pipeline.Step{concat("a", "new"), concat("b", "b", "a")}
 	prune := func() store.PruneReport {
-		keep, err := mustPlan(t, steps...).Keep(s)
+		keep, err := mustPlan(t, steps...).Keep(t.Context(), s)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -63,7 +63,7 @@ func (p *Plan) Ancestors(step string) ([]string, error) {
 
 // again runs the cached steps that choose takes.
 func (r *Runner) again(ctx context.Context, p *Plan, choose func(cached []int) []int) ([]Recomputed, error) {
-	statuses, err := p.Status(r.Store)
+	statuses, err := p.Status(ctx, r.Store)
 	if err != nil {
 		return nil, err
 	}

@@ -64,7 +64,7 @@ func TestTenThousandSteps(t *testing.T) {
 	s := memoryStore(t)
 	begin := time.Now()
 	p := mustPlan(t, steps...)
-	if _, err := p.Status(s); err != nil {
+	if _, err := p.Status(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
 	planning := time.Since(begin)
@@ -102,7 +102,7 @@ func BenchmarkPlan(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := p.Status(s); err != nil {
+		if _, err := p.Status(b.Context(), s); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -382,7 +382,7 @@ func TestStatusAndExplain(t *testing.T) {
 	b.Params = map[string]any{"lr": 1e-3, "steps": []int{1, 2}}
 	status := func(p *pipeline.Plan) string {
 		t.Helper()
-		sts, err := p.Status(s)
+		sts, err := p.Status(t.Context(), s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -400,7 +400,7 @@ func TestStatusAndExplain(t *testing.T) {
 	if got, want := status(p), "a=cached,true b=cached,true c=cached,true"; got != want {
 		t.Errorf("after: %s, want %s", got, want)
 	}
-	x, err := p.Explain(s, "b")
+	x, err := p.Explain(t.Context(), s, "b")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -422,20 +422,20 @@ func TestStatusAndExplain(t *testing.T) {
 	if got, want := status(p), "a=cached,true b=queued,true c=queued,false"; got != want {
 		t.Errorf("changed: %s, want %s", got, want)
 	}
-	if x, err = p.Explain(s, "b"); err != nil {
+	if x, err = p.Explain(t.Context(), s, "b"); err != nil {
 		t.Fatal(err)
 	}
 	moved := []pipeline.Moved{{Path: "params.lr", Was: "0.001", Is: "0.003"}, {Path: "params.rank", Is: "8"}, {Path: "version", Was: "1", Is: "2"}}
 	if !slices.Equal(x.Moved, moved) {
 		t.Errorf("moved %+v, want %+v", x.Moved, moved)
 	}
-	if x, err = p.Explain(s, "c"); err != nil {
+	if x, err = p.Explain(t.Context(), s, "c"); err != nil {
 		t.Fatal(err)
 	}
 	if x.Known || !slices.Equal(x.Missing, []string{"b"}) {
 		t.Errorf("c is explained as %+v", x)
 	}
-	if _, err = p.Explain(s, "z"); err == nil {
+	if _, err = p.Explain(t.Context(), s, "z"); err == nil {
 		t.Error("a step that the plan does not have is explained")
 	}
 }
@@ -469,5 +469,23 @@ func TestRecompute(t *testing.T) {
 	}
 	if v, err := s.Verify(context.Background(), store.VerifyOptions{}); err != nil || !v.OK() {
 		t.Error(v, err)
+	}
+}
+
+// TestLooksHearTheirContext: nothing that only looks at a store goes on when its context has ended.
+func TestLooksHearTheirContext(t *testing.T) {
+	s := openStore(t)
+	p := mustPlan(t, concat("a", "1"), concat("b", "2", "a"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, look := range map[string]func() error{
+		"status":    func() error { _, err := p.Status(ctx, s); return err },
+		"explain":   func() error { _, err := p.Explain(ctx, s, "b"); return err },
+		"keep":      func() error { _, err := p.Keep(ctx, s); return err },
+		"recompute": func() error { _, err := (&pipeline.Runner{Store: s}).Recompute(ctx, p, 1, 1); return err },
+	} {
+		if err := look(); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: error %v, want that of the context", name, err)
+		}
 	}
 }

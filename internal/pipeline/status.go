@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -23,11 +24,14 @@ type StepStatus struct {
 }
 
 // Status compares the plan with the store, steps in the order in which they were given. Objects are looked for and not
-// hashed.
-func (p *Plan) Status(s *store.Store) ([]StepStatus, error) {
+// hashed. It ends with its context.
+func (p *Plan) Status(ctx context.Context, s *store.Store) ([]StepStatus, error) {
 	statuses := make([]StepStatus, len(p.nodes))
 	outcomes := make([]outcome, len(p.nodes))
 	for _, i := range p.order {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		n := &p.nodes[i]
 		st := &statuses[i]
 		*st = StepStatus{Name: n.Name, Kind: n.Kind, State: Queued, Cost: n.Cost, Known: true}

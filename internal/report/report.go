@@ -6,6 +6,7 @@
 package report
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -27,10 +28,10 @@ type file struct {
 }
 
 // Write makes the report of a study in dir, which it creates, and answers the path of the page. Files of an earlier report of the same
-// names are replaced. The same study gives the same bytes.
-func Write(dir string, study results.Study, samples results.SampleSource) (string, error) {
+// names are replaced; it ends with its context, and every file is then the old or the new one. The same study gives the same bytes.
+func Write(ctx context.Context, dir string, study results.Study, samples results.SampleSource) (string, error) {
 	v := newView(study)
-	t, err := v.gather(samples)
+	t, err := v.gather(ctx, samples)
 	if err != nil {
 		return "", fmt.Errorf("writing the report: %w", err)
 	}
@@ -57,7 +58,11 @@ func Write(dir string, study results.Study, samples results.SampleSource) (strin
 	errs := make([]error, len(files))
 	pool := parallel.New(runtime.GOMAXPROCS(0))
 	defer pool.Close()
-	pool.Do(len(files), func(_, i int) { errs[i] = files[i].write(dir) })
+	pool.Do(len(files), func(_, i int) {
+		if errs[i] = context.Cause(ctx); errs[i] == nil {
+			errs[i] = files[i].write(dir)
+		}
+	})
 	for _, err := range errs {
 		if err != nil {
 			return "", fmt.Errorf("writing the report: %w", err)

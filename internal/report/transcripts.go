@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -60,7 +61,7 @@ type transcripts struct {
 }
 
 // gather reads the generations of every arm and organism once: it keeps what the page will show and the outcomes that comparisons pair.
-func (v *view) gather(samples results.SampleSource) (*transcripts, error) {
+func (v *view) gather(ctx context.Context, samples results.SampleSource) (*transcripts, error) {
 	t := &transcripts{perPoint: maxSamples}
 	n := 0
 	for _, c := range v.Columns {
@@ -76,13 +77,13 @@ func (v *view) gather(samples results.SampleSource) (*transcripts, error) {
 	}
 	for _, c := range v.Columns {
 		for _, o := range c.Organisms {
-			if err := t.read(samples, fmt.Sprintf("o%d", o.Index), o.ID, o.Gate, v.Thresholds.Level, nil); err != nil {
+			if err := t.read(ctx, samples, fmt.Sprintf("o%d", o.Index), o.ID, o.Gate, v.Thresholds.Level, nil); err != nil {
 				return nil, err
 			}
 		}
 	}
 	for _, a := range v.Arms {
-		if err := t.read(samples, fmt.Sprintf("a%d", a.Index), a.ID, a.All, v.Thresholds.Level, a.Keep); err != nil {
+		if err := t.read(ctx, samples, fmt.Sprintf("a%d", a.Index), a.ID, a.All, v.Thresholds.Level, a.Keep); err != nil {
 			return nil, err
 		}
 	}
@@ -90,9 +91,12 @@ func (v *view) gather(samples results.SampleSource) (*transcripts, error) {
 	return t, nil
 }
 
-func (t *transcripts) read(from results.SampleSource, block, id string, points []record.Point, level float64, keep func(record.Point, []record.Sample)) error {
+func (t *transcripts) read(ctx context.Context, from results.SampleSource, block, id string, points []record.Point, level float64, keep func(record.Point, []record.Sample)) error {
 	s := &source{id: block}
 	for _, p := range points {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		rows, err := from.Samples(id, p.Phase, p.Step, p.Suite, p.Condition)
 		if err != nil {
 			return fmt.Errorf("reading the generations of %s at %s step %d, %s: %w", id, p.Phase, p.Step, verdict.Measure(p.Suite, p.Condition), err)

