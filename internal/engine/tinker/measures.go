@@ -96,7 +96,9 @@ func (p *prober) weights() ([]Finding, error) {
 	case near(twice, 1) && near(double, 2):
 		found = ReduceMeanSeq
 	case near(twice, 1) && near(double, 1):
-		found = ReduceMean
+		if found, err = p.meanOf(); err != nil {
+			return nil, err
+		}
 	case near(twice, 2) && near(double, 1):
 		found = ReduceMeanEach
 	}
@@ -107,6 +109,24 @@ func (p *prober) weights() ([]Finding, error) {
 			"the loss, the gradient's norm and its clipping are on another scale; under Adam without clipping the updates are almost the same"),
 		sums, fractions, zero,
 	}, nil
+}
+
+// meanOf tells a mean over all weights of a batch from a mean over its sequences of each one's own: there, less weight on one
+// sequence does not give the other more.
+func (p *prober) meanOf() (string, error) {
+	go1 := p.update(p.descent())
+	alike, err := p.moved(p.train(lesson(), second(1)), go1)
+	if err != nil {
+		return "", err
+	}
+	alone, err := p.moved(p.train(lesson(), second(0.01)), go1)
+	if err != nil {
+		return "", err
+	}
+	if alone/alike > 1.4 {
+		return ReduceMean, nil
+	}
+	return ReduceMeanMeans, nil
 }
 
 // fractions compares two halves of a lesson, of which the second has a quarter of the first's weight, with halves alike. What
@@ -160,8 +180,8 @@ func (p *prober) losses() ([]Finding, error) {
 	// Losses of RL may be reduced otherwise than cross-entropy: an advantage is looked for that moves the lesson as far.
 	a := float32(1)
 	one, err := p.moved(p.policy(engine.ImportanceSampling, a, 0), up)
-	for try := 0; err == nil && try < 4 && (one > 2*aim || one > 0 && one < aim/4); try++ {
-		a *= float32(min(10, max(0.02, aim/one)))
+	for try := 0; err == nil && try < 4 && (one > 2*p.aim || one > 0 && one < p.aim/4); try++ {
+		a *= float32(min(10, max(0.02, p.aim/one)))
 		one, err = p.moved(p.policy(engine.ImportanceSampling, a, 0), up)
 	}
 	var two, none float64
@@ -294,7 +314,7 @@ func (p *prober) moments() ([]Finding, error) {
 	}
 	on, off := run/p.move-1, kept/p.move-1
 	// The second moment: after a large gradient a small one moves far where beta2 has forgotten the large one.
-	second := func(beta2 float64) (float64, error) {
+	after := func(beta2 float64) (float64, error) {
 		o := engine.OptimParams{Optimizer: engine.AdamW, LearningRate: p.sign, Beta2: beta2, Eps: 1e-8}
 		large, small := p.policy(engine.ImportanceSampling, 1, 0), p.policy(engine.ImportanceSampling, 0.2, 0)
 		one, err := p.moved(large, p.update(o))
@@ -304,11 +324,11 @@ func (p *prober) moments() ([]Finding, error) {
 		both, err := p.moved(large, p.update(o), small, p.update(o))
 		return both - one, err
 	}
-	long, err := second(longBeta2)
+	long, err := after(longBeta2)
 	if err != nil {
 		return nil, err
 	}
-	short, err := second(0.01)
+	short, err := after(0.01)
 	if err != nil {
 		return nil, err
 	}

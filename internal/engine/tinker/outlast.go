@@ -20,13 +20,18 @@ func (p *prober) checkpoints() ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
+	// One is sampled before training goes on and after it, the other after it alone.
+	unasked, err := m.save(p.ctx, wire.PathSaveSampler, "probe")
+	if err != nil {
+		return nil, err
+	}
 	tokens := append(slices.Clone(lesson().Tokens), 73)
 	first, err := p.scoreSaved(saved.Path, tokens)
 	if err != nil {
 		return nil, err
 	}
 	hard := p.descent()
-	hard.LearningRate *= 4
+	hard.LearningRate *= 2
 	if err := p.train(lesson())(m); err != nil {
 		return nil, err
 	}
@@ -41,11 +46,15 @@ func (p *prober) checkpoints() ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
+	third, err := p.scoreSaved(unasked.Path, tokens)
+	if err != nil {
+		return nil, err
+	}
 	after, err := p.forward(m)
 	if err != nil {
 		return nil, err
 	}
-	old, trained := apart(first, second), apart(before, after)
+	old, trained := max(apart(first, second), apart(first, third)), apart(before, after)
 	return []Finding{
 		finding(OldWeights, fmt.Sprintf("apart by %.2g after an update", old), "apart by less than 0.02", old < 0.02,
 			"an old checkpoint is sampled as the newest: curves over checkpoints are flat or shifted; ask each before training goes on"),

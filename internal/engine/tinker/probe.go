@@ -74,13 +74,22 @@ type prober struct {
 	rank int
 	rate float64 // at which one update moves the lesson by about aim
 	move float64 // by which it moves it
+	aim  float64 // by which it should, or so
 	noRL bool    // the server has no importance_sampling
 	sign float64 // learning rate of Adam proper that moves it by as much, or so
 }
 
-// aim is how far an update should move the log-probability of a lesson's token: far above what rounding to bfloat16 makes, and
-// little enough for moves to be in proportion to gradients.
-const aim = 0.12
+// fineAim is how far an update should move the log-probability of a lesson's token: little enough for moves to be in
+// proportion to gradients. Where a server computes in bfloat16, small moves drown in its roundings: coarseAim is for those.
+const (
+	fineAim   = 0.12
+	coarseAim = 0.5
+)
+
+// coarse says whether all numbers are of bfloat16.
+func coarse(v []float32) bool {
+	return !slices.ContainsFunc(v, func(x float32) bool { return math.Float32bits(x)&0xffff != 0 })
+}
 
 // lesson is the sequence that is learned. Ids are small, as every vocabulary has them. The first targets have no weight, and
 // are tokens that appear nowhere else.
@@ -98,6 +107,17 @@ func lesson() engine.Datum {
 
 // lessonFrom is the first position of the lesson with weight.
 const lessonFrom = 4
+
+// second is another sequence, of which every target has the same weight.
+func second(weight float32) engine.Datum {
+	d := lesson()
+	for t := range d.Tokens {
+		d.Tokens[t] = (d.Tokens[t]*5 + 11) % 110
+		d.Targets[t] = (d.Targets[t]*5 + 11) % 110
+		d.Weights[t] = weight
+	}
+	return d
+}
 
 // weighted is the lesson with other weights, from lessonFrom on.
 func weighted(w func(t int) float32) engine.Datum {
@@ -234,6 +254,16 @@ func (p *prober) update(o engine.OptimParams) act {
 
 // calibrate finds the rates at which one update moves the lesson by about aim.
 func (p *prober) calibrate() error {
+	m := p.model(wire.DefaultAlpha)
+	now, err := p.forward(m)
+	m.unload(p.ctx)
+	if err != nil {
+		return err
+	}
+	p.aim = fineAim
+	if coarse(now) {
+		p.aim = coarseAim
+	}
 	find := func(start float64, o func(rate float64) engine.OptimParams) (rate, move float64, err error) {
 		rate = start
 		for range 12 {
@@ -241,26 +271,25 @@ func (p *prober) calibrate() error {
 				return 0, 0, err
 			}
 			switch {
-			case move > aim/2 && move < aim*2:
+			case move > p.aim/1.5 && move < p.aim*1.5:
 				return rate, move, nil
-			case math.IsNaN(move) || move < -aim || move > 1:
+			case math.IsNaN(move) || move < -p.aim || move > 1.5:
 				rate /= 10
-			case move < aim/20:
+			case move < p.aim/10:
 				rate *= 10
 			default:
-				rate *= min(10, max(0.1, aim/move))
+				rate *= min(10, max(0.1, p.aim/move))
 			}
 		}
-		return 0, 0, fmt.Errorf("no learning rate moves a lesson of %d tokens by %v: at %g it moves by %g", len(lesson().Tokens), aim, rate, move)
+		return 0, 0, fmt.Errorf("no learning rate moves a lesson of %d tokens by %v: at %g it moves by %g", len(lesson().Tokens), p.aim, rate, move)
 	}
-	var err error
 	p.rate, p.move, err = find(probeEps*1e-2, func(rate float64) engine.OptimParams {
 		return engine.OptimParams{Optimizer: engine.AdamW, LearningRate: rate, Eps: probeEps}
 	})
 	if err != nil {
 		return err
 	}
-	p.sign, _, err = find(1e-3, func(rate float64) engine.OptimParams {
+	p.sign, _, err = find(1e-4, func(rate float64) engine.OptimParams {
 		return engine.OptimParams{Optimizer: engine.AdamW, LearningRate: rate, Beta1: 0.9, Beta2: longBeta2, Eps: 1e-8}
 	})
 	return err

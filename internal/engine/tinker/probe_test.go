@@ -3,6 +3,7 @@ package tinker_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -192,6 +193,15 @@ func TestProbe(t *testing.T) {
 				}
 			})(p)
 		}}, tinker.Reduction},
+		{"mean of means", &liar{pass: weights(func(all []wire.Datum, w []float32) {
+			sum := float32(0)
+			for _, x := range w {
+				sum += x
+			}
+			for i := range w {
+				w[i] /= sum * float32(len(all))
+			}
+		})}, tinker.Reduction},
 		{"weights as a mask", &liar{pass: weights(func(_ []wire.Datum, w []float32) {
 			for i := range w {
 				if w[i] != 0 {
@@ -264,9 +274,79 @@ func TestProbe(t *testing.T) {
 			if f.want != "" {
 				want = append(want, f.want)
 			}
+			if v := map[string]string{
+				"honest": tinker.ReduceSum, "mean over sequences": tinker.ReduceMeanSeq, "weighted mean": tinker.ReduceMean, "mean of means": tinker.ReduceMeanMeans,
+			}[f.name]; v != "" && prof.Finding(tinker.Reduction).Found != v {
+				t.Errorf("the reduction is %s, want %s", prof.Finding(tinker.Reduction).Found, v)
+			}
 			if !slices.Equal(got, want) {
 				t.Errorf("found %q, want %q\n%s", got, want, prof)
 			}
 		})
+	}
+}
+
+// TestScaled trains at a server whose loss is a mean over sequences: with batches of a power of two, to the bits of the
+// embedded engine; others, and a plan that needs what the server lacks, are refused.
+func TestScaled(t *testing.T) {
+	c := base(t)
+	p := newPeer(t, c, "")
+	mean := &liar{pass: weights(func(all []wire.Datum, w []float32) {
+		for i := range w {
+			w[i] /= float32(len(all))
+		}
+	})}
+	p.wrap = func(h http.Handler) http.Handler {
+		mean.h = h
+		return mean
+	}
+	p.restart()
+	e := dial(t, tinker.Options{URL: p.url})
+	prof := &tinker.Profile{Findings: []tinker.Finding{{Name: tinker.Reduction, Found: tinker.ReduceMeanSeq}, {Name: tinker.GradClip}}}
+	for _, name := range []string{
+		tinker.Agreement, tinker.Rate, tinker.Eps, tinker.Momentum, tinker.SecondBeta, tinker.Repetition, tinker.Undisturbed, tinker.Seeds, tinker.ZeroWeights,
+		tinker.Alpha, tinker.Calls,
+	} {
+		prof.Findings = append(prof.Findings, tinker.Finding{Name: name, OK: true})
+	}
+	s := trainings["lora"]
+	needs := tinker.Needs{Loss: engine.CrossEntropy, LoRA: s.LoRA, Sequences: 8, Optim: adam(1)}
+	if err := e.Require(prof, needs); !errors.Is(err, engine.ErrUnsupported) || !strings.Contains(err.Error(), tinker.GradClip) {
+		t.Errorf("a plan that clips: %v", err)
+	}
+	rule := adam(5e-3)
+	rule.ClipNorm, rule.WeightDecay = 0, 0
+	needs.Optim = rule
+	before := e.Name()
+	if err := e.Require(prof, needs); err != nil {
+		t.Fatal(err)
+	}
+	if e.Name() == before {
+		t.Errorf("what was found is no part of the name %s", before)
+	}
+	run := func(e engine.Stepper) []byte {
+		m, err := e.Load(t.Context(), c, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for step := range 4 {
+			if _, err := m.ForwardBackward(t.Context(), lessons(8, uint64(step)), engine.CrossEntropy); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.OptimStep(t.Context(), rule); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := m.ForwardBackward(t.Context(), lessons(7, 1), engine.CrossEntropy); (err == nil) != (e.Name() == engine.Local) {
+			t.Errorf("%s, a batch of 7: %v", e.Name(), err)
+		}
+		a, err := m.(engine.AdapterSaver).Adapter(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.Weights.Bytes
+	}
+	if !bytes.Equal(run(e), run(local.New(local.Options{}))) {
+		t.Error("the adapters differ")
 	}
 }

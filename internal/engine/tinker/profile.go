@@ -51,6 +51,8 @@ const (
 	ReduceMeanSeq  = "mean over sequences"
 	ReduceMean     = "weighted mean"
 	ReduceMeanEach = "sum of each sequence's weighted mean"
+	// ReduceMeanMeans gives every sequence of a batch the same share, whatever its weights are.
+	ReduceMeanMeans = "mean of each sequence's weighted mean"
 )
 
 // A Profile is what a server turned out to do. It is stored with a run.

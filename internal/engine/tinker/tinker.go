@@ -62,9 +62,10 @@ type Engine struct {
 	done   sync.WaitGroup
 
 	mu       sync.Mutex
-	dialect  Dialect // Auto until the first pass
-	session  string  // "" until it is needed
-	models   int64   // numbers that were given in this session
+	profile  *Profile // what Require was given; nil before
+	dialect  Dialect  // Auto until the first pass
+	session  string   // "" until it is needed
+	models   int64    // numbers that were given in this session
 	samplers int64
 }
 
@@ -152,12 +153,32 @@ func modelName(m wire.SupportedModel) string {
 	return m.ID
 }
 
-// Name implements engine.Stepper.
+// Name implements engine.Stepper: what the server is, and what a probe found where there was one.
 func (e *Engine) Name() string {
+	name := "tinker/" + e.conn.base
 	if e.ours {
-		return "tinker/" + wire.ServerName + "/" + e.caps.Server.Precision
+		name = "tinker/" + wire.ServerName + "/" + e.caps.Server.Precision
 	}
-	return "tinker/" + e.conn.base
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.profile != nil {
+		if d, err := e.profile.Digest(); err == nil {
+			name += "/" + d
+		}
+	}
+	return name
+}
+
+// Require refuses a plan that needs what the server does not do, as a probe has found it. Afterwards the engine keeps to the
+// profile: a batch whose loss the server would reduce otherwise is scaled where that is exact, and refused where it is not.
+func (e *Engine) Require(p *Profile, n Needs) error {
+	if err := p.Check(n); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.profile = p
+	e.mu.Unlock()
+	return nil
 }
 
 // Capabilities implements engine.Stepper. What a server that is not this program's really does, Probe says.
