@@ -77,7 +77,7 @@ func (m *Model) create(ctx context.Context) error {
 	}
 	// The first request, for a server lets a model begin from saved weights only then.
 	m.seq = 1
-	b, err = json.Marshal(wire.LoadWeights{ModelID: m.id, SeqID: 1, Path: m.saved.Path, Optimizer: true, Type: "load_weights"})
+	b, err = json.Marshal(wire.LoadWeights{ModelID: m.id, SeqID: 1, Path: m.saved.Path, Optimizer: !m.saved.bare, Type: "load_weights"})
 	if err != nil {
 		return err
 	}

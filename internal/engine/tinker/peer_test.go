@@ -232,14 +232,27 @@ func study(t testing.TB, e engine.Stepper, c engine.Checkpoint, s engine.Setting
 		}
 	}
 	look()
-	if a, ok := m.(engine.AdapterSaver); ok && s.LoRA.Rank > 0 {
-		got, err := a.Adapter(ctx)
+	if s.LoRA.Rank > 0 {
+		h.adapter = adapterOf(t, m)
+	}
+	return h
+}
+
+// adapterOf returns what a LoRA has learned.
+func adapterOf(t testing.TB, m engine.Model) []byte {
+	t.Helper()
+	if far, ok := m.(*tinker.Model); ok {
+		b, _, err := far.AdapterBytes(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.adapter = got.Weights.Bytes
+		return b
 	}
-	return h
+	a, err := m.(engine.AdapterSaver).Adapter(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a.Weights.Bytes
 }
 
 // compare reports where two histories part.

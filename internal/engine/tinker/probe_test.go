@@ -340,11 +340,7 @@ func TestScaled(t *testing.T) {
 		if _, err := m.ForwardBackward(t.Context(), lessons(7, 1), engine.CrossEntropy); (err == nil) != (e.Name() == engine.Local) {
 			t.Errorf("%s, a batch of 7: %v", e.Name(), err)
 		}
-		a, err := m.(engine.AdapterSaver).Adapter(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return a.Weights.Bytes
+		return adapterOf(t, m)
 	}
 	if !bytes.Equal(run(e), run(local.New(local.Options{}))) {
 		t.Error("the adapters differ")

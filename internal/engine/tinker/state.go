@@ -28,6 +28,8 @@ type savedState struct {
 	Step   int         `json:"step"`
 	Base   string      `json:"base"`
 	LoRA   engine.LoRA `json:"lora"`
+	// bare says that the weights alone were saved: it is where the training of somebody else's adapter begins.
+	bare bool
 }
 
 // SaveState implements engine.Model: the server keeps the state, and what is returned says where.
@@ -145,37 +147,53 @@ func (m *Model) Checkpoint(ctx context.Context) (engine.Checkpoint, error) {
 	if err != nil {
 		return c, fmt.Errorf("saving the model: %w", err)
 	}
-	sum := sha256.Sum256([]byte(saved.Path)) // names are never given twice, and the API has no digests
-	c.Weights = engine.Weights{Ref: &engine.Ref{Place: saved.Path, Digest: hex.EncodeToString(sum[:])}}
+	c.Weights, c.Adapter = engine.Weights{Ref: refOf(saved.Path)}, nil // the server merges the adapter where it is loaded
 	return c, nil
 }
 
 // untouched says whether the model is still what it was loaded from.
 func (m *Model) untouched() bool { return m.id == "" && m.saved == nil && len(m.since) == 0 }
 
-// Adapter implements engine.AdapterSaver: it fetches what the LoRA has learned.
+// Adapter implements engine.AdapterSaver: a reference to what the LoRA has learned, which the server keeps.
 func (m *Model) Adapter(ctx context.Context) (engine.Adapter, error) {
 	a := engine.Adapter{LoRA: m.settings.LoRA}
 	if a.LoRA.Rank == 0 {
 		return a, errors.New("the model has full weights and no adapter")
 	}
+	saved, err := m.save(ctx, wire.PathSaveSampler, "adapter")
+	if err != nil {
+		return a, fmt.Errorf("saving the adapter: %w", err)
+	}
+	a.Weights.Ref = refOf(saved.Path)
+	return a, nil
+}
+
+// refOf refers to saved weights. Names are never given twice, and the API has no digests: the address is what names them.
+func refOf(path string) *engine.Ref {
+	sum := sha256.Sum256([]byte(path))
+	return &engine.Ref{Place: path, Digest: hex.EncodeToString(sum[:])}
+}
+
+// AdapterBytes fetches what the LoRA has learned, as a safetensors file with PEFT's names, and what the server says its rank and
+// alpha are.
+func (m *Model) AdapterBytes(ctx context.Context) ([]byte, engine.LoRA, error) {
+	lora := m.settings.LoRA
 	files, err := m.Files(ctx)
 	if err != nil {
-		return a, err
+		return nil, lora, err
 	}
 	b, ok := files[weights.AdapterFile]
 	if !ok {
-		return a, fmt.Errorf("what the server sent has no %s", weights.AdapterFile)
+		return nil, lora, fmt.Errorf("what the server sent has no %s", weights.AdapterFile)
 	}
-	a.Weights.Bytes = b
 	if raw, ok := files[weights.AdapterConfigFile]; ok {
 		c, err := weights.ParseAdapterConfig(raw)
 		if err != nil {
-			return a, err
+			return nil, lora, err
 		}
-		a.LoRA = engine.LoRA{Rank: c.Rank, Alpha: c.Alpha}
+		lora = engine.LoRA{Rank: c.Rank, Alpha: c.Alpha}
 	}
-	return a, nil
+	return b, lora, nil
 }
 
 // Files saves the model for samplers and fetches what the server has of it.

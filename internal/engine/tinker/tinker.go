@@ -189,13 +189,18 @@ func (e *Engine) Capabilities() engine.Capabilities {
 	}
 	if e.ours {
 		c.Precisions = []engine.Precision{engine.Precision(e.caps.Server.Precision)}
+		c.Continue = true // of adapters that it has
 	}
 	return c
 }
 
 // Load implements engine.Stepper. Nothing is made at the server before it is needed: a model that is only asked is a sampler.
 func (e *Engine) Load(_ context.Context, c engine.Checkpoint, s engine.Settings) (engine.Model, error) {
-	base, err := e.baseOf(c)
+	below := c
+	if s.Continue {
+		below.Adapter = nil
+	}
+	base, err := e.baseOf(below)
 	if err != nil {
 		return nil, err
 	}
@@ -204,19 +209,25 @@ func (e *Engine) Load(_ context.Context, c engine.Checkpoint, s engine.Settings)
 		precision = engine.F32
 	}
 	switch {
-	case s.Continue:
-		return nil, fmt.Errorf("training on from an adapter: %w: the API has no way to hand one over", engine.ErrUnsupported)
+	case s.Continue && (c.Adapter == nil || c.Adapter.Weights.Ref == nil || s.LoRA != c.Adapter.LoRA):
+		return nil, fmt.Errorf("training on from an adapter: %w: the API has no way to hand one over that the server does not have", engine.ErrUnsupported)
 	case e.ours && !slices.Contains(e.Capabilities().Precisions, precision):
 		return nil, fmt.Errorf("precision %s: %w: the server computes in %s", precision, engine.ErrUnsupported, e.caps.Server.Precision)
 	}
-	return &Model{e: e, base: base, from: c, settings: s}, nil
+	m := &Model{e: e, base: base, from: c, settings: s}
+	if s.Continue {
+		m.saved = &savedState{Format: stateFormat, Path: c.Adapter.Weights.Ref.Place, Base: base, LoRA: s.LoRA, bare: true}
+	}
+	return m, nil
 }
 
 // baseOf finds the server's name of what a checkpoint holds: saved weights of the server itself, or a base with these bytes.
 func (e *Engine) baseOf(c engine.Checkpoint) (string, error) {
 	switch {
-	case c.Adapter != nil:
+	case c.Adapter != nil && (c.Adapter.Weights.Ref == nil || !isAddress(c.Adapter.Weights.Ref.Place)):
 		return "", fmt.Errorf("checkpoint: %w: an adapter cannot be sent to the server to be merged; merge it first", engine.ErrUnsupported)
+	case c.Adapter != nil: // the server knows what it was trained on
+		return c.Adapter.Weights.Ref.Place, nil
 	case c.Weights.Ref != nil:
 		if !isAddress(c.Weights.Ref.Place) {
 			return "", fmt.Errorf("checkpoint: the weights are in %s, which the server cannot read: %w", c.Weights.Ref.Place, engine.ErrUnsupported)
