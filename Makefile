@@ -109,7 +109,7 @@ OPEN := $(firstword $(foreach c,xdg-open open,$(if $(shell command -v $(c) 2>/de
 small: build $(SMOLLM2) ## the study's shape on a real model of 135M parameters, some ten minutes: fetch it, import it, run, show the report
 	@$(BIN) import $(SMOLLM2) --store $(STORE)
 	@$(BIN) run experiments/smollm2-small.yaml --store $(STORE) $(if $(wildcard $(DATA)),--data $(DATA)) -o reports/smollm2-small
-	@$(if $(OPEN),$(OPEN) reports/smollm2-small/index.html >/dev/null 2>&1 || true)
+	@$(if $(OPEN),$(OPEN) reports/smollm2-small/report.html >/dev/null 2>&1 || true)
 
 # The database of known faults is on the network: without it the check says so and goes on.
 VULN_VERSION := v1.1.4

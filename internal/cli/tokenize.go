@@ -107,8 +107,8 @@ func (a *app) filter() io.Writer {
 // texts cuts the input into lines or, with a separator, at the lines that read so.
 func texts(in, separator string) []string {
 	var out []string
-	begin, last := 0, 0 // of the text in hand, and of its last line
-	for at := 0; at < len(in); at = last {
+	begin := 0 // of the text in hand
+	for at, last := 0, 0; at < len(in); at = last {
 		last = len(in)
 		end := len(in)
 		if i := strings.IndexByte(in[at:], '\n'); i >= 0 {

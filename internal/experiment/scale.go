@@ -40,14 +40,14 @@ func (f *File) settleScale() {
 }
 
 func (f *File) checkScale() {
-	real := f.real()
+	found := f.real()
 	switch f.Scale {
 	case Micro:
-		if len(real) > 0 {
-			f.say("scale", "%s is a real model, which micro is not: leave scale out, and it follows from the models", real[0])
+		if len(found) > 0 {
+			f.say("scale", "%s is a real model, which micro is not: leave scale out, and it follows from the models", found[0])
 		}
 	case Small, Study:
-		if len(real) == 0 {
+		if len(found) == 0 {
 			f.say("scale", "every model of this experiment is trained by the program, which is micro (got %q): leave scale out, and it follows from the models", f.Scale)
 		}
 	case "":

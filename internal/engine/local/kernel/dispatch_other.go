@@ -35,6 +35,7 @@ func expAffine(dst, x []float32, scale, shift, post float32) {
 func expSum(dst, x []float32, scale, shift float32) float32 {
 	return expSumGeneric(dst, x, scale, shift)
 }
+
 func softmaxRow(dst, x []float32, scale float32) (m, sum float32) {
 	return softmaxGeneric(dst, x, scale)
 }
