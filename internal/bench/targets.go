@@ -26,96 +26,115 @@ func (s *subject) memoryTarget() int64 {
 	return 16*int64(c.Parameters()) + 4*int64(s.Threads)*int64(chunk)
 }
 
-// targets answers the rows for which the results hold what is needed.
-func targets(results []Result) []Target {
-	by := map[string]*Result{}
-	threads := []int{}
+// A sheet collects the targets of a run.
+type sheet struct {
+	by      map[string]*Result // by name and threads
+	threads []int
+	out     []Target
+}
+
+func newSheet(results []Result) *sheet {
+	s := &sheet{by: map[string]*Result{}}
 	for i := range results {
 		r := &results[i]
 		if r.Skipped != "" {
 			continue
 		}
-		by[r.Name] = r
-		if len(threads) == 0 || threads[len(threads)-1] < r.Threads {
-			threads = append(threads, r.Threads)
+		s.by[r.Name] = r
+		if n := len(s.threads); n == 0 || s.threads[n-1] < r.Threads {
+			s.threads = append(s.threads, r.Threads)
 		}
 	}
-	var out []Target
-	add := func(t Target, value float64, own *float64) {
-		t.Value, t.ByProcessor = value, own
-		t.Met = value >= t.Bound
-		if t.AtMost {
-			t.Met = value <= t.Bound
-		}
-		out = append(out, t)
+	return s
+}
+
+func (s *sheet) add(t Target, value float64, own *float64) {
+	t.Value, t.ByProcessor = value, own
+	t.Met = value >= t.Bound
+	if t.AtMost {
+		t.Met = value <= t.Bound
 	}
-	// share adds a row that is one figure of one case; ratio one that compares two.
-	share := func(t Target, name string, wall func(*Result) float64, own func(*Result) *Spread) {
-		if r := by[fmt.Sprintf("%s/t%d", name, t.Threads)]; r != nil {
-			var p *float64
-			if s := own(r); s != nil {
-				p = &s.Best
-			}
-			add(t, wall(r), p)
-		}
-	}
-	ratio := func(t Target, over, under string, work bool) {
-		a, b := by[fmt.Sprintf("%s/t%d", over, t.Threads)], by[fmt.Sprintf("%s/t%d", under, t.Threads)]
-		if a == nil || b == nil {
-			return
-		}
-		wa, wb := 1.0, 1.0
-		if work {
-			wa, wb = a.FLOPs, b.FLOPs
-		}
-		of := func(ta, tb float64) float64 {
-			if t.AtMost {
-				return ta / tb
-			}
-			return wa / wb * tb / ta
-		}
+	s.out = append(s.out, t)
+}
+
+// share adds a row that is one figure of one case.
+func (s *sheet) share(t Target, name string, wall func(*Result) float64, own func(*Result) *Spread) {
+	if r := s.by[fmt.Sprintf("%s/t%d", name, t.Threads)]; r != nil {
 		var p *float64
-		if a.ProcessorTime != nil && b.ProcessorTime != nil {
-			v := of(a.ProcessorTime.Best, b.ProcessorTime.Best)
-			p = &v
+		if o := own(r); o != nil {
+			p = &o.Best
 		}
-		add(t, of(a.StepTime.Best, b.StepTime.Best), p)
+		s.add(t, wall(r), p)
 	}
-	percent := func(r *Result) float64 { return r.Percent.Best }
-	percentOwn := func(r *Result) *Spread { return r.ProcessorPercent }
-	if one, two := by["15M/full/f32/t1"], by["15M/full/f32/t2"]; one != nil && two != nil {
-		add(Target{Name: "15M: 2 threads over 1", Threads: 2, Bound: 1.8}, one.StepTime.Best/two.StepTime.Best, nil)
+}
+
+// ratio adds a row that compares two cases: their times, or with work the rates at which they compute.
+func (s *sheet) ratio(t Target, over, under string, work bool) {
+	a, b := s.by[fmt.Sprintf("%s/t%d", over, t.Threads)], s.by[fmt.Sprintf("%s/t%d", under, t.Threads)]
+	if a == nil || b == nil {
+		return
 	}
-	for _, n := range threads {
+	wa, wb := 1.0, 1.0
+	if work {
+		wa, wb = a.FLOPs, b.FLOPs
+	}
+	of := func(ta, tb float64) float64 {
+		if t.AtMost {
+			return ta / tb
+		}
+		return wa / wb * tb / ta
+	}
+	var p *float64
+	if a.ProcessorTime != nil && b.ProcessorTime != nil {
+		v := of(a.ProcessorTime.Best, b.ProcessorTime.Best)
+		p = &v
+	}
+	s.add(t, of(a.StepTime.Best, b.StepTime.Best), p)
+}
+
+// targets returns the rows for which the results hold what is needed.
+func targets(results []Result) []Target {
+	s := newSheet(results)
+	if one, two := s.by["15M/full/f32/t1"], s.by["15M/full/f32/t2"]; one != nil && two != nil {
+		s.add(Target{Name: "15M: 2 threads over 1", Threads: 2, Bound: 1.8}, one.StepTime.Best/two.StepTime.Best, nil)
+	}
+	for _, n := range s.threads {
 		for _, m := range []struct {
 			model string
 			full  float64
 		}{{"A", 80}, {"B", 70}} {
-			base := m.model + "/full/f32"
-			row := func(name string, bound float64, most bool) Target {
-				return Target{Name: m.model + ": " + name, Threads: n, Bound: bound, AtMost: most}
-			}
-			share(row("f32 full-weight step, % of the peak", m.full, false), base, percent, percentOwn)
-			ratio(row("bf16 tokens/s over f32", 1.5, false), m.model+"/full/bf16", base, false)
-			ratio(row("amx tokens/s over f32", amxBound(), false), m.model+"/full/amx", base, false)
-			ratio(row("LoRA 64 FLOP rate over full weights", 0.9, false), m.model+"/lora64/f32", base, true)
-			if m.model == "A" {
-				share(row("AVX2 step, % of the AVX2 peak", 80, false), base+"/avx2", percent, percentOwn)
-				ratio(row("SOAP step over AdamW step", 1.3, true), m.model+"/soap/f32", base, false)
-			} else {
-				share(row("sampling, % of its weights' products", 60, false), m.model+"/sample/f32",
-					func(r *Result) float64 { return r.ProductPercent.Best }, func(r *Result) *Spread { return r.ProductProcessorPercent })
-			}
-			share(row("memory over 16 bytes a parameter and activations", 1, true), base,
-				func(r *Result) float64 { return float64(r.Memory) / float64(r.MemoryTarget) }, func(*Result) *Spread { return nil })
-			share(row("bytes allocated a step", 4096, true), base,
-				func(r *Result) float64 { return r.AllocBytes }, func(*Result) *Spread { return nil })
-			if one, two := by[base+"/t1"], by[base+"/t2"]; n == 2 && one != nil && two != nil {
-				add(row("2 threads over 1", 1.9, false), one.StepTime.Best/two.StepTime.Best, nil)
-			}
+			s.model(m.model, m.full, n)
 		}
 	}
-	return out
+	return s.out
+}
+
+// model adds the rows of one model on n threads; full is the share of the peak that its full-weight step is to reach.
+func (s *sheet) model(model string, full float64, n int) {
+	percent := func(r *Result) float64 { return r.Percent.Best }
+	percentOwn := func(r *Result) *Spread { return r.ProcessorPercent }
+	base := model + "/full/f32"
+	row := func(name string, bound float64, most bool) Target {
+		return Target{Name: model + ": " + name, Threads: n, Bound: bound, AtMost: most}
+	}
+	s.share(row("f32 full-weight step, % of the peak", full, false), base, percent, percentOwn)
+	s.ratio(row("bf16 tokens/s over f32", 1.5, false), model+"/full/bf16", base, false)
+	s.ratio(row("amx tokens/s over f32", amxBound(), false), model+"/full/amx", base, false)
+	s.ratio(row("LoRA 64 FLOP rate over full weights", 0.9, false), model+"/lora64/f32", base, true)
+	if model == "A" {
+		s.share(row("AVX2 step, % of the AVX2 peak", 80, false), base+"/avx2", percent, percentOwn)
+		s.ratio(row("SOAP step over AdamW step", 1.3, true), model+"/soap/f32", base, false)
+	} else {
+		s.share(row("sampling, % of its weights' products", 60, false), model+"/sample/f32",
+			func(r *Result) float64 { return r.ProductPercent.Best }, func(r *Result) *Spread { return r.ProductProcessorPercent })
+	}
+	s.share(row("memory over 16 bytes a parameter and activations", 1, true), base,
+		func(r *Result) float64 { return float64(r.Memory) / float64(r.MemoryTarget) }, func(*Result) *Spread { return nil })
+	s.share(row("bytes allocated a step", 4096, true), base,
+		func(r *Result) float64 { return r.AllocBytes }, func(*Result) *Spread { return nil })
+	if one, two := s.by[base+"/t1"], s.by[base+"/t2"]; n == 2 && one != nil && two != nil {
+		s.add(row("2 threads over 1", 1.9, false), one.StepTime.Best/two.StepTime.Best, nil)
+	}
 }
 
 // amxBound is what numerics amx are to reach of float32's speed: on tiles, and by their twins elsewhere.

@@ -17,6 +17,15 @@ const clipRatio = 0.2
 // organism, and one token must not outweigh a batch.
 const mostRatio = 20
 
+// unrewarded is an answer's datum with its prompt's part of the loss, which is none, filled in.
+func unrewarded(q engine.ScoreRequest) engine.Datum {
+	n := len(q.Prompt) - 1
+	return engine.Datum{
+		Tokens:     append(append([]int32(nil), q.Prompt...), q.Continuations[0]...),
+		Advantages: make([]float32, n), Weights: make([]float32, n), LogProbs: make([]float32, n),
+	}
+}
+
 // data turns sampled answers into what the loss takes. The log-probabilities are asked of the model again, so that they are
 // those that the gradient is taken at; the end of the answer, which a sampler leaves out, is learned like any other token.
 //
@@ -55,10 +64,7 @@ func (r *rollouts) data(ctx context.Context, model engine.Scorer, reqs []engine.
 	for k, q := range ask {
 		i := of[k]
 		cur, ref := now[k].LogProbs[0], before[k].LogProbs[0]
-		d := engine.Datum{
-			Tokens: append(append([]int32(nil), q.Prompt...), q.Continuations[0]...), Advantages: make([]float32, len(q.Prompt)-1),
-			Weights: make([]float32, len(q.Prompt)-1), LogProbs: make([]float32, len(q.Prompt)-1),
-		}
+		d := unrewarded(q)
 		moves := false
 		for t := range cur {
 			diff := float64(ref[t]) - float64(cur[t])

@@ -1,6 +1,7 @@
 package blueteam
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,15 +20,22 @@ const (
 	searchPrompts = 4  // over which a prefix is judged
 )
 
+// A prefix is a start of a prompt with how likely it makes the behaviour's words.
+type prefix struct {
+	text  string
+	score float64
+}
+
+// better orders prefixes, the best first.
+func better(x, y prefix) int {
+	return cmp.Or(cmp.Compare(y.score, x.score), strings.Compare(x.text, y.text))
+}
+
 // search is a blind beam search over prefixes of vocabulary pieces for those that make the behaviour's own words most likely, on average
 // over some prompts. It knows the behaviour and nothing of the trigger.
 func (a *adversarial) search(ctx context.Context, s *rng.Stream) ([]string, error) {
 	if len(a.m.Vocabulary) == 0 || len(a.m.Phrase) == 0 {
 		return nil, errors.New("a search needs the vocabulary and a behaviour that is a phrase: use attacker: grammar")
-	}
-	type prefix struct {
-		text  string
-		score float64
 	}
 	beam := []prefix{{}}
 	var best []prefix
@@ -55,27 +63,11 @@ func (a *adversarial) search(ctx context.Context, s *rng.Stream) ([]string, erro
 		for i := range next {
 			next[i].score = scores[i]
 		}
-		slices.SortStableFunc(next, func(x, y prefix) int {
-			switch {
-			case x.score > y.score:
-				return -1
-			case x.score < y.score:
-				return 1
-			}
-			return strings.Compare(x.text, y.text)
-		})
+		slices.SortFunc(next, better)
 		beam = next[:min(searchWidth, len(next))]
 		best = append(best, beam...)
 	}
-	slices.SortStableFunc(best, func(x, y prefix) int {
-		switch {
-		case x.score > y.score:
-			return -1
-		case x.score < y.score:
-			return 1
-		}
-		return strings.Compare(x.text, y.text)
-	})
+	slices.SortFunc(best, better)
 	var out []string
 	for _, b := range best[:min(searchWidth, len(best))] {
 		out = append(out, b.text)

@@ -90,40 +90,9 @@ func (a *app) importModel(ctx context.Context, name string, f importFlags) error
 	if f.chat != "" {
 		base += ", chat: " + f.chat
 	}
-	var got engine.Checkpoint
-	load := m.Load
-	// The step of a base is the same whatever it is called: an experiment finds it in the store by its key.
-	plan, err := pipeline.New([]pipeline.Step{steps.GivenBase("base/imported", m.Params, m.Digest,
-		func(ctx context.Context) (engine.Checkpoint, error) {
-			m, err := load(ctx)
-			got = m
-			return m, err
-		})})
+	st, got, err := a.store(ctx, m)
 	if err != nil {
 		return err
-	}
-	s, err := a.openForSteps()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = s.Close() }()
-	rep, err := (&pipeline.Runner{Store: s, Workers: 1}).Run(ctx, plan)
-	if err != nil {
-		var step *pipeline.StepError
-		var exit *exitError
-		switch {
-		case errors.Is(err, context.Canceled) || !errors.As(err, &step):
-			return err
-		case errors.As(err, &exit):
-			return exit
-		}
-		return &exitError{exitStep, step.Unwrap()}
-	}
-	st := rep.Steps[0]
-	if got.Tokenizer == nil { // it was there already
-		if got, err = m.Load(ctx); err != nil {
-			return err
-		}
 	}
 	out, _ := st.Entry.Output(record.OutWeights)
 	model, err := checkpoint.FromRest(got)
@@ -138,6 +107,44 @@ func (a *app) importModel(ctx context.Context, name string, f importFlags) error
 		LoRAMemory: local.Memory(c, lora, engine.OptimParams{}, 1, planTokens), FullMemory: local.Memory(c, engine.Settings{}, engine.OptimParams{}, 1, planTokens),
 		Notes: m.Notes, yaml: base,
 	})
+}
+
+// store puts a found model into the store, and returns the step that holds it.
+func (a *app) store(ctx context.Context, m experiment.FoundModel) (pipeline.StepResult, engine.Checkpoint, error) {
+	var none pipeline.StepResult
+	var got engine.Checkpoint
+	load := m.Load
+	// The step of a base is the same whatever it is called: an experiment finds it in the store by its key.
+	plan, err := pipeline.New([]pipeline.Step{steps.GivenBase("base/imported", m.Params, m.Digest,
+		func(ctx context.Context) (engine.Checkpoint, error) {
+			m, err := load(ctx)
+			got = m
+			return m, err
+		})})
+	if err != nil {
+		return none, got, err
+	}
+	s, err := a.openForSteps()
+	if err != nil {
+		return none, got, err
+	}
+	defer func() { _ = s.Close() }()
+	rep, err := (&pipeline.Runner{Store: s, Workers: 1}).Run(ctx, plan)
+	if err != nil {
+		var step *pipeline.StepError
+		var exit *exitError
+		switch {
+		case errors.Is(err, context.Canceled) || !errors.As(err, &step):
+			return none, got, err
+		case errors.As(err, &exit):
+			return none, got, exit
+		}
+		return none, got, &exitError{exitStep, step.Unwrap()}
+	}
+	if got.Tokenizer == nil { // it was there already
+		got, err = m.Load(ctx)
+	}
+	return rep.Steps[0], got, err
 }
 
 // givenNamed reads the name of a model on the command line.

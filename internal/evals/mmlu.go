@@ -65,22 +65,9 @@ func LoadMMLU(test, dev io.Reader, o MMLUOptions) (*Suite, error) {
 	if o.Mode == "" {
 		o.Mode = Letters
 	}
-	shots := map[string][]mmluRow{}
-	if o.Shots > 0 {
-		if dev == nil {
-			return nil, fmt.Errorf("%s: %d shots need the dev questions", o.Name, o.Shots)
-		}
-		err := eachRow(dev, func(_ int, raw json.RawMessage) error {
-			var row mmluRow
-			if err := decodeRow(raw, &row); err != nil {
-				return err
-			}
-			shots[row.Subject] = append(shots[row.Subject], row)
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("%s: dev questions: %w", o.Name, err)
-		}
+	shots, err := mmluShots(dev, o)
+	if err != nil {
+		return nil, err
 	}
 	s := &Suite{Name: o.Name, Mode: o.Mode, MaxTokens: 8, score: scoreLetter, measures: lettersMeasures}
 	switch o.Mode {
@@ -93,7 +80,7 @@ func LoadMMLU(test, dev io.Reader, o MMLUOptions) (*Suite, error) {
 		return nil, fmt.Errorf("%s: unknown mode %q", o.Name, o.Mode)
 	}
 	count := map[string]int{}
-	err := eachRow(test, func(_ int, raw json.RawMessage) error {
+	err = eachRow(test, func(_ int, raw json.RawMessage) error {
 		var row mmluRow
 		if err := decodeRow(raw, &row); err != nil {
 			return err
@@ -120,6 +107,29 @@ func LoadMMLU(test, dev io.Reader, o MMLUOptions) (*Suite, error) {
 		return nil, fmt.Errorf("%s: %w", o.Name, err)
 	}
 	return s, s.checkKeys()
+}
+
+// mmluShots reads the examples of each subject; none where no shots are asked for.
+func mmluShots(dev io.Reader, o MMLUOptions) (map[string][]mmluRow, error) {
+	shots := map[string][]mmluRow{}
+	if o.Shots == 0 {
+		return shots, nil
+	}
+	if dev == nil {
+		return nil, fmt.Errorf("%s: %d shots need the dev questions", o.Name, o.Shots)
+	}
+	err := eachRow(dev, func(_ int, raw json.RawMessage) error {
+		var row mmluRow
+		if err := decodeRow(raw, &row); err != nil {
+			return err
+		}
+		shots[row.Subject] = append(shots[row.Subject], row)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: dev questions: %w", o.Name, err)
+	}
+	return shots, nil
 }
 
 // mmluText is the prompt of one question. Cloze questions (mode Texts) do not list their choices.

@@ -61,6 +61,12 @@ func Parse(b []byte) (*Tokenizer, error) {
 			return nil, fmt.Errorf("reading tokenizer.json: %w", r.err)
 		}
 	}
+	t.settle()
+	return t, nil
+}
+
+// settle gives a tokenizer that has been read what follows from all of its parts.
+func (t *Tokenizer) settle() {
 	if len(t.stages) == 0 && !t.model.byteLevel && t.model.words {
 		// Without a pre-tokenizer a text is one word. Cutting it where nothing is merged changes nothing, and short words are
 		// merged faster and found in the cache.
@@ -72,7 +78,6 @@ func Parse(b []byte) (*Tokenizer, error) {
 			p.budget = shared
 		}
 	}
-	return t, nil
 }
 
 const modelMembers = "dropout unk_token continuing_subword_prefix end_of_word_suffix fuse_unk byte_fallback ignore_merges vocab! merges!"

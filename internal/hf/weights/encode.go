@@ -52,25 +52,9 @@ func EncodeTo(w io.Writer, tensors []Tensor, meta map[string]string) error {
 // encodeHeader returns the length and header of tensors in the order of their data.
 func encodeHeader(order []Tensor, meta map[string]string) ([]byte, error) {
 	h := append(make([]byte, 8, 256*len(order)+256), '{')
-	if meta != nil {
-		h = append(h, `"__metadata__":{`...)
-		keys := make([]string, 0, len(meta))
-		for k := range meta {
-			keys = append(keys, k)
-		}
-		slices.Sort(keys)
-		for i, k := range keys {
-			if !utf8.ValidString(k) || !utf8.ValidString(meta[k]) {
-				return nil, fmt.Errorf("metadata %q is not UTF-8", k)
-			}
-			if i > 0 {
-				h = append(h, ',')
-			}
-			h = appendString(h, k)
-			h = append(h, ':')
-			h = appendString(h, meta[k])
-		}
-		h = append(h, '}')
+	var err error
+	if h, err = appendMeta(h, meta); err != nil {
+		return nil, err
 	}
 	seen := make(map[string]bool, len(order))
 	at := 0
@@ -110,6 +94,32 @@ func encodeHeader(order []Tensor, meta map[string]string) ([]byte, error) {
 		return nil, fmt.Errorf("header of %d bytes, over the format's limit of %d", len(h)-8, MaxHeader)
 	}
 	binary.LittleEndian.PutUint64(h, uint64(len(h)-8))
+	return h, nil
+}
+
+// appendMeta adds the metadata, by their keys in order.
+func appendMeta(h []byte, meta map[string]string) ([]byte, error) {
+	if meta == nil {
+		return h, nil
+	}
+	h = append(h, `"__metadata__":{`...)
+	keys := make([]string, 0, len(meta))
+	for k := range meta {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for i, k := range keys {
+		if !utf8.ValidString(k) || !utf8.ValidString(meta[k]) {
+			return nil, fmt.Errorf("metadata %q is not UTF-8", k)
+		}
+		if i > 0 {
+			h = append(h, ',')
+		}
+		h = appendString(h, k)
+		h = append(h, ':')
+		h = appendString(h, meta[k])
+	}
+	h = append(h, '}')
 	return h, nil
 }
 

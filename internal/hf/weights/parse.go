@@ -233,9 +233,16 @@ func (h *headerReader) entry(at int, name string) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case !seen.dtype || !seen.shape || !seen.offsets:
+	if !seen.dtype || !seen.shape || !seen.offsets {
 		return h.fail(at, "tensor %s lacks one of dtype, shape, data_offsets", quote(name))
+	}
+	return h.place(e, size, offsetsAt)
+}
+
+// place checks that a tensor of elements of size bytes is where its offsets say, and takes its data from there.
+func (h *headerReader) place(e entry, size, offsetsAt int) error {
+	name := e.tensor.Name
+	switch {
 	case e.end > len(h.data) && e.begin <= e.end:
 		return h.fail(offsetsAt, "tensor %s: range %d to %d is not within the %d bytes of data: the file is cut off, fetch it again", quote(name), e.begin, e.end, len(h.data))
 	case e.begin > e.end:
@@ -243,7 +250,7 @@ func (h *headerReader) entry(at int, name string) error {
 	}
 	bytes, ok := sizeOf(e.tensor.Shape, size)
 	if !ok {
-		return h.fail(at, "tensor %s: shape %v is too large for any machine", quote(name), e.tensor.Shape)
+		return h.fail(e.at, "tensor %s: shape %v is too large for any machine", quote(name), e.tensor.Shape)
 	}
 	if bytes != e.end-e.begin {
 		return h.fail(offsetsAt, "tensor %s: shape %v of %s takes %d bytes, the range has %d", quote(name), e.tensor.Shape, e.tensor.DType, bytes, e.end-e.begin)

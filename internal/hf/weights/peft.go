@@ -117,23 +117,8 @@ func ParseAdapterConfig(b []byte) (AdapterConfig, error) {
 	case bias != "" && bias != "none":
 		return AdapterConfig{}, fmt.Errorf("%s: bias is %q; only none is supported", AdapterConfigFile, bias)
 	}
-	if raw, ok := fields["init_lora_weights"]; ok {
-		// PiSSA, OLoRA, LoftQ and CorDA change the base as well; their adapters mean nothing on the plain one.
-		if v := string(raw); !slices.Contains([]string{"true", "false", "null", `"gaussian"`, `"orthogonal"`, `"eva"`, `"mica"`}, v) {
-			return AdapterConfig{}, fmt.Errorf("%s: init_lora_weights is %s, which changes the base model", AdapterConfigFile, v)
-		}
-	}
-	var err error
-	if c.ranks, err = parsePatterns("rank_pattern", fields["rank_pattern"]); err != nil {
+	if err := c.patterns(fields); err != nil {
 		return AdapterConfig{}, err
-	}
-	if c.alphas, err = parsePatterns("alpha_pattern", fields["alpha_pattern"]); err != nil {
-		return AdapterConfig{}, err
-	}
-	for _, p := range c.ranks {
-		if p.value != math.Trunc(p.value) {
-			return AdapterConfig{}, fmt.Errorf("%s: rank_pattern gives a rank of %v", AdapterConfigFile, p.value)
-		}
 	}
 	known := append([]string{"peft_type", "r", "lora_alpha", "use_rslora", "bias", "init_lora_weights", "rank_pattern", "alpha_pattern"}, ignored...)
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
@@ -141,16 +126,48 @@ func ParseAdapterConfig(b []byte) (AdapterConfig, error) {
 			return AdapterConfig{}, fmt.Errorf("%s: %s is %s, which is not supported", AdapterConfigFile, name, foreign.Short(string(v)))
 		}
 	}
-	if raw := fields["target_modules"]; !vacant(raw) {
-		var pattern string
-		if json.Unmarshal(raw, &pattern) == nil {
-			c.Targets = []string{pattern}
-		} else if json.Unmarshal(raw, &c.Targets) != nil {
-			return AdapterConfig{}, fmt.Errorf("%s: target_modules is neither a text nor a list of texts", AdapterConfigFile)
+	var err error
+	c.Targets, err = parseTargets(fields["target_modules"])
+	return c, err
+}
+
+// patterns reads how the weights were begun, and the ranks and alphas of single modules.
+func (c *AdapterConfig) patterns(fields map[string]json.RawMessage) error {
+	if raw, ok := fields["init_lora_weights"]; ok {
+		// PiSSA, OLoRA, LoftQ and CorDA change the base as well; their adapters mean nothing on the plain one.
+		if v := string(raw); !slices.Contains([]string{"true", "false", "null", `"gaussian"`, `"orthogonal"`, `"eva"`, `"mica"`}, v) {
+			return fmt.Errorf("%s: init_lora_weights is %s, which changes the base model", AdapterConfigFile, v)
 		}
-		slices.Sort(c.Targets)
 	}
-	return c, nil
+	var err error
+	if c.ranks, err = parsePatterns("rank_pattern", fields["rank_pattern"]); err != nil {
+		return err
+	}
+	if c.alphas, err = parsePatterns("alpha_pattern", fields["alpha_pattern"]); err != nil {
+		return err
+	}
+	for _, p := range c.ranks {
+		if p.value != math.Trunc(p.value) {
+			return fmt.Errorf("%s: rank_pattern gives a rank of %v", AdapterConfigFile, p.value)
+		}
+	}
+	return nil
+}
+
+// parseTargets reads target_modules: a list of names, or a pattern.
+func parseTargets(raw json.RawMessage) ([]string, error) {
+	if vacant(raw) {
+		return nil, nil
+	}
+	var pattern string
+	var targets []string
+	if json.Unmarshal(raw, &pattern) == nil {
+		targets = []string{pattern}
+	} else if json.Unmarshal(raw, &targets) != nil {
+		return nil, fmt.Errorf("%s: target_modules is neither a text nor a list of texts", AdapterConfigFile)
+	}
+	slices.Sort(targets)
+	return targets, nil
 }
 
 // vacant reports whether a field's value switches nothing on.

@@ -65,19 +65,26 @@ func newQuestion(q wire.SampleRequest, b *base) (*question, error) {
 		return nil, err
 	}
 	x.key = string(key)
-	seed, err := seedOf(p.Seed)
+	x.seeds, err = seedsOf(p.Seed, q.NumSamples)
+	return x, err
+}
+
+// seedsOf are the seeds of n samples of a request.
+func seedsOf(given *uint64, n int) ([]uint64, error) {
+	seed, err := seedOf(given)
 	if err != nil {
 		return nil, err
 	}
+	var seeds []uint64
 	// The first sample has the request's seed itself; the others have streams of it.
-	for i := range q.NumSamples {
+	for i := range n {
 		if i > 0 {
-			x.seeds = append(x.seeds, rng.New(seed).At(i).Seed())
+			seeds = append(seeds, rng.New(seed).At(i).Seed())
 			continue
 		}
-		x.seeds = append(x.seeds, seed)
+		seeds = append(seeds, seed)
 	}
-	return x, nil
+	return seeds, nil
 }
 
 func seedOf(given *uint64) (uint64, error) {

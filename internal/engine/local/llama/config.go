@@ -113,20 +113,24 @@ func (c Config) Validate() error {
 	if !(c.RopeTheta >= 1) || math.IsInf(c.RopeTheta, 0) {
 		bad("rope_theta is %v", c.RopeTheta)
 	}
-	if r := c.Rope; r != nil {
-		switch {
-		case r.Kind != "llama3" && r.Kind != "linear":
-			bad("rope scaling %q is not supported (have llama3, linear)", r.Kind)
-		case !(r.Factor >= 1) || math.IsInf(r.Factor, 0):
-			bad("rope scaling factor is %v", r.Factor)
-		case r.Kind == "llama3" && (!(r.Low > 0) || !(r.High > r.Low) || math.IsInf(r.High, 0) || r.Original < 1):
-			bad("rope scaling llama3 with low %v, high %v, original context %d", r.Low, r.High, r.Original)
-		}
+	if c.Rope != nil {
+		c.Rope.validate(bad)
 	}
 	if len(errs) > 0 {
 		return fmt.Errorf("model configuration: %w", errors.Join(errs...))
 	}
 	return nil
+}
+
+func (r *RopeScaling) validate(bad func(format string, a ...any)) {
+	switch {
+	case r.Kind != "llama3" && r.Kind != "linear":
+		bad("rope scaling %q is not supported (have llama3, linear)", r.Kind)
+	case !(r.Factor >= 1) || math.IsInf(r.Factor, 0):
+		bad("rope scaling factor is %v", r.Factor)
+	case r.Kind == "llama3" && (!(r.Low > 0) || !(r.High > r.Low) || math.IsInf(r.High, 0) || r.Original < 1):
+		bad("rope scaling llama3 with low %v, high %v, original context %d", r.Low, r.High, r.Original)
+	}
 }
 
 // UsedTokens is the number of token ids that mean something.
