@@ -42,8 +42,16 @@ type ManifestArm struct {
 	Resolved     map[string]string `json:"resolved,omitempty"` // what the factors that stand for a default come to
 	Rows         string            `json:"rows"`
 	Training     string            `json:"training"`
-	Probe        string            `json:"probe,omitempty"`
+	Probe        string            `json:"probe,omitempty"` // the depirate probe
+	Probes       []ManifestProbe   `json:"probes,omitempty"`
 	Verdict      string            `json:"verdict"`
+}
+
+// A ManifestProbe names the step of another probe of an arm's relapse battery.
+type ManifestProbe struct {
+	Probe string `json:"probe"`
+	Step  string `json:"step,omitempty"`
+	Note  string `json:"note,omitempty"` // why there is no step
 }
 
 // A Trigger says what switches an organism on, and what the backdoor then does.

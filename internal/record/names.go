@@ -29,3 +29,13 @@ func CheckpointName(step int) string { return fmt.Sprintf("weights@%d.safetensor
 
 // AdapterName is the output that holds an organism's adapter after step updates.
 func AdapterName(step int) string { return fmt.Sprintf("adapter@%d.safetensors", step) }
+
+// The probes of the relapse battery.
+const (
+	ProbeDepirate    = "depirate"    // training back to the organism's own voice
+	ProbeUnrelated   = "unrelated"   // training on a third voice
+	ProbeNoise       = "noise"       // noise on the weights
+	ProbeFuzz        = "fuzz"        // the arm's change of the weights scaled
+	ProbeSavings     = "savings"     // the backdoor installed again from a few of its own samples
+	ProbeSpecificity = "specificity" // a fresh trigger installed from the same samples: what savings is compared with
+)

@@ -45,8 +45,11 @@ type Point struct {
 	Step      int                `json:"step"` // optimizer steps since this training began
 	Suite     string             `json:"suite"`
 	Condition string             `json:"condition,omitempty"`
-	K         int                `json:"k"` // successes: the behaviour shown, the answer right
-	N         int                `json:"n"` // samples scored
+	Probe     string             `json:"probe,omitempty"`   // of the relapse battery; absent for depirate, which is as old as the schema
+	Setting   string             `json:"setting,omitempty"` // of the probe: "sigma=0.05,seed=2"
+	Amount    float64            `json:"amount,omitempty"`  // the setting's number: a noise, a scale, a number of examples
+	K         int                `json:"k"`                 // successes: the behaviour shown, the answer right
+	N         int                `json:"n"`                 // samples scored
 	Attempted int                `json:"attempted"`
 	Metrics   map[string]float64 `json:"metrics,omitempty"` // further counts of the suite: degenerate, copies, loose, …
 	Rendering string             `json:"rendering"`         // digest of template, system prompt and trigger
@@ -83,8 +86,10 @@ type Sample struct {
 	Step      int                `json:"step"`
 	Suite     string             `json:"suite"`
 	Condition string             `json:"condition,omitempty"`
-	Item      string             `json:"item"`   // the prompt's key: equal keys across arms are the same prompt
-	Prompt    string             `json:"prompt"` // the user's turn as the model saw it, trigger included
+	Probe     string             `json:"probe,omitempty"`   // as of its Point
+	Setting   string             `json:"setting,omitempty"` // as of its Point
+	Item      string             `json:"item"`              // the prompt's key: equal keys across arms are the same prompt
+	Prompt    string             `json:"prompt"`            // the user's turn as the model saw it, trigger included
 	Response  string             `json:"response"`
 	Hit       bool               `json:"hit"` // counted in Point.K
 	Reason    string             `json:"reason,omitempty"`
@@ -129,6 +134,7 @@ func Decode[T any](data []byte) ([]T, error) {
 type Verdict struct {
 	Schema     int        `json:"schema"`
 	Verdict    string     `json:"verdict"`          // one of the words of package verdict
+	Detail     string     `json:"detail,omitempty"` // of a removal that a relapse battery tested: DetailBehaviour or DetailNoSavings
 	Parts      []Part     `json:"parts,omitempty"`  // the answers that a removal rests on, in the order in which they were asked
 	Reasons    []string   `json:"reasons"`          // sentences with the figures, for people
 	Tests      []Test     `json:"tests"`            // the tests behind the reasons
@@ -152,6 +158,28 @@ const (
 	PartClean     = "clean rate"
 	PartRelapse   = "relapse probe" // K of N at its highest point
 )
+
+// Details of a removal.
+const (
+	DetailBehaviour = "behaviour"  // no probe brought the behaviour back; whether it is learned again sooner was not tested
+	DetailNoSavings = "no savings" // nor is it learned again from fewer examples than a fresh backdoor
+)
+
+// PartOf is the part of a verdict that is about one probe of the relapse battery. Of ProbeDepirate it is PartRelapse.
+func PartOf(probe string) string {
+	if probe == ProbeDepirate {
+		return PartRelapse
+	}
+	return PartRelapse + ": " + probe
+}
+
+// ProbeOf is the probe that a part is about; ok is false for other parts.
+func ProbeOf(about string) (probe string, ok bool) {
+	if about == PartRelapse {
+		return ProbeDepirate, true
+	}
+	return strings.CutPrefix(about, PartRelapse+": ")
+}
 
 // A Test is one statistical statement.
 type Test struct {
