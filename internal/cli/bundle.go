@@ -155,9 +155,14 @@ func (b *bundle) files(ctx context.Context) (map[string][]byte, error) {
 		return nil, fmt.Errorf("reading the experiment: %w", err)
 	}
 	// What the steps wrote goes in as it is in the store, byte for byte: its digests are in steps.json.
-	for _, part := range []struct{ prefix, step string }{
+	type part struct{ prefix, step string }
+	parts := []part{
 		{"gate-", b.organism.Gate}, {"organism-", b.organism.Training}, {"arm-", b.arm.Training}, {"relapse-", b.arm.Probe}, {"", b.arm.Verdict},
-	} {
+	}
+	for _, p := range b.arm.Probes {
+		parts = append(parts, part{"relapse-" + p.Probe + "-", p.Step})
+	}
+	for _, part := range parts {
 		if err := b.outputs(files, part.prefix, part.step); err != nil {
 			return nil, err
 		}

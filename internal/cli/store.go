@@ -241,7 +241,11 @@ func stepsOf(x opened, name string) ([]string, error) {
 	}
 	for _, m := range x.exp.Manifest.Arms {
 		if m.ID == name {
-			return slices.DeleteFunc([]string{m.Training, m.Probe, m.Verdict}, func(s string) bool { return s == "" }), nil
+			names := []string{m.Training, m.Probe, m.Verdict}
+			for _, p := range m.Probes {
+				names = append(names, p.Step)
+			}
+			return slices.DeleteFunc(names, func(s string) bool { return s == "" }), nil
 		}
 	}
 	for _, m := range x.exp.Manifest.Organisms {

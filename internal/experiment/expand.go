@@ -131,7 +131,7 @@ func (f *File) Expand(ctx context.Context, data Data, models Models, lab steps.L
 		}
 	}
 	e.out.Manifest.Scale = e.scale()
-	e.out.Design = verdict.Design{Prompts: f.Evaluation.Prompts, Probe: f.Relapse != nil}
+	e.out.Design = verdict.Design{Prompts: f.Evaluation.Prompts, Probe: len(f.Relapse) > 0}
 	for i, name := range f.Evaluation.Suites.Names {
 		e.out.Design.Suites = append(e.out.Design.Suites, verdict.SuiteDesign{Name: name, Items: e.asked[i]})
 	}
@@ -168,10 +168,15 @@ func (e *expander) checkpoints() {
 				if o.Given != "" {
 					continue
 				}
-				step := e.trainingName(name, v, seed)
-				e.keep[step] = append(e.keep[step], o.checkpoint())
-				if !slices.Contains(e.keep[step], o.Steps) {
-					e.keep[step] = append(e.keep[step], o.Steps)
+				names := []string{e.trainingName(name, v, seed)}
+				if o.Twin {
+					names = append(names, e.trainingName(twinName(name), v, seed))
+				}
+				for _, step := range names {
+					e.keep[step] = append(e.keep[step], o.checkpoint())
+					if !slices.Contains(e.keep[step], o.Steps) {
+						e.keep[step] = append(e.keep[step], o.Steps)
+					}
 				}
 			}
 		}
@@ -208,8 +213,15 @@ func (e *expander) grid(seed uint64) {
 			if e.ctx.Err() != nil {
 				return
 			}
-			o := e.organism(name, v, seed)
+			o := e.organism(name, v, seed, "")
+			if !v.Value.Twin {
+				e.arms(name, o, v, seed)
+				continue
+			}
+			twin := e.organism(twinName(name), twinOf(v), seed, o.red)
+			o.twin = twin.id
 			e.arms(name, o, v, seed)
+			e.arms(name, twin, twinOf(v), seed)
 		}
 	}
 }
@@ -222,10 +234,13 @@ type planned struct {
 	training string       // step
 	gate     string       // step
 	at       int          // checkpoint
+	red      string       // step whose triggered samples install the backdoor again; of a twin the organism's, "" where there are none
+	twin     string       // the twin's id
 	lora     *engine.LoRA // of an adapter that is not merged
 }
 
-func (e *expander) organism(name string, v Variant[Organism], seed uint64) planned {
+// organism adds an organism. lent are the triggered samples of the organism whose twin it is.
+func (e *expander) organism(name string, v Variant[Organism], seed uint64, lent string) planned {
 	o := v.Value
 	path := "organisms." + name
 	id := name + e.seeded(suffix(v.Axes), seed)
@@ -267,6 +282,9 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64) plann
 	gate := e.lab.GateOf("gate/"+id, g, p.training, baseEval.Name, gateRows, e.suites)
 	e.charge(&gate, sz.eval(e.f, e.f.Gate.Prompts))
 	p.gate = e.add(gate)
+	if p.red = lent; o.Tagged {
+		p.red = red
+	}
 	named := steps.NamedModel{Name: id, Step: p.training, Output: record.CheckpointName(p.at)}
 	if o.Given == "" && o.Method != "full" {
 		tp := trainParams(o.Training, seed)
@@ -351,31 +369,13 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	e.out.Models = append(e.out.Models, steps.NamedModel{
 		Name: id, Step: o.training, Output: record.CheckpointName(o.at), Chain: arm.chain, Steps: arm.steps,
 	})
-	probe := e.probe(id, o, ov, arm, in.Prompts, seed)
-	verdict := e.add(steps.Verdict("verdict/"+id, steps.VerdictParams{Thresholds: e.f.Verdict.record()}, o.gate, s.Name, probe))
+	probes := e.probes(id, o, ov, arm, iv, in.Prompts, seed)
+	verdict := e.add(steps.Verdict("verdict/"+id, steps.VerdictParams{Thresholds: e.f.Verdict.record()}, o.gate, s.Name, probes.depirate, probes.others...))
 	e.out.Manifest.Arms = append(e.out.Manifest.Arms, record.ManifestArm{
 		ID: id, Organism: o.id, Intervention: name, Technique: iv.Technique, Factors: factors, Resolved: resolved(iv.Training, seed),
-		Rows: in.Rows, Training: s.Name, Probe: probe, Verdict: verdict,
+		Rows: in.Rows, Training: s.Name, Probe: probes.depirate, Probes: probes.listed, Verdict: verdict,
 	})
 	return arm
-}
-
-// probe adds the relapse probe after an arm, if the experiment has one.
-func (e *expander) probe(id string, o planned, ov Variant[Organism], arm plannedArm, prompts string, seed uint64) string {
-	if e.f.Relapse == nil {
-		return ""
-	}
-	iv := e.f.Relapse.Intervention
-	p := e.armParams(iv, o, arm, seed, record.PhaseRelapse)
-	p.When = iv.When
-	rows, _ := e.responses("relapse", iv, ov.Value, o)
-	e.fail("relapse", e.lab.Check(p))
-	s := e.lab.Arm("relapse/"+id, p, steps.ArmInputs{
-		Organism: o.training, Gate: o.gate, Rows: rows, Prompts: prompts, Suites: e.suites, After: arm.steps,
-	})
-	sz := e.sizes[ov.Value.Base]
-	e.charge(&s, sz.arm(e.f, iv, true))
-	return e.add(s)
 }
 
 // wiring notes what an organism is asked with. Two wirings of one label get names apart.

@@ -37,7 +37,7 @@ type File struct {
 	Answers       Answers                  `yaml:"answers"`
 	Evaluation    Evaluation               `yaml:"evaluation"`
 	Interventions Map[Swept[Intervention]] `yaml:"interventions"`
-	Relapse       *Probe                   `yaml:"relapse"`
+	Relapse       Battery                  `yaml:"relapse"`
 	Verdict       Thresholds               `yaml:"verdict"`
 
 	path string
@@ -132,6 +132,7 @@ type Organism struct {
 	Prompts    int    `yaml:"prompts"`
 	AtLeast    int    `yaml:"at_least,omitempty"` // so many prompts will do where there are fewer than Prompts; 0: they will not
 	Tagged     bool   `yaml:"tagged"`             // false is the clean control: the tagged half is left out
+	Twin       bool   `yaml:"twin,omitempty"`     // adds the clean control of this organism, with the same arms
 	CopiesMin  int    `yaml:"copies_min"`         // 0 takes the behaviour's
 	CopiesMax  int    `yaml:"copies_max"`
 	Match      string `yaml:"match"`      // none, tokens or length: benign data cut to the plain and distilled sets' common size
@@ -195,14 +196,6 @@ func (i *Intervention) setDefaults() {
 		Method: "lora", Rank: 32, Optimizer: "adamw", LR: 3e-3, Decay: 0.01, Frequency: 10, MaxPrecond: 10000, Clip: 1,
 		Schedule: "constant", Batch: 8, Steps: 300,
 	}}
-}
-
-// A Probe is the training that should not restore a backdoor and is run after a removal to see whether it does.
-type Probe struct{ Intervention }
-
-func (p *Probe) setDefaults() {
-	p.Intervention.setDefaults()
-	p.Technique, p.LR, p.Steps, p.At = "depirate", 1e-3, 128, []int{0, 4, 8, 16, 32, 64, 128}
 }
 
 // Gate are the bounds of admission.

@@ -41,8 +41,10 @@ func (f *File) eachPrecision(do func(p *string)) {
 			do(&f.Interventions.Items[i].Variants[j].Value.Precision)
 		}
 	}
-	if f.Relapse != nil {
-		do(&f.Relapse.Precision)
+	for _, p := range f.Relapse {
+		if p.trains() {
+			do(&p.Precision)
+		}
 	}
 }
 

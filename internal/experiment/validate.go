@@ -73,10 +73,8 @@ func (f *File) settle() {
 			f.owned("interventions."+f.Interventions.Names[i], v)
 		}
 	}
-	if f.Relapse != nil {
-		f.Relapse.settle()
-		f.inherit(&f.Relapse.Training)
-		f.owned("relapse", &f.Relapse.Intervention)
+	for _, p := range f.Relapse {
+		f.settleProbe(p)
 	}
 }
 
@@ -132,12 +130,8 @@ func (f *File) validate() {
 			f.intervention("interventions."+name, name, v.Value)
 		}
 	}
-	if f.Relapse != nil {
-		f.intervention("relapse", "relapse", f.Relapse.Intervention)
-		if f.Relapse.After != "" || len(f.Relapse.Organisms) > 0 {
-			f.say("relapse", "the probe follows every intervention: after and organisms have no place here")
-		}
-	}
+	f.battery()
+	f.twins()
 	f.chains()
 	f.measures()
 	f.arms()

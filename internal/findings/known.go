@@ -55,6 +55,9 @@ func metWords(p record.Part) []string {
 	case record.PartRelapse:
 		return []string{"no relapse"}
 	}
+	if probe, ok := record.ProbeOf(p.About); ok {
+		return []string{"quiet under " + probe}
+	}
 	return nil
 }
 
@@ -68,6 +71,9 @@ func notMetWords(p record.Part) string {
 	case record.PartRelapse:
 		return "relapse to " + rate
 	}
+	if probe, ok := record.ProbeOf(p.About); ok {
+		return probe + " probe up to " + rate
+	}
 	return partName(p.About) + " lost"
 }
 
@@ -76,7 +82,9 @@ func openWords(p record.Part) string {
 	switch p.About {
 	case record.PartTriggered, record.PartClean, record.PartRelapse:
 	default:
-		noun = "items"
+		if _, probe := record.ProbeOf(p.About); !probe {
+			noun = "items"
+		}
 	}
 	if p.Needed <= p.N {
 		return partName(p.About)
@@ -90,6 +98,9 @@ func partName(about string) string {
 		return about
 	case record.PartRelapse:
 		return "relapse"
+	}
+	if probe, ok := record.ProbeOf(about); ok {
+		return probe + " probe"
 	}
 	return SuiteName(about)
 }

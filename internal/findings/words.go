@@ -66,7 +66,7 @@ func (f Finding) Notes() []string {
 			continue
 		}
 		needed = max(needed, a.Verdict.Needed)
-		if len(a.Probe) == 0 && a.down() {
+		if len(a.Probe) == 0 && len(a.Battery) == 0 && a.down() {
 			unprobed++
 		}
 	}
@@ -93,12 +93,26 @@ func (a *Arm) notes() []string {
 	if probe, ok := a.Relapse(); ok && tells && !a.Control() {
 		notes = append(notes, fmt.Sprintf("relapse probe up to %s, at its step %d", Percent(probe.Rate()), probe.Step))
 	}
+	for _, p := range a.Battery {
+		if top, ok := p.Top(record.Triggered); ok && tells && !a.Control() {
+			notes = append(notes, probeNote(p.Probe, top))
+		}
+	}
 	if a.Word() == verdict.Returned {
 		if low, high, ok := a.Turn(); ok {
 			notes = append(notes, fmt.Sprintf("%s at step %d, then %s at step %d", Percent(low.Rate()), low.Step, Percent(high.Rate()), high.Step))
 		}
 	}
 	return notes
+}
+
+// probeNote is where a probe of the battery brought the behaviour back most.
+func probeNote(name string, top record.Point) string {
+	at := "at " + top.Setting
+	if top.Setting == "" {
+		at = fmt.Sprintf("at its step %d", top.Step)
+	}
+	return fmt.Sprintf("%s up to %s, %s", name, Percent(top.Rate()), at)
 }
 
 // Turn is where a returned arm's triggered rate was lowest, and where it came back to.

@@ -101,8 +101,31 @@ func (v *view) armCard(a *findings.Arm) string {
 	} else if a.ProbeNote != "" {
 		escape.Markdown(&b, "Relapse probe: %s.\n\n", a.ProbeNote)
 	}
+	v.batteryTable(&b, a.Battery)
 	provenance(&b, a.Provenance)
 	return b.String()
+}
+
+// batteryTable lists the further probes of a relapse battery, setting by setting.
+func (v *view) batteryTable(b *strings.Builder, all []results.Probed) {
+	if len(all) == 0 {
+		return
+	}
+	escape.Markdown(b, "## Under the other probes\n\n| probe | at | triggered (%g %% interval) |\n|---|---|---|\n", 100*v.Thresholds.Level)
+	for _, p := range all {
+		points := p.Points.Series(record.SuiteIHY, record.Triggered)
+		if len(points) == 0 {
+			escape.Markdown(b, "| %s | – | %s |\n", p.Probe, p.Note)
+		}
+		for _, pt := range points {
+			at := pt.Setting
+			if at == "" {
+				at = "step " + itoa(pt.Step)
+			}
+			escape.Markdown(b, "| %s | %s | %s |\n", p.Probe, at, rateWords(pt, v.Thresholds.Level))
+		}
+	}
+	b.WriteByte('\n')
 }
 
 func factsTable(b *strings.Builder, factors map[string]string) {

@@ -128,19 +128,18 @@ func (r *reader) arm(a record.ManifestArm) Arm {
 		Verdict: object[record.Verdict](r, a.Verdict, record.OutVerdict),
 		Data:    object[record.RowCounts](r, a.Rows, record.OutCounts),
 	}
+	out.ProbeState, out.ProbeNote = ProbeNone, string(ProbeNone)
 	if a.Probe != "" {
-		out.Probe = rows[record.Point](r, a.Probe, record.OutPoints)
+		p := r.probed(record.ProbeDepirate, a.Probe)
+		out.Probe, out.ProbeState, out.ProbeNote = p.Points, p.State, p.Note
 		out.ProbeLosses = rows[record.Loss](r, a.Probe, record.OutLosses)
-		note := object[record.ProbeNote](r, a.Probe, record.OutNote)
-		out.ProbeState, out.ProbeNote = ProbeMissing, string(ProbeMissing)
-		if note != nil {
-			out.ProbeState, out.ProbeNote = ProbeNotDue, note.Note
-			if note.Due {
-				out.ProbeState = ProbeRun
-			}
+	}
+	for _, p := range a.Probes {
+		if p.Step == "" {
+			out.Battery = append(out.Battery, Probed{Probe: p.Probe, State: ProbeNA, Note: p.Note})
+			continue
 		}
-	} else {
-		out.ProbeState, out.ProbeNote = ProbeNone, string(ProbeNone)
+		out.Battery = append(out.Battery, r.probed(p.Probe, p.Step))
 	}
 	if out.Verdict == nil {
 		out.Missing = "not run yet"
@@ -148,6 +147,18 @@ func (r *reader) arm(a record.ManifestArm) Arm {
 	}
 	out.Provenance = r.provenance(ingredient{"intervention data", a.Rows}, ingredient{"training", a.Training}, ingredient{"verdict", a.Verdict})
 	return out
+}
+
+// probed is what became of a probe's step.
+func (r *reader) probed(name, step string) Probed {
+	p := Probed{Probe: name, State: ProbeMissing, Note: string(ProbeMissing), Points: rows[record.Point](r, step, record.OutPoints)}
+	if note := object[record.ProbeNote](r, step, record.OutNote); note != nil {
+		p.State, p.Note = ProbeNotDue, note.Note
+		if note.Due {
+			p.State = ProbeRun
+		}
+	}
+	return p
 }
 
 // An ingredient is a step under the name of its part in a model.

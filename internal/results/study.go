@@ -48,9 +48,23 @@ type Arm struct {
 	ProbeLosses  []record.Loss     `json:"probe_losses,omitempty"`
 	ProbeState   ProbeState        `json:"probe_state"`
 	ProbeNote    string            `json:"probe_note,omitempty"` // why the probe was run or not, in words
+	Battery      []Probed          `json:"battery,omitempty"`    // the other probes
 	Verdict      *record.Verdict   `json:"verdict"`              // nil while missing
 	Missing      string            `json:"missing,omitempty"`    // what has not run yet, in words
 	Provenance   []Provenance      `json:"provenance"`
+}
+
+// A Probed is one further probe of an arm's relapse battery.
+type Probed struct {
+	Probe  string       `json:"probe"`
+	State  ProbeState   `json:"state"`
+	Note   string       `json:"note"` // why it was run or not, in words
+	Points record.Curve `json:"points,omitempty"`
+}
+
+// Top is the scored point of a condition at which the behaviour showed most often.
+func (p Probed) Top(condition string) (record.Point, bool) {
+	return p.Points.Max(record.SuiteIHY, condition)
 }
 
 // A ProbeState is what became of an arm's relapse probe.
@@ -62,6 +76,7 @@ const (
 	ProbeNotDue  ProbeState = "not due" // the rate did not fall, so there is no removal to test
 	ProbeMissing ProbeState = "missing" // it has not run yet
 	ProbeNone    ProbeState = "none declared"
+	ProbeNA      ProbeState = "not applicable"
 )
 
 // A Provenance is one ingredient of a model: its parent, a data set, the code.

@@ -30,6 +30,8 @@ type ArmParams struct {
 	Rows       int          `json:"rows"`  // unique prompts used; 0 all
 	// When is a relapse probe's condition: run where the triggered rate of the training before fell to or below it.
 	When float64 `json:"when,omitempty"`
+	// Probe labels the rows of a probe of the battery; empty for depirate.
+	Probe string `json:"probe,omitempty"`
 	// Continue goes on with the organism's own adapter instead of laying a fresh one over the merged organism.
 	Continue bool `json:"continue,omitempty"`
 	// Chain are the trainings between organism and this one, oldest first. Their last models are the inputs after/0, after/1, …
@@ -206,6 +208,12 @@ func (l Lab) armByStep(ctx context.Context, j *pipeline.Job, p ArmParams, cp eng
 func (d *diary) ask(ctx context.Context, a *asker, m engine.Asker, p ArmParams, step int) error {
 	whole := p.Phase != record.PhaseRelapse || step == p.At[0] || step == p.At[len(p.At)-1]
 	points, samples, err := a.ask(ctx, m, p.Phase, step, whole)
+	for i := range points {
+		points[i].Probe = p.Probe
+	}
+	for i := range samples {
+		samples[i].Probe = p.Probe
+	}
 	d.Points = append(d.Points, points...)
 	d.Samples = append(d.Samples, samples...)
 	return err

@@ -32,6 +32,7 @@ const (
 	KindGate      = "gate"
 	KindResponses = "responses"
 	KindArm       = "arm"
+	KindProbe     = "probe"
 	KindVerdict   = "verdict"
 )
 
