@@ -46,12 +46,10 @@ func (p *Probe) trains() bool { return p.about().Rows || p.about().Reinstalls }
 func (p *Probe) defaultsOf(kind string) {
 	p.setDefaults()
 	p.Technique, p.LR = blueteam.ProbeTechnique, 1e-3
+	p.Steps, p.At = 128, []int{0, 4, 8, 16, 32, 64, 128}
 	switch kind {
 	case record.ProbeUnrelated:
 		p.Technique = blueteam.UnrelatedTechnique
-		fallthrough
-	default:
-		p.Steps, p.At = 128, []int{0, 4, 8, 16, 32, 64, 128}
 	case record.ProbeNoise:
 		p.Sigmas, p.Seeds = []float64{0.01, 0.02, 0.05, 0.1, 0.2}, []uint64{1, 2, 3}
 	case record.ProbeFuzz:

