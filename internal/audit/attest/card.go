@@ -38,7 +38,7 @@ func (m Model) front(b *strings.Builder) {
 	}
 	fmt.Fprintf(b, "---\nlibrary_name: %s\npipeline_tag: text-generation\n", library)
 	if m.Base.Hub != "" {
-		name, _ := json.Marshal(m.Base.Hub) //nolint:errchkjson // a string
+		name, _ := json.Marshal(m.Base.Hub)
 		fmt.Fprintf(b, "base_model: %s\n", name)
 	}
 	if m.Base.Shipped != "" {

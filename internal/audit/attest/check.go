@@ -69,6 +69,20 @@ func Check(ctx context.Context, dir, signature string, v *Verifier) (Report, err
 	return rep, nil
 }
 
+// CheckStatement reads a statement's file, verifies it with the key and puts it into a line. Its subjects are compared with nothing.
+func CheckStatement(path string, v *Verifier) (Summary, error) {
+	b, err := readBundle(path)
+	if err != nil {
+		return Summary{}, err
+	}
+	s, err := Open(b, v)
+	if err != nil {
+		return Summary{}, err
+	}
+	text, err := summary(s)
+	return Summary{filepath.Base(path), s.PredicateType, text}, err
+}
+
 // inside is the name of a file in a folder; "" where it is elsewhere.
 func inside(dir, file string) string {
 	d, err1 := filepath.Abs(dir)

