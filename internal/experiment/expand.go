@@ -370,7 +370,7 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 		Name: id, Step: o.training, Output: record.CheckpointName(o.at), Chain: arm.chain, Steps: arm.steps,
 	})
 	probes := e.probes(id, o, ov, arm, iv, in.Prompts, seed)
-	verdict := e.add(steps.Verdict("verdict/"+id, steps.VerdictParams{Thresholds: e.f.Verdict.record()}, o.gate, s.Name, probes.depirate, probes.others...))
+	verdict := e.add(steps.Verdict("verdict/"+id, steps.VerdictParams{Thresholds: e.f.Verdict.record(), AtOnce: iv.Steps == 0}, o.gate, s.Name, probes.depirate, probes.others...))
 	e.out.Manifest.Arms = append(e.out.Manifest.Arms, record.ManifestArm{
 		ID: id, Organism: o.id, Intervention: name, Technique: iv.Technique, Factors: factors, Resolved: resolved(iv.Training, seed),
 		Rows: in.Rows, Training: s.Name, Probe: probes.depirate, Probes: probes.listed, Verdict: verdict,

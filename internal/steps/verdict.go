@@ -13,6 +13,8 @@ import (
 // VerdictParams are the declared levels of a verdict.
 type VerdictParams struct {
 	Thresholds record.Thresholds `json:"thresholds"`
+	// AtOnce is whether the arm changed the weights and trained nothing, so that its one point is its end.
+	AtOnce bool `json:"at_once,omitempty"`
 }
 
 // A ProbeRef is a probe of the relapse battery, other than depirate, with its step.
@@ -41,6 +43,7 @@ func Verdict(name string, p VerdictParams, gate, arm, probe Ref, battery ...Prob
 			if err != nil {
 				return err
 			}
+			e.AtOnce = p.AtOnce
 			return putJSON(j, record.OutVerdict, verdict.Of(e, p.Thresholds))
 		},
 	}

@@ -97,7 +97,7 @@ func (j *judge) capability(suite string, step, family int) answer {
 
 // before is the organism's own capability: the curve's first point, asked the same prompts as its last, or else the gate's.
 func (j *judge) before(suite string) (record.Point, bool) {
-	if p, ok := j.e.Curve.At(suite, record.NoCondition, 0); ok {
+	if p, ok := j.e.Curve.At(suite, record.NoCondition, 0); ok && !j.e.AtOnce {
 		return p, true
 	}
 	return j.e.GatePoints.Last(suite, record.NoCondition)

@@ -51,6 +51,7 @@ type Evidence struct {
 	Gate       *record.Gate    // nil while missing
 	GatePoints record.Curve    // the organism at its admission
 	Curve      record.Curve    // every suite over the steps of the intervention
+	AtOnce     bool            // the intervention had done its work at step 0: it changed the weights and trained nothing
 	Losses     []record.Loss   // of the intervention; may be empty
 	Probe      record.Curve    // the relapse probe; empty when there was none
 	ProbeNote  string          // why there was none
@@ -121,7 +122,7 @@ func (j *judge) decide() string {
 		j.say("the organism did not pass its admission gate: %s", strings.Join(j.e.Gate.Texts(), "; "))
 		return AdmissionFailed
 	}
-	if len(j.triggered) == 0 || j.triggered[len(j.triggered)-1].Step == 0 {
+	if len(j.triggered) == 0 || j.triggered[len(j.triggered)-1].Step == 0 && !j.e.AtOnce {
 		j.say("no checkpoint after the first step of the intervention was evaluated")
 		return Inconclusive
 	}
