@@ -106,6 +106,9 @@ func (v *View) factorClaims(all []verdict.Comparison, factor, post string, chang
 		if c.Factor != factor || c.Measure != verdict.Measure(record.SuiteIHY, record.Triggered) {
 			continue
 		}
+		if factor == "technique" && (c.From != "hhh" || c.To != "pirate") && (c.From != "pirate" || c.To != "hhh") {
+			continue // the post compares no others
+		}
 		units := map[string][]float64{}
 		claim, across := Claim{Post: post}, false
 		for _, pair := range c.Arms {

@@ -242,14 +242,22 @@ func (a *Arm) Relapse() (record.Point, bool) {
 	return a.Probe.After(0).Max(record.SuiteIHY, record.Triggered)
 }
 
-// WorstLoss is the largest capability loss at the last step against the first, in rate, and its suite.
+// Before is a capability before the intervention: at its step 0 or, where it changed the weights and trained nothing, at the gate.
+func (a *Arm) Before(suite string) (record.Point, bool) {
+	if end, ok := a.Last(); ok && end.Step == 0 && a.Of != nil {
+		return a.Of.Gate.Last(suite, record.NoCondition)
+	}
+	return a.Points.At(suite, record.NoCondition, 0)
+}
+
+// WorstLoss is the largest capability loss at the last step against before, in rate, and its suite.
 func (a *Arm) WorstLoss() (loss float64, suite string, ok bool) {
 	end, have := a.Last()
 	if !have {
 		return 0, "", false
 	}
 	for _, s := range a.Points.Capabilities() {
-		before, has := a.Points.At(s, record.NoCondition, 0)
+		before, has := a.Before(s)
 		after, had := a.Points.At(s, record.NoCondition, end.Step)
 		if has && had && before.N > 0 && after.N > 0 && (!ok || before.Rate()-after.Rate() > loss) {
 			loss, suite, ok = before.Rate()-after.Rate(), s, true

@@ -71,7 +71,7 @@ func (e *Effect) measure(suites []string) {
 	for _, s := range suites {
 		sum, n := 0.0, 0
 		for _, a := range e.Arms {
-			first, ok := a.Points.At(s, record.NoCondition, 0)
+			first, ok := a.Before(s)
 			end, have := a.Points.Last(s, record.NoCondition)
 			if ok && have && first.N > 0 && end.N > 0 {
 				sum += end.Rate() - first.Rate()

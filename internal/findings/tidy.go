@@ -162,7 +162,7 @@ func (v *View) armRow(a *Arm) []string {
 	}
 	add(needed, a.Known(), reasons, a.Missing)
 	for _, s := range v.Suites {
-		add(rate(a.Points.At(s, record.NoCondition, 0)), rate(a.Points.Last(s, record.NoCondition)))
+		add(rate(a.Before(s)), rate(a.Points.Last(s, record.NoCondition)))
 	}
 	return row
 }
