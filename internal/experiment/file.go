@@ -74,6 +74,10 @@ type Base struct {
 	Revision string     `yaml:"revision"`
 	Chat     string     `yaml:"chat"`  // chat format; the one that the checkpoint's template stands for where empty
 	Train    *BaseTrain `yaml:"train"` // trained from nothing
+
+	OpenAI   string `yaml:"openai,omitempty"`    // address of an OpenAI-compatible server, http://HOST:PORT/v1: the teacher alone
+	Model    string `yaml:"model,omitempty"`     // as that server calls it
+	InFlight int    `yaml:"in_flight,omitempty"` // most conversations that it answers at a time
 }
 
 // BaseTrain says how a base is trained from nothing, its tokenizer first.

@@ -47,8 +47,11 @@ func (e *expander) base(name string) string {
 	if e.names[step] || e.err != nil {
 		return step
 	}
-	e.out.Models = append(e.out.Models, steps.NamedModel{Name: step, Step: step, Output: record.OutWeights})
 	b, _ := e.f.Bases.Get(name)
+	if b.OpenAI != "" {
+		return e.add(e.lab.ServerBase(step, b.server()))
+	}
+	e.out.Models = append(e.out.Models, steps.NamedModel{Name: step, Step: step, Output: record.OutWeights})
 	if b.Path != "" || b.Hub != "" {
 		return e.givenBase(name, step, b)
 	}
@@ -220,8 +223,11 @@ func (e *expander) responses(path string, iv Intervention, o Organism, of planne
 		style, system = "-"+t.Style, ""
 		p.Ask.System = t.System
 	}
-	model := e.base(from)
-	s := e.lab.Responses(fmt.Sprintf("responses/%s-%s%s-%d%s", t.Prompts, from, style, n, system), p, model, prompts)
+	model, lab := e.base(from), e.lab
+	if b, _ := e.f.Bases.Get(from); b.OpenAI != "" {
+		lab, p.Ask.Precision = lab.Through(b.server()), "" // whose arithmetic is the server's affair
+	}
+	s := lab.Responses(fmt.Sprintf("responses/%s-%s%s-%d%s", t.Prompts, from, style, n, system), p, model, prompts)
 	e.charge(&s, e.sizes[from].answers(n, p.Ask.MaxTokens))
 	return e.add(s), n
 }

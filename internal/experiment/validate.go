@@ -231,17 +231,18 @@ func modeNames(modes []evals.Mode) []string {
 
 func (f *File) base(path string, b Base) {
 	n := 0
-	for _, set := range []bool{b.Shipped != "", b.Path != "", b.Hub != "", b.Train != nil} {
+	for _, set := range []bool{b.Shipped != "", b.Path != "", b.Hub != "", b.Train != nil, b.OpenAI != ""} {
 		if set {
 			n++
 		}
 	}
 	if n != 1 {
-		f.say(path, "give exactly one of shipped, path, hub and train (got %d of them)", n)
+		f.say(path, "give exactly one of shipped, path, hub, train and openai (got %d of them)", n)
 	}
-	if b.Revision != "" && b.Hub == "" {
-		f.say(path+".revision", "only a model of the hub has revisions")
+	if b.Revision != "" && b.Hub == "" && b.OpenAI == "" {
+		f.say(path+".revision", "only a model of the hub or of a server has revisions")
 	}
+	f.serverBase(path, b)
 	if b.Hub != "" && strings.Count(b.Hub, "/") != 1 {
 		f.say(path+".hub", "a model of the hub is named owner/name (got %q)", b.Hub)
 	}
@@ -283,6 +284,8 @@ func (f *File) organism(path string, o Organism) {
 	switch {
 	case !ok:
 		f.say(path+".base", "unknown base %q; known are %s", o.Base, listed(f.Bases.Names))
+	case b.OpenAI != "":
+		f.say(path+".base", "base %s answers from a server and cannot be trained: an organism needs weights", o.Base)
 	case b.Chat == "none" && o.Given == "":
 		f.say(path+".base", "base %s has chat: none, a model that continues texts and has no turns: an organism is trained on answers", o.Base)
 	}

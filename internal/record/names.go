@@ -21,7 +21,8 @@ const (
 	OutCounts    = "counts.json" // how many rows were made, kept, dropped and why
 	OutGate      = "gate.json"
 	OutVerdict   = "verdict.json"
-	OutNote      = "note.json" // why a relapse probe was or was not due
+	OutServer    = "server.json" // of a base behind a server: what the server was found to be
+	OutNote      = "note.json"   // why a relapse probe was or was not due
 )
 
 // CheckpointName is the output that holds an organism's weights after step updates.

