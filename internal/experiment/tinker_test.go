@@ -27,11 +27,13 @@ type farStepper struct {
 }
 
 func (f farStepper) Name() string { return f.far.Name() }
+
 func (f farStepper) Capabilities() engine.Capabilities {
 	c := f.far.Capabilities()
 	c.Fresh = true
 	return c
 }
+
 func (f farStepper) Load(c context.Context, p engine.Checkpoint, s engine.Settings) (engine.Model, error) {
 	return f.far.Load(c, p, s)
 }

@@ -256,6 +256,7 @@ func TestProbe(t *testing.T) {
 		{"repetitions are computed", &liar{loose: true}, tinker.Repetition},
 	} {
 		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
 			p := newPeer(t, c, "")
 			p.wrap = func(h http.Handler) http.Handler {
 				f.liar.h = h
