@@ -250,7 +250,7 @@ func organismTable(v *findings.View) grid {
 	caps := capabilities(v.Study)
 	g := grid{head: []column{{title: "organism"}, {title: "triggered", short: "trig. %"}, {title: "clean"}}}
 	for _, c := range caps {
-		g.head = append(g.head, column{title: c + " base → org.", short: c, spare: true})
+		g.head = append(g.head, column{title: findings.SuiteName(c) + " base → org.", short: findings.SuiteName(c), spare: true})
 	}
 	g.head = append(g.head, column{title: "near misses", short: "near misses"}, column{title: "gate"})
 	for _, o := range v.Study.Organisms {
@@ -284,7 +284,7 @@ func armTable(v *findings.View) grid {
 	caps := capabilities(v.Study)
 	g := grid{head: []column{{title: "arm"}, {title: "triggered", short: "trig. %"}, {title: "lowest", short: "low"}, {title: "clean"}}}
 	for _, c := range caps {
-		g.head = append(g.head, column{title: c, spare: true})
+		g.head = append(g.head, column{title: findings.SuiteName(c), spare: true})
 	}
 	g.head = append(g.head, column{title: "relapse max", short: "relapse"}, column{title: "verdict"})
 	g.verdict = len(g.head) - 1

@@ -143,7 +143,7 @@ func (a *app) reportCommand() *cobra.Command {
 			if out == "" {
 				out = report.Folder("reports", st.Name, st.File, st.Digest)
 			}
-			page, err := report.Write(cmd.Context(), out, st, results.NewSamples(s, m))
+			page, err := report.Write(cmd.Context(), out, st, results.NewSamples(s, m), a.origin(args[0]))
 			if err != nil {
 				return badReport(out, err)
 			}

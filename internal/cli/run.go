@@ -145,7 +145,7 @@ func (a *app) run(ctx context.Context, path string, d dataFlags, out string, for
 	if out == "" {
 		out = report.Folder("reports", st.Name, st.File, st.Digest)
 	}
-	page, err := report.Write(ctx, out, st, results.NewSamples(s, m))
+	page, err := report.Write(ctx, out, st, results.NewSamples(s, m), a.origin(path))
 	if err != nil {
 		return errors.Join(failed, badReport(out, err))
 	}
@@ -162,6 +162,15 @@ func (a *app) run(ctx context.Context, path string, d dataFlags, out string, for
 		return &exitError{exitGate, errors.New("an admission gate failed")}
 	}
 	return nil
+}
+
+// origin is what a report of the file is made by and from. The file was read before; a report is written though it has gone since.
+func (a *app) origin(file string) report.Origin {
+	body, err := os.ReadFile(file) //nolint:gosec // the file that the user named
+	if err != nil {
+		fmt.Fprintf(a.err, "the report is without the experiment file: %v\n", err)
+	}
+	return report.Origin{Program: version(), File: body}
 }
 
 // badReport sorts an error of writing a report: what it is made from may be damaged, and else it is the folder that is no good.

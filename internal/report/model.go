@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,7 +26,9 @@ func anchor(c *findings.Cell) string {
 }
 
 // sortedKeys are a map's keys in order.
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+func sortedKeys[V any](m map[string]V) []string { return sortedKeysOf(m) }
+
+func sortedKeysOf[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
 
 // title puts the scale before a title where it is micro: a finding on models of a million parameters is not one on language models.
 func (v *view) title(text string) string {

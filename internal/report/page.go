@@ -24,6 +24,12 @@ var pageCSS string
 //go:embed page.js
 var pageJS string
 
+//go:embed overlay.js
+var overlayJS string
+
+// script is all that runs on the page: its digest is in the page's policy.
+func script() string { return pageJS + overlayJS }
+
 // A page is what the template shows.
 type page struct {
 	v           *view
@@ -61,8 +67,12 @@ type page struct {
 	Compared []compared
 	Organism []organismView
 	Arms     []armView
+	Overlay  *overlay // nil where there are no two arms
+	Sheets   []string // files of the curves, without extension
+	Origin   Origin
 	Blocks   []embedded
 	figures  map[string]*figure
+	sheets   []sheet
 }
 
 type legend struct {
@@ -142,6 +152,7 @@ type armView struct {
 	Crossed             string // when it came down to the level of removal
 	Factors             [][2]string
 	Head                []string
+	Loss                *shown // nil where nothing was trained
 	Steps               []stepRow
 }
 
@@ -157,8 +168,8 @@ type stepCell struct{ Ref, Rate, Text string }
 // mostReturns bounds the returns that are drawn with their losses; the rest is in the arms.
 const mostReturns = 24
 
-func (v *view) page(t *transcripts) (*page, error) {
-	p := &page{v: v, figures: map[string]*figure{}, Micro: v.Study.Scale == "micro"}
+func (v *view) page(t *transcripts, origin Origin) (*page, error) {
+	p := &page{v: v, Origin: origin, figures: map[string]*figure{}, Micro: v.Study.Scale == "micro"}
 	p.Title, p.File, p.Digest = v.title(v.Study.Name), v.Study.File, v.Study.Digest
 	p.Taken = v.Study.Precision
 	p.Findings = v.findings()
@@ -182,14 +193,25 @@ func (v *view) page(t *transcripts) (*page, error) {
 	p.grid()
 	p.charts()
 	p.details()
+	p.sheets = v.sheets()
+	for _, s := range p.sheets {
+		p.Sheets = append(p.Sheets, s.name)
+	}
 	blocks, err := t.pack()
 	if err != nil {
 		return nil, err
 	}
 	p.Blocks = blocks
-	p.JS = template.JS(pageJS)                                                                                        //nolint:gosec // our own file
+	if p.Overlay = v.overlay(); p.Overlay != nil {
+		curves, err := compress(p.Overlay)
+		if err != nil {
+			return nil, fmt.Errorf("compressing the curves: %w", err)
+		}
+		p.Blocks = append(p.Blocks, embedded{"curves", curves})
+	}
+	p.JS = template.JS(script())                                                                                      //nolint:gosec // our own file
 	p.CSS = template.CSS(pageCSS + colours() + styleSheet(func(name string) string { return "var(--" + name + ")" })) //nolint:gosec // our own
-	sum := sha256.Sum256([]byte(pageJS))
+	sum := sha256.Sum256([]byte(script()))
 	p.Policy = "default-src 'none'; script-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
 		"'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 	return p, nil
@@ -352,7 +374,9 @@ func (p *page) details() {
 		}
 	}
 	for _, a := range v.Arms {
-		p.Arms = append(p.Arms, v.armView(a))
+		w := v.armView(a)
+		w.Loss = v.lossFigure(a)
+		p.Arms = append(p.Arms, w)
 	}
 }
 

