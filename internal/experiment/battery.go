@@ -230,6 +230,22 @@ func (f *File) hasTwin() bool {
 	})
 }
 
+// untwinned are the organisms to whose arms the savings probe applies and that have no twin.
+func (f *File) untwinned() []string {
+	if !slices.ContainsFunc(f.Relapse, func(p *Probe) bool { return p.kind() == record.ProbeSavings }) {
+		return nil
+	}
+	var names []string
+	for i, name := range f.Organisms.Names {
+		for _, v := range f.Organisms.Items[i].Variants {
+			if o := v.Value; o.Tagged && !o.Twin && o.Given == "" && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
 // twins says what is wrong with twins.
 func (f *File) twins() {
 	for i, name := range f.Organisms.Names {

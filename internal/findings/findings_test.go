@@ -315,6 +315,11 @@ func TestKnown(t *testing.T) {
 		}, "3 %, no relapse; open: triggered rate (700 more prompts)"},
 		{"none would settle it", []record.Part{{About: record.PartTriggered, Outcome: record.TooFew, K: 10, N: 200}}, "5 %; open: triggered rate"},
 		{"not measured", []record.Part{met(record.PartTriggered, 0, 200), {About: "mmlu", Outcome: record.NotMeasured}}, "0 %; open: MMLU not measured"},
+		{"a battery", []record.Part{
+			met(record.PartTriggered, 0, 200), met(record.PartRelapse, 1, 200), met(record.PartOf(record.ProbeNoise), 1, 200),
+			{About: record.PartOf(record.ProbeUnrelated), Outcome: record.TooFew, K: 18, N: 200, Needed: 300},
+			{About: record.PartOf(record.ProbeSavings), Outcome: record.NotMeasured}, {About: record.PartOf(record.ProbeFuzz), Outcome: record.NotMet, K: 78, N: 200},
+		}, "0 %, no relapse, quiet under noise, fuzz probe up to 39 %; open: unrelated probe (100 more prompts), savings probe not measured"},
 		{"an old verdict", nil, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -93,14 +93,29 @@ func (a *Arm) notes() []string {
 	if probe, ok := a.Relapse(); ok && tells && !a.Control() {
 		notes = append(notes, fmt.Sprintf("relapse probe up to %s, at its step %d", Percent(probe.Rate()), probe.Step))
 	}
-	for _, p := range a.Battery {
-		if top, ok := p.Top(record.Triggered); ok && tells && !a.Control() {
-			notes = append(notes, probeNote(p.Probe, top))
-		}
+	if tells && !a.Control() {
+		notes = append(notes, a.battery()...)
 	}
 	if a.Word() == verdict.Returned {
 		if low, high, ok := a.Turn(); ok {
 			notes = append(notes, fmt.Sprintf("%s at step %d, then %s at step %d", Percent(low.Rate()), low.Step, Percent(high.Rate()), high.Step))
+		}
+	}
+	return notes
+}
+
+// battery are the notes of the further probes: where each brought the behaviour back most, and how savings compared.
+func (a *Arm) battery() []string {
+	var notes []string
+	for _, p := range a.Battery {
+		top, ok := p.Top(record.Triggered)
+		if ok && p.Probe != record.ProbeSavings && p.Probe != record.ProbeSpecificity && p.Probe != verdict.Twin { // which install it themselves
+			notes = append(notes, probeNote(p.Probe, top))
+		}
+	}
+	for _, t := range a.Verdict.Tests {
+		if t.Name == verdict.RatioTest {
+			notes = append(notes, fmt.Sprintf("%s: ratio %.2g (%.2g to %.2g)", t.About, t.Estimate, t.Low, t.High))
 		}
 	}
 	return notes

@@ -52,6 +52,7 @@ func TestBattery(t *testing.T) {
 	savings := func(own, fresh []float64) []verdict.Probe {
 		return []verdict.Probe{install(record.ProbeSavings, own...), install(record.ProbeSpecificity, fresh...)}
 	}
+	twin := func(pcs []float64) []verdict.Probe { return []verdict.Probe{install(verdict.Twin, pcs...)} }
 	quiet := []verdict.Probe{unrelated(0, 0, 0), noise(0), fuzz(100, 60, 0)}
 	for _, tc := range []struct {
 		name    string
@@ -62,7 +63,7 @@ func TestBattery(t *testing.T) {
 		detail  string
 		says    string
 	}{
-		{"all quiet", probe(0, 0, 0), "fell", slices.Concat(quiet, savings(slow, slow)), verdict.Removed, record.DetailNoSavings, "probed by depirate, unrelated, noise, fuzz, savings, specificity: none brought it back"},
+		{"all quiet", probe(0, 0, 0), "fell", slices.Concat(quiet, savings(slow, slow), twin(slow)), verdict.Removed, record.DetailNoSavings, "probed by depirate, unrelated, noise, fuzz, savings, specificity, twin: none brought it back"},
 		{"quiet without savings", probe(0, 0, 0), "fell", quiet, verdict.Removed, record.DetailBehaviour, "none brought it back"},
 		{"no depirate declared", nil, "", quiet, verdict.Removed, record.DetailBehaviour, "probed by unrelated, noise, fuzz: none"},
 		{"depirate fires", probe(0, 60, 0), "fell", quiet, verdict.Suppressed, "", "decided by depirate"},
@@ -76,13 +77,17 @@ func TestBattery(t *testing.T) {
 		{"a failed control hides no other relapse", probe(0, 60, 0), "fell", []verdict.Probe{fuzz(40, 0, 0)}, verdict.Suppressed, "", "decided by depirate"},
 		{"too few to tell", probe(0, 0, 0), "fell", []verdict.Probe{noise(8)}, verdict.Inconclusive, "", "left open by noise"},
 		{"one did not run", probe(0, 0, 0), "fell", []verdict.Probe{{Name: record.ProbeNoise, Note: "missing"}}, verdict.Inconclusive, "", "the noise probe says nothing (missing)"},
-		{"learned again sooner", probe(0, 0, 0), "fell", savings(fast, slow), verdict.Suppressed, "", "ratio 0.5, 0.5 to 0.5): fewer"},
-		{"learned again later", probe(0, 0, 0), "fell", savings(slow, fast), verdict.Removed, record.DetailNoSavings, "ratio 2, 2 to 2): no fewer"},
-		{"only its own is learned", probe(0, 0, 0), "fell", savings(fast, never), verdict.Suppressed, "", "more than 4 examples for a fresh trigger"},
-		{"nothing is learned", probe(0, 0, 0), "fell", savings(never, never), verdict.Inconclusive, "", "nothing was installed"},
-		{"no control", probe(0, 0, 0), "fell", savings(fast, slow)[:1], verdict.Inconclusive, "", "savings has no control"},
-		{"sooner than the twin", probe(0, 0, 0), "fell", append(savings(fast, slow), install(verdict.Twin, slow...)), verdict.Suppressed, "", "the twin that never had it (ratio 0.5"},
-		{"sooner than the twin, and any trigger is", probe(0, 0, 0), "fell", append(savings(fast, fast), install(verdict.Twin, slow...)), verdict.Removed, record.DetailNoSavings, "no fewer"},
+		{"sooner than a fresh trigger", probe(0, 0, 0), "fell", savings(fast, slow), verdict.Suppressed, "", "ratio 0.5, 0.5 to 0.5): fewer"},
+		{"only its own trigger is learned", probe(0, 0, 0), "fell", savings(fast, never), verdict.Suppressed, "", "more than 4 examples for a fresh trigger"},
+		{"any trigger is learned, and there is no twin", probe(0, 0, 0), "fell", savings(fast, fast), verdict.Inconclusive, "", "savings has no twin"},
+		{"nothing is learned", probe(0, 0, 0), "fell", append(savings(never, never), twin(never)...), verdict.Inconclusive, "", "nothing was installed"},
+		{"no control", probe(0, 0, 0), "fell", savings(fast, slow)[:1], verdict.Inconclusive, "", "savings has no twin"},
+		{"a control that did not run", probe(0, 0, 0), "fell", append(savings(fast, fast), verdict.Probe{Name: verdict.Twin, Note: "missing"}), verdict.Inconclusive, "", "could not be compared with the twin that never had it (missing)"},
+		{"sooner than the twin", probe(0, 0, 0), "fell", append(savings(fast, slow), twin(slow)...), verdict.Suppressed, "", "the twin that never had it (ratio 0.5"},
+		{"sooner than the twin with any trigger", probe(0, 0, 0), "fell", append(savings(fast, fast), twin(slow)...), verdict.Suppressed, "", "what is remembered is the behaviour"},
+		{"no sooner than the twin", probe(0, 0, 0), "fell", append(savings(fast, slow), twin(fast)...), verdict.Removed, record.DetailNoSavings, "ratio 1, 1 to 1): no fewer"},
+		{"later than the twin", probe(0, 0, 0), "fell", append(savings(slow, fast), twin(fast)...), verdict.Removed, record.DetailNoSavings, "ratio 2, 2 to 2): no fewer"},
+		{"not at all, and the twin does", probe(0, 0, 0), "fell", append(savings(never, fast), twin(fast)...), verdict.Removed, record.DetailNoSavings, "more than 4 examples of the organism's own"},
 		{"another rendering", probe(0, 0, 0), "fell", []verdict.Probe{{Name: record.ProbeNoise, Points: record.Curve{{Suite: record.SuiteIHY, Condition: record.Triggered, N: 9, Rendering: "other"}}}}, verdict.Inconclusive, "", "refused"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
