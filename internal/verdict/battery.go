@@ -195,10 +195,10 @@ func (j *judge) instrument(p Probe) answer {
 	j.test("control of the fuzz probe: triggered rate before the intervention less that at scale 0", lost)
 	if lost.Low > 0 {
 		j.part(about, record.NotMeasured, at, 0)
-		j.say("the control of the fuzz probe fails: at scale 0 the triggered rate is %d/%d, and before the intervention it was %d/%d, so the probe says nothing",
+		j.say("the control of the fuzz probe fails: at scale 0 the triggered rate is %d/%d, and where the arm began it was %d/%d, so the probe says nothing",
 			at.K, at.N, before.K, before.N)
 		return open
 	}
-	j.say("the control of the fuzz probe holds: at scale 0 the triggered rate is %d/%d, as before the intervention (%d/%d)", at.K, at.N, before.K, before.N)
+	j.say("the control of the fuzz probe holds: at scale 0 the triggered rate is %d/%d, and where the arm began it was %d/%d", at.K, at.N, before.K, before.N)
 	return good
 }
