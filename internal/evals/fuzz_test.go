@@ -55,7 +55,7 @@ func FuzzFiles(f *testing.F) {
 			if err != nil {
 				continue
 			}
-			if r, err := s.ScoreResponses(strings.NewReader(responses)); err == nil && r.N != len(s.Items) {
+			if r, err := s.ScoreResponses(strings.NewReader(responses), KeepAll); err == nil && r.N != len(s.Items) {
 				t.Errorf("%s: %d of %d items", name, r.N, len(s.Items))
 			}
 		}
@@ -96,7 +96,7 @@ func BenchmarkScoreIFEval(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if _, err := s.ScoreResponses(strings.NewReader(responses.String())); err != nil {
+		if _, err := s.ScoreResponses(strings.NewReader(responses.String()), KeepAll); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -82,37 +82,65 @@ var (
 	customMeasures  = []measure{{name: "score"}}
 )
 
-// Summarise adds up scored items. The items stand in the report in the order given.
+// Summarise adds up scored items. The report has the items in the order given.
 func (s *Suite) Summarise(items []Scored) *Report {
-	r := &Report{Schema: 1, Suite: s.Name, Digest: s.Digest(), Note: s.Note, N: len(items), Items: items}
-	measures := s.measures
-	if len(measures) == 0 {
-		measures = customMeasures
+	t := newTally(s)
+	for i := range items {
+		t.add(&items[i])
 	}
-	for _, m := range measures {
-		sum, n := 0.0, len(items)
-		per := 0.0
-		for _, it := range items {
-			switch {
-			case m.key != "":
-				sum += it.Metrics[m.key]
-			case it.Hit:
-				sum++
-			}
-			per += it.Metrics[m.per]
+	r := t.report()
+	r.Items = items
+	return r
+}
+
+// A tally adds up scored items without keeping them.
+type tally struct {
+	suite              *Suite
+	measures           []measure
+	n                  int
+	sums, pers         []float64 // by measure
+	subject, category groups
+}
+
+func newTally(s *Suite) *tally {
+	t := &tally{suite: s, measures: s.measures, subject: newGroups(), category: newGroups()}
+	if len(t.measures) == 0 {
+		t.measures = customMeasures
+	}
+	t.sums, t.pers = make([]float64, len(t.measures)), make([]float64, len(t.measures))
+	return t
+}
+
+func (t *tally) add(it *Scored) {
+	t.n++
+	for i, m := range t.measures {
+		switch {
+		case m.key != "":
+			t.sums[i] += it.Metrics[m.key]
+		case it.Hit:
+			t.sums[i]++
 		}
+		t.pers[i] += it.Metrics[m.per]
+	}
+	t.subject.add(it.Group, it.Hit)
+	t.category.add(categories[it.Group], it.Hit)
+}
+
+func (t *tally) report() *Report {
+	r := &Report{Schema: 1, Suite: t.suite.Name, Digest: t.suite.Digest(), Note: t.suite.Note, N: t.n}
+	for i, m := range t.measures {
+		n := t.n
 		if m.per != "" {
-			n = int(per)
+			n = int(t.pers[i])
 		}
-		metric := newMetric(m.name, sum, n)
+		metric := newMetric(m.name, t.sums[i], n)
 		// Instructions of one prompt are no independent samples, so their share gets no interval.
 		if m.per == "" && !m.mean {
 			metric.interval()
 		}
 		r.Metrics = append(r.Metrics, metric)
 	}
-	r.Groups = append(groups("subject", items, func(it *Scored) string { return it.Group }),
-		groups("category", items, func(it *Scored) string { return categories[it.Group] })...)
+	r.Groups = append(t.subject.metrics("subject"), t.category.metrics("category")...)
 	return r
 }
 
@@ -132,21 +160,27 @@ func (m *Metric) interval() {
 }
 
 // groups counts hits by a name; items without one are in no group.
-func groups(kind string, items []Scored, name func(*Scored) string) []Metric {
-	hits, n := map[string]float64{}, map[string]int{}
-	for i := range items {
-		g := name(&items[i])
-		if g == "" {
-			continue
-		}
-		n[g]++
-		if items[i].Hit {
-			hits[g]++
-		}
+type groups struct {
+	hits map[string]float64
+	n    map[string]int
+}
+
+func newGroups() groups { return groups{map[string]float64{}, map[string]int{}} }
+
+func (g groups) add(name string, hit bool) {
+	if name == "" {
+		return
 	}
+	g.n[name]++
+	if hit {
+		g.hits[name]++
+	}
+}
+
+func (g groups) metrics(kind string) []Metric {
 	var out []Metric
-	for _, g := range slices.Sorted(maps.Keys(n)) {
-		m := newMetric(g, hits[g], n[g])
+	for _, name := range slices.Sorted(maps.Keys(g.n)) {
+		m := newMetric(name, g.hits[name], g.n[name])
 		m.Kind = kind
 		m.interval()
 		out = append(out, m)

@@ -1,6 +1,7 @@
 package evals
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,7 +18,19 @@ type OpenOptions struct {
 	Shots int  // mmlu: solved questions before each; needs dev
 	Mode  Mode // mmlu: how it is asked; Letters when empty
 	Chat  bool // mmlu: asked as a user's turn
+	Keep  Keep // of scored responses
 }
+
+// Keep says what a report keeps of each item, beyond the sums.
+type Keep int
+
+// What a report keeps: everything; verdicts with their reasons, without texts; nothing, so that memory grows with the suite alone and a file
+// of responses may be larger than memory.
+const (
+	KeepAll Keep = iota
+	KeepVerdicts
+	KeepNone
+)
 
 // Open reads a suite of the kind that name names. dev holds solved examples and may be nil.
 func Open(name string, data, dev io.Reader, o OpenOptions) (*Suite, error) {
@@ -71,7 +84,7 @@ func ScoreFile(name, dataPath, responsesPath string, o OpenOptions) (s *Suite, r
 	if s, err = OpenFile(k, dataPath, o); err != nil {
 		return nil, nil, err
 	}
-	report, err = withFile(responsesPath, s.ScoreResponses)
+	report, err = withFile(responsesPath, func(r io.Reader) (*Report, error) { return s.ScoreResponses(r, o.Keep) })
 	return s, report, err
 }
 
@@ -98,11 +111,15 @@ const maxNamed = 3
 
 // ScoreResponses judges rows of {"prompt": …, "response": …}, or {"key": …, "response": …}, one for each item and in any
 // order. A prompt is the user's turn as the suite asks it, or the question as the suite's data have it. A row that fits no
-// item, one too many, and items without a row are errors.
-func (s *Suite) ScoreResponses(r io.Reader) (*Report, error) {
+// item, one too many, and items without a row are errors. Rows are judged as they are read.
+func (s *Suite) ScoreResponses(r io.Reader, keep Keep) (*Report, error) {
 	open := s.index()
 	rows := make([]int, len(s.Items)) // the line that answered each item; 0: none yet
-	items := make([]Scored, len(s.Items))
+	var items []Scored
+	if keep != KeepNone {
+		items = make([]Scored, len(s.Items))
+	}
+	sum := newTally(s)
 	err := eachRow(r, func(n int, raw json.RawMessage) error {
 		var row struct {
 			Key      *label  `json:"key"`
@@ -123,7 +140,7 @@ func (s *Suite) ScoreResponses(r io.Reader) (*Report, error) {
 		default:
 			return errors.New(`a row needs "prompt" or "key"`)
 		}
-		fits := open[name]
+		fits := open[nameOf(name)]
 		if len(fits) == 0 {
 			return fmt.Errorf("no item of %s has the %s", s.Name, quoteName(name))
 		}
@@ -135,8 +152,16 @@ func (s *Suite) ScoreResponses(r io.Reader) (*Report, error) {
 		rows[i] = n
 		it := &s.Items[i]
 		out := s.Score(it, *row.Response)
-		items[i] = Scored{
+		scored := Scored{
 			Key: it.Key, Prompt: it.Prompt(), Response: *row.Response, Hit: out.Hit, Reason: out.Reason, Metrics: out.Metrics, Group: it.Group, Parts: out.Parts,
+		}
+		sum.add(&scored)
+		switch keep {
+		case KeepAll:
+			items[i] = scored
+		case KeepVerdicts:
+			items[i] = Scored{Key: it.Key, Hit: out.Hit, Reason: strings.Clone(out.Reason), Group: it.Group}
+		case KeepNone:
 		}
 		return nil
 	})
@@ -156,13 +181,22 @@ func (s *Suite) ScoreResponses(r io.Reader) (*Report, error) {
 		}
 		return nil, fmt.Errorf("%d of %d items have no response: %s", len(missing), len(s.Items), list)
 	}
-	return s.Summarise(items), nil
+	if keep == KeepAll {
+		return s.Summarise(items), nil
+	}
+	report := sum.report()
+	report.Items = items
+	return report, nil
 }
 
+// nameOf is the key of an index: prompts may be long.
+func nameOf(name string) [sha256.Size]byte { return sha256.Sum256([]byte(name)) }
+
 // index maps what a row may name an item by to the items of that name: prompts may occur twice.
-func (s *Suite) index() map[string][]int {
-	m := make(map[string][]int, 2*len(s.Items))
-	add := func(name string, i int) {
+func (s *Suite) index() map[[sha256.Size]byte][]int {
+	m := make(map[[sha256.Size]byte][]int, 2*len(s.Items))
+	add := func(text string, i int) {
+		name := nameOf(text)
 		if list := m[name]; len(list) == 0 || list[len(list)-1] != i {
 			m[name] = append(list, i)
 		}

