@@ -24,7 +24,7 @@ func (a *app) openPlan(ctx context.Context, path string, d dataFlags) (opened, e
 	if err != nil {
 		return opened{}, err
 	}
-	src := experiment.NewPlanSources(d.data, offline, finder{client})
+	src := d.bound(experiment.NewPlanSources(d.data, offline, finder{client}))
 	x, err := a.openWith(ctx, path, src)
 	x.assumed = src.Assumed()
 	return x, err
@@ -58,6 +58,9 @@ func (a *app) printOutlook(x opened, statuses []pipeline.StepStatus) {
 	speed := kernel.FMAPeak(workers) * 1e9 * trainShare
 	fmt.Fprintf(a.out, "tokens: about %s trained, %s read, %s sampled\n", count(sum.Trained), count(sum.Read), count(sum.Sampled))
 	memory := fmt.Sprintf("memory: about %.1f GiB for the largest step", float64(sum.Memory)/(1<<30))
+	if x.held >= 1<<20 {
+		memory += fmt.Sprintf(" and %s for data sets, which are read", bytesWords(x.held))
+	}
 	if have, ok := local.Available(); ok {
 		memory += fmt.Sprintf(", %.1f GiB are available", float64(have)/(1<<30))
 		if have < sum.Memory {

@@ -37,12 +37,28 @@ type opened struct {
 	why string
 	// assumed are the data sets that a look ahead did without.
 	assumed []string
+	held    int64 // bytes of the data sets' texts, which are in memory
 }
 
-type dataFlags struct{ data string }
+type dataFlags struct {
+	data   string
+	unpack int
+}
 
 func (d *dataFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&d.data, "data", "", "folder with local copies of data sets, DIR/owner/name/*.jsonl[.gz]")
+	unpackFlag(c, &d.unpack)
+}
+
+func unpackFlag(c *cobra.Command, n *int) {
+	c.Flags().IntVar(n, "unpack", 0, "how many times its own size a packed data file may unpack to; 0 allows what text packs to, 100")
+}
+
+// bound holds data sets to the memory that there is.
+func (d dataFlags) bound(src *experiment.Sources) *experiment.Sources {
+	memory, _ := local.Available()
+	src.Bound(d.unpack, memory)
+	return src
 }
 
 // open reads an experiment and expands it. Nothing is written but the hub's cache.
@@ -51,7 +67,7 @@ func (a *app) open(ctx context.Context, path string, d dataFlags) (opened, error
 	if err != nil {
 		return opened{}, err
 	}
-	return a.openWith(ctx, path, experiment.NewSources(d.data, client, finder{client}))
+	return a.openWith(ctx, path, d.bound(experiment.NewSources(d.data, client, finder{client})))
 }
 
 // openWith is open with the places where data and models are looked for.
@@ -79,7 +95,7 @@ func (a *app) expand(ctx context.Context, path string, f *experiment.File, src *
 	if err != nil {
 		return opened{}, fmt.Errorf("planning %s: %w", path, err)
 	}
-	return opened{file: f, plan: plan, exp: exp}, nil
+	return opened{file: f, plan: plan, exp: exp, held: src.Held()}, nil
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -197,10 +213,14 @@ func newHub(offline bool) (*hub.Client, error) {
 }
 
 func dataArg(d dataFlags) string {
-	if d.data == "" {
-		return ""
+	arg := ""
+	if d.data != "" {
+		arg = " --data " + d.data
 	}
-	return " --data " + d.data
+	if d.unpack > 0 {
+		arg += fmt.Sprint(" --unpack ", d.unpack)
+	}
+	return arg
 }
 
 // openStore opens the store for writing or, where it must exist already, for reading.

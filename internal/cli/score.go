@@ -17,6 +17,7 @@ import (
 type scoreFlags struct {
 	data, responses, format, out, model string
 	items                               bool
+	unpack                              int
 }
 
 func (a *app) scoreCommand() *cobra.Command {
@@ -38,6 +39,7 @@ samples files of lm-evaluation-harness into the folder --out. The suites:
 	a.jsonFlag(c)
 	c.Flags().StringVar(&f.data, "data", "", "the suite's data, JSON lines in the published form")
 	c.Flags().StringVar(&f.responses, "responses", "", "the responses, JSON lines")
+	unpackFlag(c, &f.unpack)
 	c.Flags().BoolVar(&f.items, "items", false, "print each item with its verdict")
 	c.Flags().StringVar(&f.format, "format", "table", "table, json or lm-eval")
 	c.Flags().StringVarP(&f.out, "out", "o", "", "with --format lm-eval: the folder to write to")
@@ -59,7 +61,7 @@ func (a *app) score(suite string, f scoreFlags) error {
 	case f.items:
 		keep = evals.KeepVerdicts
 	}
-	s, rep, err := evals.ScoreFile(suite, f.data, f.responses, evals.OpenOptions{Keep: keep})
+	s, rep, err := evals.ScoreFile(suite, f.data, f.responses, evals.OpenOptions{Keep: keep, Unpack: f.unpack})
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}

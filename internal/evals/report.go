@@ -95,10 +95,10 @@ func (s *Suite) Summarise(items []Scored) *Report {
 
 // A tally adds up scored items without keeping them.
 type tally struct {
-	suite              *Suite
-	measures           []measure
-	n                  int
-	sums, pers         []float64 // by measure
+	suite             *Suite
+	measures          []measure
+	n                 int
+	sums, pers        []float64 // by measure
 	subject, category groups
 }
 

@@ -15,7 +15,11 @@ import (
 // eachRow calls f with every JSON object of r, one a line or the elements of an array, and names the line or element in its
 // errors. n counts lines, blank ones too, or elements.
 func eachRow(r io.Reader, f func(n int, raw json.RawMessage) error) (err error) {
-	t, err := textfile.New("", r)
+	var o textfile.Options
+	if a, ok := r.(allowed); ok {
+		o.Unpack = a.unpack
+	}
+	t, err := o.New("", r)
 	if err != nil {
 		return err
 	}
@@ -26,6 +30,12 @@ func eachRow(r io.Reader, f func(n int, raw json.RawMessage) error) (err error) 
 		}
 		return nil
 	})
+}
+
+// allowed is a file that may unpack to more than text does.
+type allowed struct {
+	io.Reader
+	unpack int
 }
 
 // decodeRow reads one row into a struct. Its errors name the field and what is wanted there, in words of the file.

