@@ -253,3 +253,19 @@ func TestBatteryProblems(t *testing.T) {
 		})
 	}
 }
+
+func TestTwinProblems(t *testing.T) {
+	for _, tc := range []struct{ name, twin, more, want string }{
+		{"a control", "tagged: false, twin: true", "", "organisms.a.twin: an organism with tagged: false is such a twin itself"},
+		{"a name that is taken", "twin: true", "  a-twin: {base: b}\n", "organisms.a.twin: there is an organism called a-twin already"},
+		{"given", "twin: true, given: owner/name", "", "organisms.a.twin: a given organism has no red data"},
+		{"one of a sweep", "twin: [true, false]", "", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := Parse("t.yaml", []byte("name: t\nbases:\n  b: {shipped: micro-small}\norganisms:\n  a: {base: b, "+tc.twin+"}\n"+tc.more))
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
