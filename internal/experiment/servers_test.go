@@ -151,14 +151,18 @@ func TestServerBases(t *testing.T) {
 		{"no model", `teacher: {openai: "http://host/v1"}`, "bases.teacher.model: a server's model is named"},
 		{"two sources", `teacher: {openai: "http://host/v1", model: m, hub: a/b}`, "exactly one of"},
 		{"a model without a server", `teacher: {shipped: micro-teacher, model: m}`, "only a server's model"},
-		{"not the teacher", `small: {openai: "http://host/v1", model: m}`, "can only be the base called teacher"},
+		{"not the teacher", `small: {openai: "http://host/v1", model: m}`, "can only be the base called teacher or judge"},
 	} {
 		_, err := Parse("t.yaml", []byte("name: t\nbases:\n  "+tc.base+"\n"))
 		if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "secret@") {
 			t.Errorf("%s: %v, want an error with %q", tc.name, err, tc.want)
 		}
 	}
-	_, err := Parse("t.yaml", []byte("name: t\nbases:\n  teacher: {openai: \"http://host/v1\", model: m}\norganisms:\n  o: {base: teacher}\n"))
+	_, err := Parse("t.yaml", []byte("name: t\nbases:\n  judge: {shipped: micro-small}\ninterventions:\n  rl: {technique: rl, reward: judge}\n"))
+	if err == nil || !strings.Contains(err.Error(), "the judge is a base called judge, behind a server") {
+		t.Errorf("a judge without a server: %v", err)
+	}
+	_, err = Parse("t.yaml", []byte("name: t\nbases:\n  teacher: {openai: \"http://host/v1\", model: m}\norganisms:\n  o: {base: teacher}\n"))
 	if err == nil || !strings.Contains(err.Error(), "an organism needs weights") {
 		t.Errorf("an organism of a server: %v", err)
 	}
@@ -170,4 +174,52 @@ func decodeCounts(t *testing.T, b []byte) (c record.RowCounts) {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// TestJudge trains by a server's marks, and by another server to another end.
+func TestJudge(t *testing.T) {
+	text := strings.Replace(taught, "interventions:\n", "interventions:\n  rl: {technique: rl, responses: data, rank: 4, batch: 2, group: 3, max_tokens: 6, reward: judge, steps: 2, at: [0, 2], prompts: 20}\n", 1)
+	text = strings.Replace(text, "prompts:\n", "  judge: {openai: \"http://ADDRESS/v1\", model: some/judge}\nprompts:\n", 1)
+	text, _, _ = strings.Cut(text, "  hhh:")
+	path := tinyFile(t, text)
+	var ends []string
+	for _, bias := range []int{0, 5} {
+		j := &fakeJudge{bias: bias}
+		l := testLab()
+		l.Dial = func(_ context.Context, s steps.Server) (engine.Talker, error) {
+			if s.Model != "some/judge" {
+				t.Errorf("model %q was asked", s.Model)
+			}
+			return j, nil
+		}
+		p, _ := expandOn(t, path, l)
+		rep, err := (&pipeline.Runner{Store: openStore(t, t.TempDir()), Workers: 2}).Run(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if j.asked == 0 {
+			t.Error("the judge was not asked")
+		}
+		ends = append(ends, outputs(rep))
+	}
+	if ends[0] == ends[1] {
+		t.Error("two judges with other marks made the same model")
+	}
+}
+
+// fakeJudge marks by the length of what it is shown.
+type fakeJudge struct {
+	bias int
+
+	mu    sync.Mutex
+	asked int
+}
+
+func (f *fakeJudge) Name() string { return "judge 1" }
+
+func (f *fakeJudge) Talk(_ context.Context, c engine.Conversation) (engine.Said, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked++
+	return engine.Said{Text: fmt.Sprint((len(c.Turns[0].Content)*(1+f.bias) + f.bias) % 11), Finish: engine.FinishStop}, nil
 }

