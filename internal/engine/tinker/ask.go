@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -19,6 +20,9 @@ import (
 type sampler struct {
 	id  string
 	seq atomic.Int64 // number of the next request
+	// base and path are what it was opened on; path is empty for a base.
+	base, path string
+	direct     atomic.Bool // the server wants to be told in every request
 }
 
 // Sample implements engine.Sampler. Every request has its own seed and is sent alone: of several samples of one request
@@ -191,7 +195,11 @@ func (e *Engine) score(ctx context.Context, s *sampler, prompt, cont []int32) ([
 // sample asks for one sample of a prompt.
 func (e *Engine) sample(ctx context.Context, s *sampler, prompt []int32, p wire.SamplingParams, logprobs bool) (wire.SampleResult, error) {
 	n := s.seq.Add(1) - 1
-	b, err := json.Marshal(wire.SampleRequest{SamplerID: s.id, SeqID: &n, NumSamples: 1, Prompt: prompt, Params: p, PromptLogProbs: logprobs})
+	q := wire.SampleRequest{SamplerID: s.id, SeqID: &n, NumSamples: 1, Prompt: prompt, Params: p, PromptLogProbs: logprobs}
+	if s.direct.Load() {
+		q.SamplerID, q.SeqID, q.BaseModel, q.ModelPath = "", nil, s.base, s.path
+	}
+	b, err := json.Marshal(q)
 	if err != nil {
 		return wire.SampleResult{}, err
 	}
@@ -199,7 +207,11 @@ func (e *Engine) sample(ctx context.Context, s *sampler, prompt []int32, p wire.
 	proto := e.dialect != JSON
 	e.mu.Unlock()
 	a, err := e.run(ctx, request{path: wire.PathSample, body: b, arrays: proto})
+	var status *StatusError
 	switch {
+	case errors.As(err, &status) && status.Code == http.StatusBadRequest && strings.Contains(status.Detail, "base_model") && s.base != "" && q.SamplerID != "":
+		s.direct.Store(true)
+		return e.sample(ctx, s, prompt, p, logprobs) // Twinkle opens sessions, and does not know what they are of
 	case err != nil:
 		return wire.SampleResult{}, err
 	case a.proto:
@@ -296,7 +308,7 @@ func (m *Model) current(ctx context.Context) (*sampler, error) {
 	var s *sampler
 	var err error
 	if m.untouched() {
-		s, err = m.e.samplerOf(ctx, m.base)
+		s, err = m.e.samplerOf(ctx, m.base, m.base)
 	} else {
 		s, err = m.snapshot(ctx)
 	}
@@ -324,11 +336,11 @@ func (m *Model) snapshot(ctx context.Context) (*sampler, error) {
 	if saved.SamplerID != "" {
 		return &sampler{id: saved.SamplerID}, nil
 	}
-	return m.e.samplerOf(ctx, saved.Path)
+	return m.e.samplerOf(ctx, saved.Path, m.base)
 }
 
-// samplerOf opens a sampling session on a base or on saved weights.
-func (e *Engine) samplerOf(ctx context.Context, place string) (*sampler, error) {
+// samplerOf opens a sampling session on a base or on saved weights of it.
+func (e *Engine) samplerOf(ctx context.Context, place, base string) (*sampler, error) {
 	session, n, err := e.number(ctx, &e.samplers)
 	if err != nil {
 		return nil, err
@@ -348,5 +360,5 @@ func (e *Engine) samplerOf(ctx context.Context, place string) (*sampler, error) 
 	if made.SamplerID == "" {
 		return nil, fmt.Errorf("%s: the server gave the sampler no name", wire.PathCreateSampler)
 	}
-	return &sampler{id: made.SamplerID}, nil
+	return &sampler{id: made.SamplerID, base: base, path: q.ModelPath}, nil
 }

@@ -77,7 +77,7 @@ func apart(a, b []float32) float64 {
 
 // scoreSaved returns the log-probabilities of a sequence under saved weights.
 func (p *prober) scoreSaved(path string, tokens []int32) ([]float32, error) {
-	s, err := p.e.samplerOf(p.ctx, path)
+	s, err := p.e.samplerOf(p.ctx, path, p.base)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func (p *prober) scoreSaved(path string, tokens []int32) ([]float32, error) {
 
 // seeds draws samples of the base.
 func (p *prober) seeds() ([]Finding, error) {
-	s, err := p.e.samplerOf(p.ctx, p.base)
+	s, err := p.e.samplerOf(p.ctx, p.base, p.base)
 	if err != nil {
 		if text, ok := refusal(err); ok {
 			return []Finding{finding(Seeds, "refused: "+text, "a seed decides a sample", false, "the base model cannot be sampled")}, nil
