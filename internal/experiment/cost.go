@@ -14,17 +14,18 @@ type Work struct {
 	Read    float64 `json:"read"`    // tokens of prompts
 	Sampled float64 `json:"sampled"` // tokens drawn one by one
 	Memory  int64   `json:"memory"`  // bytes while it runs
+	Disk    int64   `json:"disk"`    // bytes of weights that stay in the store
 	Seconds float64 `json:"seconds"` // of one worker, as the engine estimates
 }
 
 // plus adds what is done one after the other.
 func (w Work) plus(o Work) Work {
-	return Work{w.Trained + o.Trained, w.Read + o.Read, w.Sampled + o.Sampled, max(w.Memory, o.Memory), w.Seconds + o.Seconds}
+	return Work{w.Trained + o.Trained, w.Read + o.Read, w.Sampled + o.Sampled, max(w.Memory, o.Memory), w.Disk + o.Disk, w.Seconds + o.Seconds}
 }
 
 func (w Work) times(n int) Work {
 	k := float64(n)
-	return Work{k * w.Trained, k * w.Read, k * w.Sampled, w.Memory, k * w.Seconds}
+	return Work{k * w.Trained, k * w.Read, k * w.Sampled, w.Memory, int64(n) * w.Disk, k * w.Seconds}
 }
 
 // charge writes down what a step is expected to do.
@@ -70,7 +71,7 @@ func (z size) price(w Work, of engine.Work) Work {
 	of.Trained, of.Read, of.Sampled = w.Trained, w.Read, w.Sampled
 	c, err := z.engine.Estimate(z.config, of)
 	if err == nil {
-		w.Seconds, w.Memory = c.Seconds, c.Memory
+		w.Seconds, w.Memory, w.Disk = c.Seconds, c.Memory, c.Disk
 	}
 	return w
 }

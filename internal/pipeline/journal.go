@@ -36,6 +36,8 @@ type journalHead struct {
 	Workers int     `json:"workers"`
 	Steps   int     `json:"steps"`
 	Cost    float64 `json:"cost"` // expected seconds of one worker, for all steps
+	// Costs are the same by kind of step.
+	Costs map[string]float64 `json:"costs,omitempty"`
 }
 
 // journalLine is every other line: an Event without what a watcher does not need.
@@ -43,8 +45,9 @@ type journalLine struct {
 	Time    int64   `json:"t,omitempty"`
 	State   State   `json:"state"`
 	Step    string  `json:"step"`
-	Kind    string  `json:"kind,omitempty"` // when the state is not Progress
-	Cost    float64 `json:"cost,omitempty"` // when the state is Finished
+	Kind    string  `json:"kind,omitempty"`  // when the state is not Progress
+	Cost    float64 `json:"cost,omitempty"`  // when the state is not Progress
+	Chain   float64 `json:"chain,omitempty"` // likewise: expected seconds from the step's start to the end, by the longest way
 	Workers int     `json:"workers,omitempty"`
 	Done    float64 `json:"done,omitempty"`
 	Total   float64 `json:"total,omitempty"`
@@ -60,6 +63,7 @@ type journal struct {
 	lock durable.Lock
 	last map[string]time.Time // of the last progress written, by step
 	cost map[string]float64
+	rest map[string]float64 // expected seconds from each step's start to the end
 }
 
 // openJournal returns nil where there can be none: the run matters, the watcher does not.
@@ -94,11 +98,11 @@ func openJournal(s *store.Store, p *Plan, workers int, now time.Time) *journal {
 			_ = lock.Unlock() // it ran and ended between our listing and now
 			continue
 		}
-		j := &journal{lock: lock, last: map[string]time.Time{}, cost: make(map[string]float64, p.Len())}
-		head := journalHead{Journal: journalVersion, Time: millis(now), PID: os.Getpid(), Workers: workers, Steps: p.Len()}
+		j := &journal{lock: lock, last: map[string]time.Time{}, cost: make(map[string]float64, p.Len()), rest: make(map[string]float64, p.Len())}
+		head := journalHead{Journal: journalVersion, Time: millis(now), PID: os.Getpid(), Workers: workers, Steps: p.Len(), Costs: p.costs()}
 		for i := range p.nodes {
 			head.Cost += p.nodes[i].Cost
-			j.cost[p.nodes[i].Name] = p.nodes[i].Cost
+			j.cost[p.nodes[i].Name], j.rest[p.nodes[i].Name] = p.nodes[i].Cost, p.nodes[i].priority
 		}
 		if j.file, err = fsys.Append(base + journalExt); err != nil {
 			_ = lock.Unlock()
@@ -130,9 +134,11 @@ func (j *journal) event(e Event) {
 		j.last[e.Step] = e.Time
 		l.Kind = ""
 	}
+	if e.State != Progress {
+		l.Cost, l.Chain = j.cost[e.Step], j.rest[e.Step]
+	}
 	if e.State.Finished() {
 		delete(j.last, e.Step)
-		l.Cost = j.cost[e.Step]
 	}
 	j.write(l)
 }

@@ -29,9 +29,12 @@ type RunStatus struct {
 	Waiting []string      `json:"waiting"` // steps that another process runs
 	Failed  []LiveStep    `json:"failed"`
 	Halted  []LiveStep    `json:"halted"` // gates that were not passed
-	// Left is the expected time to the end: what the unfinished steps are expected to cost, corrected by how long the finished
-	// ones took, spread over the workers. 0: not known.
+	// Died says that the run ended without an end of its steps: its process was killed, or the machine stopped.
+	Died bool `json:"died"`
+	// Left is the expected time to the end (see Pace). 0: not known.
 	Left time.Duration `json:"left"`
+	// Rates are what the run's steps took, for the plan of the next one.
+	Rates Rates `json:"rates"`
 }
 
 // A LiveStep is a step in a RunStatus.
@@ -69,6 +72,8 @@ func Live(s *store.Store) ([]RunStatus, error) {
 			continue // of another version, or not begun yet
 		}
 		st.ID, st.Alive = name, alive(fsys, filepath.Join(dir, name+journalLockExt))
+		// A run that ends by itself, or that is interrupted, leaves none of its steps running.
+		st.Died = !st.Alive && (st.Counts[Running] > 0 || st.Counts[Queued] > 0)
 		runs = append(runs, st)
 	}
 	return runs, nil
@@ -89,12 +94,9 @@ func alive(fsys durable.FS, name string) bool {
 // tally adds up the lines of a journal.
 type tally struct {
 	RunStatus
-	at        map[string]*tracked
-	last      int64   // time of the newest line
-	costAll   float64 // of all steps
-	costEnded float64 // of steps that are finished one way or another
-	costRan   float64 // of those, the ones that ran here
-	timeRan   float64 // seconds that these took
+	at   map[string]*tracked
+	last int64 // time of the newest line
+	pace *Pace
 }
 
 // tracked is a step between its first and its last line.
@@ -126,7 +128,11 @@ func readJournal(b []byte) (RunStatus, bool) {
 	if json.Unmarshal(line, &head) != nil || head.Journal != journalVersion {
 		return RunStatus{}, false
 	}
-	t := &tally{at: map[string]*tracked{}, costAll: head.Cost, last: head.Time}
+	t := &tally{at: map[string]*tracked{}, last: head.Time}
+	if head.Costs == nil { // of a program before there were costs by kind
+		head.Costs = map[string]float64{"": head.Cost}
+	}
+	t.pace = newPace(head.Workers, head.Costs, instant(head.Time))
 	t.RunStatus = RunStatus{PID: head.PID, Workers: head.Workers, Steps: head.Steps, Started: instant(head.Time), Counts: map[State]int{}}
 	for len(rest) > 0 {
 		line, rest, _ = bytes.Cut(rest, []byte("\n"))
@@ -149,6 +155,11 @@ func (t *tally) add(l journalLine) {
 		s.Kind = l.Kind
 	}
 	t.last = max(t.last, l.Time) // a clock may run backwards
+	share := 0.0
+	if l.Total > 0 {
+		share = l.Done / l.Total
+	}
+	t.pace.add(pacedEvent{state: l.State, step: l.Step, kind: s.Kind, cost: l.Cost, chain: l.Chain, share: share, at: instant(l.Time), elapsed: l.Elapsed})
 	switch l.State {
 	case Progress:
 		if s.t0 == 0 || l.Done < s.done0 {
@@ -172,15 +183,9 @@ func (t *tally) add(l journalLine) {
 	if l.Halt != "" {
 		s.Why = l.Halt
 	}
-	t.costEnded += l.Cost
-	if l.State == Done && l.Elapsed > 0 {
-		t.costRan += l.Cost
-		t.timeRan += l.Elapsed
-	}
 }
 
 func (t *tally) finish() RunStatus {
-	open := t.costAll - t.costEnded
 	for _, s := range t.at {
 		t.Counts[s.state]++
 		switch s.state {
@@ -205,11 +210,10 @@ func (t *tally) finish() RunStatus {
 		slices.SortFunc(list, func(a, b LiveStep) int { return strings.Compare(a.Name, b.Name) })
 	}
 	slices.Sort(t.Waiting)
-	if factor := 1.0; open > 0 && t.Workers > 0 {
-		if t.costRan > 0 {
-			factor = t.timeRan / t.costRan
-		}
-		t.Left = seconds(open * factor / float64(t.Workers))
+	now := instant(t.last)
+	t.Rates = t.pace.Rates(now)
+	if ended := t.Counts[Running]+t.Counts[Queued]+t.Counts[Waiting] == 0; !ended {
+		t.Left, _ = t.pace.Left(now)
 	}
 	return t.RunStatus
 }

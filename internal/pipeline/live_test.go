@@ -78,12 +78,12 @@ func TestLive(t *testing.T) {
 	if a.Name != "second" || a.Kind != "concat" || a.Done != 20 || a.Total != 100 || a.Note != "training" || a.Rate != 10 || a.Left != 8*time.Second {
 		t.Errorf("the running step is %+v", a)
 	}
-	// 35 s of cost are left, and things take twice what was expected.
-	if during.Left != 70*time.Second {
-		t.Errorf("%v left, want 70 s", during.Left)
+	// 16 s of cost took 22 s, and 29 s of cost are left.
+	if during.Left != 39_875*time.Millisecond || during.Died {
+		t.Errorf("%v left, want 39.875 s; died %v", during.Left, during.Died)
 	}
 	after := watch()
-	if after.Alive || len(after.Active) != 0 || after.Left != 0 || fmt.Sprint(after.Counts) != "map[done:2 failed:1 halted:1]" {
+	if after.Alive || after.Died || len(after.Active) != 0 || after.Left != 0 || fmt.Sprint(after.Counts) != "map[done:2 failed:1 halted:1]" {
 		t.Errorf("after the run: %+v", after)
 	}
 	if len(after.Failed) != 1 || after.Failed[0].Name != "bad" || !strings.Contains(after.Failed[0].Why, "boom") {
@@ -131,8 +131,10 @@ func TestLiveReadsTornJournals(t *testing.T) {
 	for _, tt := range []struct {
 		name, text, want string
 	}{
+		{"killed", head + `{"state":"running","step":"a"}` + "\n" + `{"state":"queued","step":"b"}` + "\n", "3 steps, map[queued:1 running:1], died"},
+		{"interrupted", head + `{"state":"running","step":"a"}` + "\n" + `{"state":"canceled","step":"a"}` + "\n", "3 steps, map[canceled:1]"},
 		{"head only", head, "3 steps, map[]"},
-		{"cut off", head + `{"state":"running","step":"a"}` + "\n" + `{"state":"done","st`, "3 steps, map[running:1]"},
+		{"cut off", head + `{"state":"running","step":"a"}` + "\n" + `{"state":"done","st`, "3 steps, map[running:1], died"},
 		{"a foreign line", head + "garbage\n" + `{"state":"done","step":"a"}` + "\n", "3 steps, map[done:1]"},
 		{"unknown fields", head + `{"state":"done","step":"a","colour":"red"}` + "\n", "3 steps, map[done:1]"},
 		{"empty", "", ""},
@@ -159,6 +161,9 @@ func TestLiveReadsTornJournals(t *testing.T) {
 			got := ""
 			for _, r := range runs {
 				got += fmt.Sprintf("%d steps, %v", r.Steps, r.Counts)
+				if r.Died {
+					got += ", died"
+				}
 			}
 			if got != tt.want {
 				t.Errorf("%q, want %q", got, tt.want)

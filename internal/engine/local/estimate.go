@@ -73,6 +73,13 @@ func (e *Engine) Estimate(config []byte, w engine.Work) (engine.Cost, error) {
 			cost.Memory += checkBytes(num) * int64(c.Parameters())
 		}
 	}
+	if w.Trained > 0 {
+		kept := c.Parameters()
+		if lora {
+			kept = c.AdapterParameters(w.Settings.LoRA.Rank)
+		}
+		cost.Disk = 4 * int64(kept)
+	}
 	if w.Longest > 0 { // the weights, packed too, and the keys and values of the requests in hand
 		cache := min(cacheBytes, slots*4*int64(llama.CacheFloats(c, w.Longest)))
 		cost.Memory = max(cost.Memory, 8*int64(c.Parameters())+cache)
