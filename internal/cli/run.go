@@ -78,6 +78,9 @@ func (a *app) openWith(ctx context.Context, path string, src *experiment.Sources
 		if errors.As(err, &problems) {
 			return opened{}, problems
 		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return opened{}, usage("there is no file %s: name the file of an experiment, such as experiments/first.yaml", path)
+		}
 		return opened{}, &exitError{exitUsage, err}
 	}
 	if f.Automatic() {

@@ -1,4 +1,4 @@
-// Package clip shortens texts for messages.
+// Package clip shortens texts for messages, and guesses the word that a misspelt one was to be.
 package clip
 
 import "unicode/utf8"

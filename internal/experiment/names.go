@@ -75,37 +75,3 @@ func join(path, name string) string {
 	}
 	return path + "." + name
 }
-
-// nearest returns the known name closest to s if it is close enough to be a slip of the finger.
-func nearest(s string, known []string) string {
-	best, name := 3, ""
-	if len(s) < 5 {
-		best = 2
-	}
-	for _, k := range known {
-		if dist := distance(s, k); dist < best {
-			best, name = dist, k
-		}
-	}
-	return name
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		prev := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := prev
-			if a[i] != b[j] {
-				cost = 1 + min(prev, row[j], row[j+1])
-			}
-			prev, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
-}
