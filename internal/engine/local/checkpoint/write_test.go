@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -161,6 +163,35 @@ func sameTensors(t *testing.T, a, b []byte) bool {
 		q, _ := y.Tensor(m)
 		return n == m && slices.Equal(p.Shape, q.Shape) && bytes.Equal(p.Data, q.Data)
 	})
+}
+
+// TestAfterAKilledWrite: what a killed export left beside the folder is cleaned up by the next, and the folder itself is whole or absent.
+func TestAfterAKilledWrite(t *testing.T) {
+	above := t.TempDir()
+	dir, left := filepath.Join(above, "model"), filepath.Join(above, ".export-model")
+	if err := errors.Join(os.MkdirAll(filepath.Join(left, "base"), 0o700), os.WriteFile(filepath.Join(left, "model.safetensors"), []byte("half"), 0o600),
+		os.WriteFile(left+".lock", nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeFolder(dir, func(dir string) error { return writeFiles(dir, map[string][]byte{"config.json": []byte("{}")}) }); err != nil {
+		t.Fatal(err)
+	}
+	failed := errors.New("no more space")
+	if err := writeFolder(filepath.Join(above, "other"), func(dir string) error {
+		return errors.Join(writeFiles(dir, map[string][]byte{"config.json": []byte("{}")}), failed)
+	}); !errors.Is(err, failed) {
+		t.Errorf("error %v, want %v", err, failed)
+	}
+	var names []string
+	err := filepath.WalkDir(above, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && path != above {
+			names = append(names, strings.TrimPrefix(path, above))
+		}
+		return err
+	})
+	if want := []string{"/model", "/model/config.json"}; err != nil || !slices.Equal(names, want) {
+		t.Errorf("left %q, want %q (%v)", names, want, err)
+	}
 }
 
 // TestOwnTemplate: a model of the program's own making gets a template that is known when it comes back.
