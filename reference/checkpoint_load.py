@@ -44,7 +44,8 @@ def strict(path):
 
 def adapted(path):
     config = json.loads((path / "adapter_config.json").read_text())
-    model = PeftModel.from_pretrained(strict(config["base_model_name_or_path"]), path)
+    # A relative path is one inside the adapter's folder; an absolute one stays as it is.
+    model = PeftModel.from_pretrained(strict(path / config["base_model_name_or_path"]), path)
     with safe_open(path / "adapter_model.safetensors", "pt") as s:
         state = model.state_dict()
         for name in s.keys():

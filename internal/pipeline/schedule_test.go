@@ -435,6 +435,10 @@ func TestStatusAndExplain(t *testing.T) {
 	if x.Known || !slices.Equal(x.Missing, []string{"b"}) {
 		t.Errorf("c is explained as %+v", x)
 	}
+	// What moved is known though b has not run: b's own settings, and nothing is said of what b would make.
+	if len(x.Roots) != 1 || x.Roots[0].Step != "b" || !x.Roots[0].Ran || !slices.Equal(x.Roots[0].Moved, moved) || len(x.Moved) != 0 {
+		t.Errorf("behind c moved %+v, and of itself %+v", x.Roots, x.Moved)
+	}
 	if _, err = p.Explain(t.Context(), s, "z"); err == nil {
 		t.Error("a step that the plan does not have is explained")
 	}
