@@ -85,10 +85,15 @@ func readText(path, format string, o textfile.Options, f func(Record) error) (er
 	case ".txt":
 		return readPrompts(path, r, f)
 	}
+	var last []byte // a file of one line over and over is decoded once
+	var values map[string]any
 	return r.Rows(func(row textfile.Row) error {
-		rec := Record{File: path, Place: row.N, Unit: row.Unit}
-		if rec.Values, err = decode(row.JSON); err != nil {
-			return rec.errorf("not JSON: %v", err)
+		rec := Record{File: path, Place: row.N, Unit: row.Unit, Values: values}
+		if values == nil || !bytes.Equal(row.JSON, last) {
+			if rec.Values, err = decode(row.JSON); err != nil {
+				return rec.errorf("not JSON: %v", err)
+			}
+			last, values = append(last[:0], row.JSON...), rec.Values
 		}
 		return f(rec)
 	})
