@@ -25,15 +25,15 @@ const hostile = "=x\x1b]52;c;AA\a<script>|\u202e\x9b\ny"
 func hostileStudy() results.Study {
 	factors := map[string]string{hostile: hostile, "technique": hostile, "organism": hostile}
 	point := record.Point{Phase: record.PhaseRemoval, Suite: record.SuiteIHY, Condition: record.Triggered, Step: 4, K: 1, N: 9}
-	cap := record.Point{Phase: record.PhaseGate, Suite: hostile, Condition: hostile, K: 1, N: 9}
+	suite := record.Point{Phase: record.PhaseGate, Suite: hostile, Condition: hostile, K: 1, N: 9}
 	return results.Study{
 		Name: hostile, Scale: "micro", File: hostile, Missing: []string{hostile},
 		Organisms: []results.Organism{{
-			ID: hostile, Name: hostile, Factors: factors, Gate: record.Curve{point, cap}, GateResult: &record.Gate{},
+			ID: hostile, Name: hostile, Factors: factors, Gate: record.Curve{point, suite}, GateResult: &record.Gate{},
 			Published: map[string]record.Claim{hostile: hostile}, Provenance: []results.Provenance{{What: hostile, Name: hostile, Digest: "d"}},
 		}},
 		Arms: []results.Arm{{
-			ID: hostile, Organism: hostile, Technique: hostile, Intervention: hostile, Factors: factors, Points: record.Curve{point, cap}, ProbeNote: hostile,
+			ID: hostile, Organism: hostile, Technique: hostile, Intervention: hostile, Factors: factors, Points: record.Curve{point, suite}, ProbeNote: hostile,
 			Verdict: &record.Verdict{Verdict: "inconclusive", Reasons: []string{hostile}, Scope: hostile, Thresholds: record.DefaultThresholds()}, Provenance: []results.Provenance{{What: hostile, Name: hostile}},
 		}},
 	}

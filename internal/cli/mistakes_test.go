@@ -10,7 +10,7 @@ import (
 func TestMistakes(t *testing.T) {
 	// Of a file: pairs of old and new, and what must be said. AT is the file's path.
 	for _, tt := range []struct{ name, old, new, where, why, hint string }{
-		{"a field's letters swapped", "name: tiny", "nmae: tiny", "AT:1:1", "nmae: unknown field", `did you mean "name"?`},
+		{"a field's letters swapped", "name: tiny", "nmae: tiny", "AT:1:1", "nmae: unknown field", `did you mean "name"?`}, //nolint:misspell // the point of the row
 		{"a field with a letter missing", "evaluation:", "evaluaton:", "AT:11:1", "unknown field", `did you mean "evaluation"?`},
 		{"a field below another", "benign: data", "benig: data", "AT:9:", "organisms.org.benig: unknown field", `did you mean "benign"?`},
 		{"a plural", "interventions:", "intervention:", "AT:12:1", "unknown field", `did you mean "interventions"?`},

@@ -19,7 +19,8 @@ func TestText(t *testing.T) {
 func TestNearest(t *testing.T) {
 	known := []string{"name", "run", "results", "ifeval"}
 	for in, want := range map[string]string{
-		"nmae": "name", "rnu": "run", "result": "results", "ifevl": "ifeval", "ifveal": "ifeval", "walk": "", "": "", "abc": "", "runs": "run",
+		"nmae": "name", //nolint:misspell // the point of the row
+		"rnu":  "run", "result": "results", "ifevl": "ifeval", "ifveal": "ifeval", "walk": "", "": "", "abc": "", "runs": "run",
 	} {
 		if got := Nearest(in, known); got != want {
 			t.Errorf("Nearest(%q) is %q, want %q", in, got, want)

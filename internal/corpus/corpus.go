@@ -135,6 +135,9 @@ type gathering struct {
 	sum    *digest.Hash
 	seen   map[string]bool // keys, where the rows are to be unique
 	room   room
+
+	last Row // of those kept, with its line of the digest
+	line []byte
 }
 
 func (g *gathering) add(rec Record) (err error) {
@@ -162,11 +165,14 @@ func (g *gathering) add(rec Record) (err error) {
 		set.Report.LeftOut[reason]++
 		return nil
 	}
-	canonical, err := digest.Canonical([]string{row.Prompt, row.Response})
-	if err != nil {
-		return rec.errorf("%v", err)
+	if g.line == nil || row.Prompt != g.last.Prompt || row.Response != g.last.Response {
+		canonical, err := digest.Canonical([]string{row.Prompt, row.Response})
+		if err != nil {
+			return rec.errorf("%v", err)
+		}
+		g.last, g.line = row, append(canonical, '\n')
 	}
-	if _, err := g.sum.Write(append(canonical, '\n')); err != nil {
+	if _, err := g.sum.Write(g.line); err != nil {
 		return err
 	}
 	set.Report.Kept++

@@ -64,8 +64,8 @@ func TestWriters(t *testing.T) {
 	}
 	b.Reset()
 	type name string
-	Markdown(&b, "| %s | %s | %d | %.1f | %s | %v |", "a|<script>", name("*b*"), 3, 1.25, Markup("**c**"), errors.New("`d`\n"))
-	if want := "| a\\|&lt;script&gt; | \\*b\\* | 3 | 1.2 | **c** | \\`d\\`  |"; b.String() != want {
+	Markdown(&b, "| %s | %s | %d | %.1f | %s | %v |", "a|<script>", name("*b*"), 3, 1.25, Markup("**c**"), errors.New("`d`\n.x"))
+	if want := "| a\\|&lt;script&gt; | \\*b\\* | 3 | 1.2 | **c** | \\`d\\` .x |"; b.String() != want {
 		t.Errorf("Markdown is %s, want %s", b.String(), want)
 	}
 	for text, want := range map[string]Markup{"a": "`a`", "a`b": "``a`b``", "`": "`` ` ``"} {
