@@ -40,13 +40,19 @@ func TestStatusSaysDied(t *testing.T) {
 		run  pipeline.RunStatus
 		want string
 	}{
-		{"killed", pipeline.RunStatus{ID: "000001", Died: true}, "run 000001: died; what it did is kept"},
+		{"killed", pipeline.RunStatus{
+			ID: "000001", Died: true, Steps: 3, Counts: map[pipeline.State]int{pipeline.Running: 1},
+			Active: []pipeline.LiveStep{{Name: "arm/a", Done: 36, Total: 400, Rate: 2, Left: time.Minute}},
+		}, "run 000001: died; what it did is kept"},
 		{"ended", pipeline.RunStatus{ID: "000002"}, "run 000002: ended\n"},
 		{"running", pipeline.RunStatus{ID: "000003", Alive: true, PID: 7, Workers: 2, Left: 754 * time.Second}, "run 000003: running as process 7 with 2 workers, about 13 min left\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var b bytes.Buffer
 			printRun(&b, c.run)
+			if c.run.Died && !strings.Contains(b.String(), "3 steps: 1 cut off, 2 to come\n  cut off arm/a: at 36 of 400\n") {
+				t.Errorf("of the step that it was in: %q", b.String())
+			}
 			if !strings.HasPrefix(b.String(), c.want) {
 				t.Errorf("%q, want %q", b.String(), c.want)
 			}

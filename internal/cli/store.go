@@ -75,7 +75,11 @@ func printRun(w io.Writer, r pipeline.RunStatus) {
 	reached := 0
 	for _, st := range []pipeline.State{pipeline.Done, pipeline.Cached, pipeline.Running, pipeline.Waiting, pipeline.Halted, pipeline.Failed, pipeline.Blocked, pipeline.Canceled} {
 		if n := r.Counts[st]; n > 0 {
-			counts = append(counts, fmt.Sprintf("%d %s", n, st))
+			word := string(st)
+			if st == pipeline.Running && r.Died {
+				word = "cut off"
+			}
+			counts = append(counts, fmt.Sprintf("%d %s", n, word))
 			reached += n
 		}
 	}
@@ -84,6 +88,10 @@ func printRun(w io.Writer, r pipeline.RunStatus) {
 	}
 	fmt.Fprintf(w, "  %d steps: %s\n", r.Steps, strings.Join(counts, ", "))
 	for _, s := range r.Active {
+		if r.Died {
+			fmt.Fprintf(w, "  cut off %s: at %.0f of %.0f\n", escape.Text(s.Name).Line(), s.Done, s.Total)
+			continue
+		}
 		fmt.Fprintf(w, "  running %s: %.0f of %.0f", escape.Text(s.Name).Line(), s.Done, s.Total)
 		if s.Rate > 0 {
 			fmt.Fprintf(w, " at %.3g a second, about %s left", s.Rate, about(s.Left))

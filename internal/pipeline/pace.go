@@ -135,13 +135,17 @@ func total(by map[string]float64) float64 {
 // Left is the estimate at a moment; seen is false while it rests on expectations alone.
 func (p *Pace) Left(now time.Time) (left time.Duration, seen bool) {
 	r := p.Rates(now)
-	open, chain := maps.Clone(p.open), 0.0
+	open, chain, begun := maps.Clone(p.open), 0.0, 0.0
 	for _, s := range p.at {
-		done := s.cost * s.share
-		open[s.kind] -= done
-		chain = max(chain, s.chain-done)
+		open[s.kind] -= s.cost * s.share
+		if s.running && s.share > 0 { // such a step says best itself how long it goes on
+			own := max(0, now.Sub(s.since).Seconds()) * (1 - s.share) / s.share
+			begun = max(begun, own+max(0, s.chain-s.cost)*r.All)
+		} else {
+			chain = max(chain, s.chain)
+		}
 	}
-	return r.Time(open, chain, p.workers), r.seen()
+	return max(r.Time(open, chain, p.workers), seconds(begun)), r.seen()
 }
 
 // Rates are what a run was seen to do.
