@@ -98,15 +98,16 @@ func (p *Pace) add(e pacedEvent) {
 		p.open[s.kind] -= s.cost
 		delete(p.at, e.step)
 	}
-	switch {
-	case e.state == Running:
+	switch e.state {
+	case Running:
 		s.running, s.since, s.share = true, e.at, 0
-	case e.state == Progress:
+	case Progress:
 		s.share = min(max(e.share, 0), 1)
-	case e.state == Done:
+	case Done:
 		p.ran[s.kind] += s.cost
 		p.took[s.kind] += e.elapsed
 		p.busy += e.elapsed
+	default:
 	}
 }
 
