@@ -296,11 +296,8 @@ func (a *app) exportAdapter(name, dir, base string, p steps.Adapted, about attes
 		ad.Base, ad.Below = filepath.Base(below), filepath.Base(below)
 	}
 	how := fmt.Sprintf("PEFT adapter of rank %d on %s", lora.Rank, ad.Base)
-	err = checkpoint.WriteAdapter(dir, ad)
-	if err == nil {
-		about.Chat, about.Form = model.Chat.Format, fmt.Sprintf("PEFT adapter of rank %d", lora.Rank)
-		err = about.Write(dir)
-	}
+	about.Chat, about.Form = model.Chat.Format, fmt.Sprintf("PEFT adapter of rank %d", lora.Rank)
+	err = checkpoint.WriteAdapter(dir, ad, about.Write)
 	if err := a.wrote(err, name, dir, how); err != nil || base != "" {
 		return err
 	}
@@ -314,11 +311,8 @@ func writeModel(dir string, c engine.Checkpoint, o *checkpoint.Origin, about att
 		return err
 	}
 	m.Origin = o
-	if err := checkpoint.Write(dir, m); err != nil {
-		return err
-	}
 	about.Chat, about.Form = m.Chat.Format, how
-	return about.Write(dir)
+	return checkpoint.Write(dir, m, about.Write)
 }
 
 // wrote reports an export.

@@ -18,8 +18,20 @@ import (
 )
 
 // Write makes a folder that transformers loads. The folder must not exist, or be empty; it appears whole or not at all.
-func Write(dir string, m Model) error {
-	return writeFolder(dir, func(dir string) error { return fill(dir, m) })
+//
+// more adds files of the caller's to the folder before it gets its name, so that a killed export leaves all of them or none.
+func Write(dir string, m Model, more ...func(dir string) error) error {
+	return writeFolder(dir, func(dir string) error { return join(dir, fill(dir, m), more) })
+}
+
+// join goes on with what else belongs in a folder, unless there was an error.
+func join(dir string, err error, more []func(dir string) error) error {
+	for _, add := range more {
+		if err == nil {
+			err = add(dir)
+		}
+	}
+	return err
 }
 
 // fill writes a model's files into a folder.
@@ -51,7 +63,7 @@ type Adapter struct {
 }
 
 // WriteAdapter makes a folder that PEFT loads. The folder must not exist, or be empty.
-func WriteAdapter(dir string, a Adapter) error {
+func WriteAdapter(dir string, a Adapter, more ...func(dir string) error) error {
 	return writeFolder(dir, func(dir string) error {
 		c := weights.AdapterConfig{Rank: a.Rank, Alpha: a.Alpha, Base: a.Base}
 		f, err := weights.Parse(a.Weights)
@@ -86,7 +98,7 @@ func WriteAdapter(dir string, a Adapter) error {
 				return err
 			}
 		}
-		return writeFiles(dir, files)
+		return join(dir, writeFiles(dir, files), more)
 	})
 }
 
