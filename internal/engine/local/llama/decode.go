@@ -78,32 +78,11 @@ func (d *Decoder) Bytes() int { return 4 * d.arena.Len() }
 
 // inference cuts what a forward pass alone needs out of an arena; with a nil arena it only counts floats.
 func (w *Workspace) inference(c Config, rank, capacity int, a *kernel.Arena) (size int) {
-	floats := func(k int) []float32 {
-		size += (k + 15) / 16 * 16
-		if a == nil {
-			return nil
-		}
-		return a.Floats(k)
-	}
-	mat := func(rows, cols int) kernel.Mat {
-		stride := rowStride(cols)
-		return kernel.Mat{Data: floats(rows * stride), Rows: rows, Cols: cols, Stride: stride}
-	}
-	n, d, q, kv, f := batchRows, c.Hidden, c.qWidth(), c.kvWidth(), c.FFN
-	l := activations{
-		x: mat(n, d), n1: mat(n, d), qkv: mat(n, c.qkvWidth()), att: mat(n, q), mid: mat(n, d), n2: mat(n, d),
-		gu: mat(n, 2*f), h: mat(n, f), r1: floats(n), r2: floats(n),
-	}
-	if c.QKNorm {
-		l.raw, l.rqk = mat(n, q+kv), floats(n*(c.Heads+c.KVHeads))
-	}
-	if rank > 0 {
-		l.zQKV, l.zO, l.zGU, l.zDown = mat(n, 3*rank), mat(n, rank), mat(n, 2*rank), mat(n, rank)
-	}
-	w.layers = []activations{l}
-	w.hands = []hand{{p: floats(max(stripRows, c.Heads) * capacity)}}
-	w.hn, w.logits, w.hr = mat(headRows, d), mat(headRows, c.Vocab), floats(headRows)
-	return size
+	k := &cutter{arena: a}
+	w.layers = []activations{k.activations(c, batchRows, rank, false)}
+	w.hands = []hand{{p: k.floats(max(stripRows, c.Heads) * capacity)}}
+	w.hn, w.logits, w.hr = k.mat(headRows, c.Hidden), k.mat(headRows, c.Vocab), k.floats(headRows)
+	return k.size
 }
 
 // Free gives the memory back.

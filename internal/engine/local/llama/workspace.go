@@ -81,34 +81,54 @@ type activations struct {
 	zQKV, zO, zGU, zDown kernel.Mat // (N,3R), (N,R), (N,2R), (N,R): x·Aᵀ scaled
 }
 
+// A cutter cuts an arena into pieces; without an arena it only counts floats.
+type cutter struct {
+	arena *kernel.Arena
+	size  int
+}
+
+func (k *cutter) floats(n int) []float32 {
+	k.size += (n + 15) / 16 * 16
+	if k.arena == nil {
+		return nil
+	}
+	return k.arena.Floats(n)
+}
+
+func (k *cutter) mat(rows, cols int) kernel.Mat {
+	stride := rowStride(cols)
+	return kernel.Mat{Data: k.floats(rows * stride), Rows: rows, Cols: cols, Stride: stride}
+}
+
+// activations cuts those of one layer for n tokens; what the backward pass alone needs is left out of an inference.
+func (k *cutter) activations(c Config, n, rank int, backward bool) activations {
+	mat, d, q, f := k.mat, c.Hidden, c.qWidth(), c.FFN
+	l := activations{
+		x: mat(n, d), n1: mat(n, d), qkv: mat(n, c.qkvWidth()), att: mat(n, q), mid: mat(n, d), n2: mat(n, d),
+		gu: mat(n, 2*f), h: mat(n, f), r1: k.floats(n), r2: k.floats(n),
+	}
+	if backward {
+		l.lse = k.floats(n * c.Heads)
+	}
+	if c.QKNorm {
+		l.raw, l.rqk = mat(n, q+c.kvWidth()), k.floats(n*(c.Heads+c.KVHeads))
+	}
+	if rank > 0 {
+		l.zQKV, l.zO, l.zGU, l.zDown = mat(n, 3*rank), mat(n, rank), mat(n, 2*rank), mat(n, rank)
+	}
+	return l
+}
+
 // layout cuts everything out of an arena; with a nil arena it only counts floats.
 func (w *Workspace) layout(c Config, n, rank int, a *kernel.Arena) (size int) {
-	floats := func(k int) []float32 {
-		size += (k + 15) / 16 * 16
-		if a == nil {
-			return nil
-		}
-		return a.Floats(k)
-	}
-	mat := func(rows, cols int) kernel.Mat {
-		stride := rowStride(cols)
-		return kernel.Mat{Data: floats(rows * stride), Rows: rows, Cols: cols, Stride: stride}
-	}
+	k := &cutter{arena: a}
+	mat, floats := k.mat, k.floats
 	d, q, kv, f := c.Hidden, c.qWidth(), c.kvWidth(), c.FFN
 	if a != nil {
 		w.layers = make([]activations, c.Layers)
 	}
 	for i := range c.Layers {
-		l := activations{
-			x: mat(n, d), n1: mat(n, d), qkv: mat(n, c.qkvWidth()), att: mat(n, q), mid: mat(n, d), n2: mat(n, d),
-			gu: mat(n, 2*f), h: mat(n, f), r1: floats(n), r2: floats(n), lse: floats(n * c.Heads),
-		}
-		if c.QKNorm {
-			l.raw, l.rqk = mat(n, q+kv), floats(n*(c.Heads+c.KVHeads))
-		}
-		if rank > 0 {
-			l.zQKV, l.zO, l.zGU, l.zDown = mat(n, 3*rank), mat(n, rank), mat(n, 2*rank), mat(n, rank)
-		}
+		l := k.activations(c, n, rank, true)
 		if a != nil {
 			w.layers[i] = l
 		}
@@ -129,7 +149,7 @@ func (w *Workspace) layout(c Config, n, rank int, a *kernel.Arena) (size int) {
 	}
 	w.hn, w.dhn = mat(headRows, d), mat(headRows, d)
 	w.logits, w.hr = mat(headRows, c.Vocab), floats(headRows)
-	return size
+	return k.size
 }
 
 // rowStride is the distance of rows of so many floats. Rows that lie a multiple of 4 KB apart share few sets of the
