@@ -68,8 +68,12 @@ type ArmInputs struct {
 
 func (r ArmInputs) inputs() []pipeline.Input {
 	in := append([]pipeline.Input{
-		{Role: "organism", Step: r.Organism}, {Role: "gate", Step: r.Gate}, {Role: "rows", Step: r.Rows}, {Role: "prompts", Step: r.Prompts},
-		{Role: "base", Step: r.Base}, {Role: "judge", Step: r.Judge},
+		{Role: "organism", Step: r.Organism},
+		{Role: "gate", Step: r.Gate},
+		{Role: "rows", Step: r.Rows},
+		{Role: "prompts", Step: r.Prompts},
+		{Role: "base", Step: r.Base},
+		{Role: "judge", Step: r.Judge},
 	}, r.Suites...)
 	in = slices.DeleteFunc(in, func(i pipeline.Input) bool { return i.Step == "" })
 	for i, a := range r.After {

