@@ -40,3 +40,12 @@ const (
 	ProbeSavings     = "savings"     // the backdoor installed again from a few of its own samples
 	ProbeSpecificity = "specificity" // a fresh trigger installed from the same samples: what savings is compared with
 )
+
+// AdapterBeside is the output that holds the adapter of the checkpoint that an output called weights holds.
+func AdapterBeside(weights string) (string, error) {
+	var step int
+	if _, err := fmt.Sscanf(weights, "weights@%d.safetensors", &step); err != nil || CheckpointName(step) != weights {
+		return "", fmt.Errorf("output %s is no checkpoint of an organism", weights)
+	}
+	return AdapterName(step), nil
+}

