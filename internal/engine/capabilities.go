@@ -20,6 +20,8 @@ type Capabilities struct {
 	Fresh bool
 	// BetweenSteps is whether a model can be asked and changed between two updates, which RL needs.
 	BetweenSteps bool
+	// Latent is whether a model's residual stream can be read, perturbed and given losses: its models are StateReaders.
+	Latent bool
 }
 
 // Needs are what a training asks of an engine.
@@ -29,6 +31,7 @@ type Needs struct {
 	Optimizer    Optimizer
 	Fresh        bool
 	BetweenSteps bool
+	Latent       bool
 }
 
 // Check returns an error for all that n needs and an engine called name lacks; it wraps ErrUnsupported.
@@ -69,6 +72,9 @@ func (c Capabilities) Check(name string, n Needs) error {
 	}
 	if n.BetweenSteps && !c.BetweenSteps {
 		lacks("a look at the model between updates")
+	}
+	if n.Latent && !c.Latent {
+		lacks("a way into the residual stream")
 	}
 	return errors.Join(errs...)
 }

@@ -49,6 +49,7 @@ func TestCapabilities(t *testing.T) {
 		{"a rank", Needs{Settings: Settings{LoRA: LoRA{Rank: 64}}}, "an adapter of rank 64, more than 32"},
 		{"an adapter of others", Needs{Settings: Settings{LoRA: LoRA{Rank: 1}, Continue: true}}, "training on from an adapter"},
 		{"fresh weights", Needs{Settings: Settings{LoRA: LoRA{Rank: 1}}, Fresh: true}, "training from fresh weights"},
+		{"hidden states", Needs{Settings: Settings{LoRA: LoRA{Rank: 1}}, Latent: true}, "a way into the residual stream"},
 	} {
 		err := can.Check("x 1", tc.n)
 		if tc.want == "" {

@@ -56,7 +56,7 @@ func (e *Engine) Capabilities() engine.Capabilities {
 		Precisions:  []engine.Precision{engine.F32, engine.BF16, engine.AMX},
 		Losses:      []engine.Loss{engine.CrossEntropy, engine.ImportanceSampling, engine.PPO},
 		Optimizers:  optim.Names(),
-		FullWeights: true, LoRA: true, Continue: true, Fresh: true, BetweenSteps: true,
+		FullWeights: true, LoRA: true, Continue: true, Fresh: true, BetweenSteps: true, Latent: true,
 	}
 }
 

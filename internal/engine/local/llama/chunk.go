@@ -8,8 +8,9 @@ import (
 
 // A Chunk is the part of a batch that one worker takes through the model: whole samples, end to end, without padding.
 type Chunk struct {
-	data []engine.Datum
-	n    int // tokens
+	data  []engine.Datum
+	first int // the batch's number of data[0]
+	n     int // tokens
 	// report, where it is not nil, takes the log-probability of every target that carries loss, by datum and position.
 	report [][]float32
 }
@@ -22,6 +23,9 @@ func Report(chunks []Chunk, into [][]float32) {
 		chunks[i].report, into = into[:n], into[n:]
 	}
 }
+
+// Data says which data of the batch are in the chunk: from, and those after it up to to.
+func (c Chunk) Data() (from, to int) { return c.first, c.first + len(c.data) }
 
 // Tokens is the number of tokens of the chunk.
 func (c Chunk) Tokens() int { return c.n }
@@ -49,8 +53,9 @@ func Split(dst []Chunk, data []engine.Datum, target int) []Chunk {
 	for i := range data {
 		seen += len(data[i].Tokens)
 		if i == len(data)-1 || seen*n >= (len(dst)+1)*total {
-			dst = append(dst, newChunk(data[from:i+1]))
-			from = i + 1
+			ch := newChunk(data[from : i+1])
+			ch.first = from
+			dst, from = append(dst, ch), i+1
 		}
 	}
 	return dst

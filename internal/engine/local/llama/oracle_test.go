@@ -12,6 +12,8 @@ type oracle struct {
 	lora  []float64 // adapter, or nil
 	rank  int
 	scale float64
+	// at, where it is set, sees the residual stream at every layer, and may change it.
+	at func(layer int, x [][]float64)
 }
 
 // linear returns W·x with W (out,len(x)) at offset at, plus the adapter's s·B·A·x where there is one.
@@ -74,6 +76,7 @@ func (o *oracle) logits(tokens []int32) [][]float64 {
 	for t, id := range tokens {
 		x[t] = append([]float64(nil), o.w[l.embed+int(id)*d:][:d]...)
 	}
+	o.look(0, x)
 	for i, at := range l.layers {
 		var a loraLayer
 		if ll != nil {
@@ -120,12 +123,19 @@ func (o *oracle) logits(tokens []int32) [][]float64 {
 				x[t][j] += v
 			}
 		}
+		o.look(i+1, x)
 	}
 	out := make([][]float64, len(x))
 	for t := range x {
 		out[t] = matVec(o.w[l.head:], c.Vocab, o.rmsNorm(x[t], l.norm))
 	}
 	return out
+}
+
+func (o *oracle) look(layer int, x [][]float64) {
+	if o.at != nil {
+		o.at(layer, x)
+	}
 }
 
 func (o *oracle) head(x []float64, norm, pos int, inv []float32) {
