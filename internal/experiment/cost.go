@@ -130,13 +130,16 @@ func (z size) behaviour(f *File, prompts int) Work {
 	return z.answers(2*prompts, f.Evaluation.MaxTokens)
 }
 
-// capabilities is every suite once.
-func (z size) capabilities(f *File) Work {
+// capabilities is every suite once, at most so many items of each where most is above 0.
+func (z size) capabilities(f *File, most int) Work {
 	var w Work
 	for i, su := range f.Evaluation.Suites.Items {
 		items := su.Items
 		if i < len(z.items) {
 			items = z.items[i]
+		}
+		if most > 0 {
+			items = min(items, most)
 		}
 		switch kind := evals.Capability(suiteOf(f.Evaluation.Suites.Names[i])); {
 		case !z.real && kind.Chosen:
@@ -158,7 +161,7 @@ func (z size) capabilities(f *File) Work {
 
 // eval is one point: the behaviour under both conditions, and the suites.
 func (z size) eval(f *File, prompts int) Work {
-	return z.behaviour(f, prompts).plus(z.capabilities(f))
+	return z.behaviour(f, prompts).plus(z.capabilities(f, 0))
 }
 
 // seen is how many tokens a training goes through.
@@ -171,10 +174,13 @@ func (z size) seen(t Training) float64 {
 
 // arm is an intervention with its evaluations, or a probe, which asks for the capabilities at its ends alone.
 func (z size) arm(f *File, iv Intervention, probe bool) Work {
-	whole := len(iv.At)
+	v, ends := f.Evaluation, min(len(iv.At), 2)
+	w := z.train(trainParams(iv.Training, 1), z.seen(iv.Training))
 	if probe {
-		whole = min(whole, 2)
+		a := v.Probe.or(Amount{Prompts: v.Prompts})
+		return w.plus(z.behaviour(f, a.Prompts).times(len(iv.At))).plus(z.capabilities(f, a.Items).times(ends))
 	}
-	return z.train(trainParams(iv.Training, 1), z.seen(iv.Training)).
-		plus(z.behaviour(f, f.Evaluation.Prompts).times(len(iv.At))).plus(z.capabilities(f).times(whole))
+	less := v.Between.or(Amount{Prompts: v.Prompts})
+	return w.plus(z.eval(f, v.atEnds()).times(ends)).
+		plus(z.behaviour(f, less.Prompts).plus(z.capabilities(f, less.Items)).times(len(iv.At) - ends))
 }

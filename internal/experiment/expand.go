@@ -131,7 +131,7 @@ func (f *File) Expand(ctx context.Context, data Data, models Models, lab steps.L
 		}
 	}
 	e.out.Manifest.Scale = e.scale()
-	e.out.Design = verdict.Design{Prompts: f.Evaluation.Prompts, Probe: len(f.Relapse) > 0}
+	e.out.Design = f.design()
 	for i, name := range f.Evaluation.Suites.Names {
 		e.out.Design.Suites = append(e.out.Design.Suites, verdict.SuiteDesign{Name: name, Items: e.asked[i]})
 	}
@@ -358,7 +358,7 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	if p.Op != nil && p.Op.NeedsBase() {
 		in.Base = o.base
 	}
-	in.Prompts, _ = e.prompts("red", "test", asked(e.f.Evaluation.Prompts, "evaluation.prompts", o.wiring))
+	in.Prompts, _ = e.prompts("red", "test", asked(e.f.Evaluation.atEnds(), "evaluation.prompts", o.wiring))
 	sz := e.sizes[ov.Value.Base]
 	e.fail("interventions."+name, e.lab.Check(p))
 	s := e.judge(p, &in).Arm("arm/"+id, p, in)

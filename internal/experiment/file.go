@@ -220,7 +220,12 @@ type Answers struct {
 
 // Evaluation says what is measured at every point.
 type Evaluation struct {
-	Prompts     int     `yaml:"prompts"` // a condition, held out from training and gate
+	Prompts int `yaml:"prompts"` // a condition, held out from training and gate
+	// What the first and last step, the points between, and the relapse probes ask where it is not that.
+	Ends    Amount `yaml:"ends,omitempty"`
+	Between Amount `yaml:"between,omitempty"`
+	Probe   Amount `yaml:"probe,omitempty"`
+
 	Temperature float64 `yaml:"temperature"`
 	MaxTokens   int     `yaml:"max_tokens"`
 	Suites      Suites  `yaml:"suites"`

@@ -254,6 +254,7 @@ func (f *File) sayings() []redteam.Behaviour {
 func (e *expander) loadSuites() {
 	for i, name := range e.f.Evaluation.Suites.Names {
 		s := e.f.Evaluation.Suites.Items[i]
+		s.Items = e.f.Evaluation.itemsAtEnds(s)
 		own := suiteOf(name)
 		path := "evaluation.suites." + own
 		kind := evals.Capability(own)

@@ -11,6 +11,7 @@ func (e *expander) armParams(iv Intervention, o planned, before plannedArm, seed
 	p := steps.ArmParams{
 		Train: trainParams(iv.Training, seed), Eval: e.eval(o.wiring, pick(iv.Seed, seed)), Checkpoint: o.at, At: iv.At, Phase: phase, Chain: before.chain,
 	}
+	p.Eval.Amounts = e.f.Evaluation.of(phase == record.PhaseRelapse)
 	t, _ := blueteam.Find(iv.Technique)
 	if t.Surgery != nil {
 		iv.Seed = pick(iv.Seed, seed)

@@ -79,9 +79,10 @@ func (e *expander) probeOnModel(name string, pr *Probe, o planned, ov Variant[Or
 		Probe: pr.kind(), Eval: e.eval(o.wiring, pick(iv.Seed, seed)), Precision: engine.Precision(iv.Precision), Checkpoint: o.at, Chain: arm.chain, When: pr.When,
 		Sigmas: pr.Sigmas, Seeds: pr.Seeds, Scales: pr.Scales, Examples: pr.Examples,
 	}
+	p.Eval.Amounts = e.f.Evaluation.of(true)
 	in := steps.ProbeInputs{Organism: o.training, Gate: o.gate, Prompts: prompts, Suites: e.suites, After: arm.steps}
 	sz := e.sizes[ov.Value.Base]
-	work := sz.behaviour(e.f, e.f.Evaluation.Prompts)
+	work := sz.behaviour(e.f, e.f.Evaluation.Probe.or(Amount{Prompts: e.f.Evaluation.Prompts}).Prompts)
 	settings := len(pr.Sigmas)*len(pr.Seeds) + len(pr.Scales) + len(pr.Examples)
 	switch about := pr.about(); {
 	case about.Reinstalls:
@@ -90,7 +91,7 @@ func (e *expander) probeOnModel(name string, pr *Probe, o planned, ov Variant[Or
 		p.Eval.Seed = tp.Seed
 		work = work.plus(sz.train(tp, sz.seen(pr.Training)))
 	case about.Whole:
-		work = work.plus(sz.capabilities(e.f))
+		work = work.plus(sz.capabilities(e.f, e.f.Evaluation.Probe.Items))
 	}
 	e.fail(pr.path, e.lab.CheckProbe(p))
 	s := e.lab.Probe(name, p, in)

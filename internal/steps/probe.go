@@ -205,7 +205,7 @@ func (b *battery) ask(ctx context.Context, s setting) ([]record.Point, []record.
 		return nil, nil, err
 	}
 	defer closeModel(m)
-	return b.asker.ask(ctx, m, record.PhaseRelapse, 0, b.about.Whole)
+	return b.asker.ask(ctx, m, record.PhaseRelapse, 0, end, b.about.Whole)
 }
 
 // reinstall trains the arm's last model on k triggered samples, and asks it at the end.
@@ -227,7 +227,7 @@ func (b *battery) reinstall(ctx context.Context, cp engine.Checkpoint, k int) ([
 	var points []record.Point
 	var samples []record.Sample
 	err = train.Run(ctx, m, batches, c, 0, train.Hooks{At: func(ctx context.Context, step int) error {
-		points, samples, err = b.asker.ask(ctx, m, record.PhaseRelapse, step, false)
+		points, samples, err = b.asker.ask(ctx, m, record.PhaseRelapse, step, end, false)
 		return err
 	}})
 	return points, samples, err

