@@ -92,3 +92,68 @@ func finiteStates(of []engine.States) bool {
 	}
 	return true
 }
+
+// ForwardBackwardPerturbed implements engine.Perturber.
+func (m *Model) ForwardBackwardPerturbed(ctx context.Context, data []engine.Datum, loss engine.Loss, p engine.Perturbation) (engine.PerturbedResult, error) {
+	if err := m.Config().CheckPerturbation(data, p); err != nil {
+		return engine.PerturbedResult{}, err
+	}
+	m.latent = &llama.Latent{Perturbation: p}
+	defer func() { m.latent = nil }()
+	res, err := m.ForwardBackward(ctx, data, loss)
+	if err != nil {
+		return engine.PerturbedResult{}, err
+	}
+	out := engine.PerturbedResult{ForwardBackwardResult: res, StateLoss: m.stateLoss()}
+	if !finite(out.StateLoss) {
+		m.waiting = false
+		return out, m.nonFinite("loss of hidden states", out.StateLoss)
+	}
+	return out, nil
+}
+
+// Sensitivity implements engine.Perturber.
+func (m *Model) Sensitivity(ctx context.Context, data []engine.Datum, loss engine.Loss, p engine.Perturbation) (engine.PerturbedResult, error) {
+	c := m.Config()
+	if err := c.CheckPerturbation(data, p); err != nil {
+		return engine.PerturbedResult{}, err
+	}
+	if err := m.vet(); err != nil {
+		return engine.PerturbedResult{}, err
+	}
+	l := &llama.Latent{Perturbation: p, Grads: make([][][]float32, len(data))}
+	for i := range data {
+		l.Grads[i] = make([][]float32, len(p.Layers))
+		for k := range p.Layers {
+			l.Grads[i][k] = make([]float32, len(data[i].Tokens)*c.Hidden)
+		}
+	}
+	m.latent = l
+	defer func() { m.latent = nil }()
+	res, err := m.pass(ctx, data, loss, m.sense, true)
+	if err != nil {
+		return engine.PerturbedResult{}, err
+	}
+	out := engine.PerturbedResult{ForwardBackwardResult: res, StateLoss: m.stateLoss(), Grads: l.Grads}
+	if sum := out.Loss + out.StateLoss; !finite(sum) {
+		return out, m.nonFinite("loss", sum)
+	}
+	return out, nil
+}
+
+// stateLoss is the loss of hidden states in the pass just made, summed in the order of the chunks.
+func (m *Model) stateLoss() float64 {
+	var sum float64
+	for i := range m.chunks {
+		sum += m.results[i].State
+	}
+	return sum
+}
+
+func (m *Model) senseChunk(wk, i int) {
+	r, err := m.net.Sense(m.ctx, &m.workers[wk].space, m.chunks[i], m.loss)
+	m.results[i] = r
+	if err != nil {
+		m.fail(i, err)
+	}
+}

@@ -45,8 +45,10 @@ type Model struct {
 	ctx    context.Context
 	loss   engine.Loss
 	report [][]float32 // takes log-probabilities; see LogProbs
+	latent *llama.Latent
 	train  func(worker, i int)
 	eval   func(worker, i int)
+	sense  func(worker, i int)
 	turn   int // the chunk whose gradients are added next
 	turned *sync.Cond
 	failed error // of the lowest chunk that failed
@@ -82,7 +84,7 @@ func (e *Engine) model(base *llama.Base, key *[32]byte, c engine.Checkpoint, s e
 	m.params = params
 	m.target = llama.ChunkTokens(m.net.Adapter != nil)
 	m.norm = optim.NewNorm(len(params))
-	m.train, m.eval = m.trainChunk, m.evalChunk
+	m.train, m.eval, m.sense = m.trainChunk, m.evalChunk, m.senseChunk
 	return m, nil
 }
 
@@ -135,6 +137,9 @@ func (m *Model) ForwardBackward(ctx context.Context, data []engine.Datum, loss e
 	if err := m.freeDecoders(); err != nil {
 		return engine.ForwardBackwardResult{}, err
 	}
+	if m.grads == nil {
+		m.grads = make([]float32, len(m.params))
+	}
 	res, err := m.pass(ctx, data, loss, m.train, true)
 	if err == nil && !finite(res.Loss) {
 		err = m.nonFinite("loss", res.Loss)
@@ -171,11 +176,9 @@ func (m *Model) pass(ctx context.Context, data []engine.Datum, loss engine.Loss,
 	if m.report != nil {
 		llama.Report(m.chunks, m.report)
 	}
+	llama.Perturb(m.chunks, m.latent)
 	for len(m.results) < len(m.chunks) {
 		m.results = append(m.results, llama.Measured{})
-	}
-	if backward && m.grads == nil {
-		m.grads = make([]float32, len(m.params))
 	}
 	m.prepare(backward)
 	m.ctx, m.loss, m.turn, m.failed, m.failAt = ctx, loss, 0, nil, len(m.chunks)

@@ -8,7 +8,7 @@ import (
 )
 
 // ForwardBackward adds the gradients of a chunk's loss to grads: of the adapter's weights where the net has an adapter, of
-// the base's otherwise. The packed forms must be fresh. It may run on several chunks at once with a workspace and gradients
+// the base's otherwise; of neither where grads is nil. The packed forms must be fresh. It may run on several chunks at once with a workspace and gradients
 // for each. A cancelled context ends it between two layers, with the gradients in a state of no use.
 func (n *Net) ForwardBackward(ctx context.Context, w *Workspace, ch Chunk, loss engine.Loss, grads []float32) (Measured, error) {
 	if err := n.forward(ctx, w, ch); err != nil {
@@ -20,7 +20,9 @@ func (n *Net) ForwardBackward(ctx context.Context, w *Workspace, ch Chunk, loss 
 	} else {
 		w.grads.full = grads
 	}
+	w.grads.input = ch.latent.wantsInput()
 	m := n.lossRows(w, loss, &w.grads)
+	m.State = w.stateLoss(ch, n.Base.Config.Hidden)
 	return m, n.backward(ctx, w, ch, &w.grads)
 }
 
@@ -41,11 +43,15 @@ func datumObjective(d *engine.Datum, loss engine.Loss, t int, logp float64) (val
 }
 
 // gradients say where the gradients of a chunk are added. full is nil while the base is frozen: its weight gradients are
-// not computed then; lora is nil without an adapter.
+// not computed then; lora is nil without an adapter. Both are nil where the residual stream's alone are wanted.
 type gradients struct {
 	full, lora []float32
 	num        kernel.Numerics
+	input      bool // that of the embedded tokens is wanted
 }
+
+// frozen reports whether no weight's gradient is wanted.
+func (g *gradients) frozen() bool { return g.full == nil && g.lora == nil }
 
 // vector returns the gradient of a vector of the base, or nil while it is frozen.
 func (g *gradients) vector(at, n int) []float32 {
@@ -62,18 +68,26 @@ func (g *gradients) note(w *Workspace, at int, dy, x kernel.Mat) {
 	}
 }
 
-// noteLoRA does the same for the adapter's.
+// noteLoRA does the same for the adapter's, unless it is frozen.
 func (g *gradients) noteLoRA(w *Workspace, at int, dy, x kernel.Mat) {
+	if g.lora == nil {
+		return
+	}
 	w.product(view(g.lora, at, dy.Cols, x.Cols), dy, x)
 }
 
 // backward carries w.dx from the last layer to the embedding and adds every gradient on the way.
 func (n *Net) backward(ctx context.Context, w *Workspace, ch Chunk, g *gradients) error {
-	for i := len(w.layers) - 1; i >= 0; i-- {
+	lowest := 0
+	if g.frozen() {
+		lowest = ch.latent.Layers[0]
+	}
+	for i := len(w.layers) - 1; i >= lowest; i-- {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		n.backwardLayer(w, i, ch, g)
+		w.stateGradient(ch, i)
 	}
 	if g.full != nil {
 		parts := 1
@@ -308,7 +322,7 @@ func (w *Workspace) projectBackward(from, to int) {
 	if c.QKNorm {
 		w.headsBackward(dqkv, &l, from)
 	}
-	lowest := i == 0 && w.ph.g.full == nil // below the lowest layer of a frozen base nothing waits for a gradient
+	lowest := i == 0 && w.ph.g.full == nil && !w.ph.g.input // below the lowest layer of a frozen base nothing waits for a gradient
 	if !lowest {
 		kernel.Mul(dn, dqkv, &b.layers[i].qkvB, false)
 	}

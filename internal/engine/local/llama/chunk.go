@@ -13,6 +13,7 @@ type Chunk struct {
 	n     int // tokens
 	// report, where it is not nil, takes the log-probability of every target that carries loss, by datum and position.
 	report [][]float32
+	latent *Latent // of the batch; nil where its residual stream is left alone
 }
 
 // Report has the passes over chunks, which Split made of a batch, note the log-probability of every target that carries loss:

@@ -43,6 +43,7 @@ func (n *Net) forward(ctx context.Context, w *Workspace, ch Chunk) error {
 			t++
 		}
 	}
+	w.perturb(ch, 0, w.layers[0].x)
 	w.reserveScores(longest)
 	w.ph = phase{net: n, ch: ch, rot: b.rotations(longest), g: w.ph.g}
 	for i := range w.layers {
@@ -56,6 +57,7 @@ func (n *Net) forward(ctx context.Context, w *Workspace, ch Chunk) error {
 		if i+1 < len(w.layers) {
 			w.ph.out = w.layers[i+1].x.RowsOf(0, ch.n)
 			w.overRows(ch.n, (*Workspace).finishRows)
+			w.perturb(ch, i+1, w.ph.out)
 			continue
 		}
 		last := w.behind(i, ch.n)

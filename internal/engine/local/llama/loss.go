@@ -11,6 +11,7 @@ type Measured struct {
 	Loss   float64 // summed
 	Weight float64 // Σ of the weights
 	Rows   int     // tokens that carry loss
+	State  float64 // the loss of hidden states, summed
 }
 
 // lossRows computes the output layer of the tokens in w.rows, headRows at a time, and sums the loss. With gradients it goes

@@ -36,6 +36,7 @@ type Workspace struct {
 	cuts               []cut
 	starts             []int32 // of the samples, in tokens
 	grads              gradients
+	stateGrads         [][]float32 // (N,D) of the states' loss, by the index of the layer
 
 	layers []activations
 
