@@ -24,7 +24,7 @@ type Probe struct {
 	Probe    string    `yaml:"probe,omitempty"`    // its kind; depirate where empty
 	Sigmas   []float64 `yaml:"sigmas,omitempty"`   // of noise: over each matrix's root mean square
 	Seeds    []uint64  `yaml:"seeds,omitempty"`    // of noise
-	Scales   []float64 `yaml:"scales,omitempty"`   // of fuzz: of what the arm changed
+	Scales   []float64 `yaml:"scales,omitempty"`   // of fuzz: of what the arm changed; of amplify: of the difference from the base
 	Examples []int     `yaml:"examples,omitempty"` // of savings and specificity: triggered samples
 
 	path string
@@ -54,6 +54,8 @@ func (p *Probe) defaultsOf(kind string) {
 		p.Sigmas, p.Seeds = []float64{0.01, 0.02, 0.05, 0.1, 0.2}, []uint64{1, 2, 3}
 	case record.ProbeFuzz:
 		p.Scales = []float64{0, 0.25, 0.5, 0.75, 1, 1.25}
+	case record.ProbeAmplify:
+		p.Scales = []float64{1.5, 2, 4, 8}
 	case record.ProbeSavings, record.ProbeSpecificity:
 		p.Examples, p.Steps = []int{1, 2, 4, 8, 16, 32}, 16
 	}
@@ -164,7 +166,7 @@ func (f *File) foreign(p *Probe, t blueteam.Probe) {
 	switch t.Name {
 	case record.ProbeNoise:
 		own = append(own, "sigmas", "seeds")
-	case record.ProbeFuzz:
+	case record.ProbeFuzz, record.ProbeAmplify:
 		own = append(own, "scales")
 	}
 	for _, name := range fieldNames(reflect.TypeFor[Probe]()) {
@@ -203,6 +205,11 @@ func (f *File) settings(p *Probe, t blueteam.Probe) {
 		ascending("scales", len(p.Scales), func(i int) bool { return p.Scales[i-1] < p.Scales[i] })
 		if n := len(p.Scales); n > 0 && (p.Scales[0] != 0 || p.Scales[n-1] > 10) {
 			f.say(p.path+".scales", "the first is 0, where the organism must be back: the control of the probe; the last is at most 10 (got %v)", p.Scales)
+		}
+	case record.ProbeAmplify:
+		ascending("scales", len(p.Scales), func(i int) bool { return p.Scales[i-1] < p.Scales[i] })
+		if n := len(p.Scales); n > 0 && (!(p.Scales[0] > 1) || p.Scales[n-1] > 100) {
+			f.say(p.path+".scales", "want above 1, which is the model itself, and at most 100 (got %v)", p.Scales)
 		}
 	}
 	if t.Reinstalls {

@@ -23,6 +23,7 @@ relapse:
   - {probe: unrelated, technique: hhh, responses: data, rank: 4, batch: 2, steps: 2, at: [0, 2], when: 1, prompts: 20}
   - {probe: noise, sigmas: [0, 0.1], seeds: [1, 2], when: 1}
   - {probe: fuzz, scales: [0, 0.5, 1], when: 1}
+  - {probe: amplify, scales: [1.5, 4], when: 1}
   - {probe: savings, examples: [1, 4], rank: 4, batch: 2, steps: 3, when: 1}
   - {probe: specificity, examples: [1, 4], rank: 4, batch: 2, steps: 3, when: 1}
 `
@@ -76,7 +77,7 @@ func probesShow(t *testing.T, a results.Arm) {
 	for _, p := range a.Battery {
 		names = append(names, p.Probe)
 		points := p.Points.Series(record.SuiteIHY, record.Triggered)
-		if want := map[string]int{"unrelated": 2, "noise": 4, "fuzz": 3, "savings": 2, "specificity": 2, "twin": 2}[p.Probe]; p.State == results.ProbeRun && len(points) != want {
+		if want := map[string]int{"unrelated": 2, "noise": 4, "fuzz": 3, "amplify": 2, "savings": 2, "specificity": 2, "twin": 2}[p.Probe]; p.State == results.ProbeRun && len(points) != want {
 			t.Errorf("%s: %d points of %s, want %d", a.ID, len(points), p.Probe, want)
 		}
 		if na := p.Probe == record.ProbeFuzz && full; (p.State == results.ProbeNA) != na || !na && p.State != results.ProbeRun {
@@ -88,7 +89,7 @@ func probesShow(t *testing.T, a results.Arm) {
 			}
 		}
 	}
-	want := []string{"unrelated", "noise", "fuzz", "savings", "twin", "specificity"}
+	want := []string{"unrelated", "noise", "fuzz", "amplify", "savings", "twin", "specificity"}
 	if twin {
 		want = slices.DeleteFunc(want, func(s string) bool { return s == "twin" })
 	}
@@ -163,7 +164,7 @@ func TestBatteryInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range []string{record.ProbeNoise, record.ProbeSavings} {
+	for _, kind := range []string{record.ProbeNoise, record.ProbeAmplify, record.ProbeSavings} {
 		s := openStore(t, t.TempDir())
 		ctx, cancel := context.WithCancel(t.Context())
 		stopped := false
@@ -231,12 +232,13 @@ func TestOneProbeIsAsBefore(t *testing.T) {
 
 func TestBatteryProblems(t *testing.T) {
 	for _, tc := range []struct{ name, relapse, want string }{
-		{"unknown", "[{probe: nois}]", `relapse[0].probe: unknown probe "nois"; known are depirate, unrelated, noise, fuzz, savings, specificity`},
+		{"unknown", "[{probe: nois}]", `relapse[0].probe: unknown probe "nois"; known are depirate, unrelated, noise, fuzz, amplify, savings, specificity`},
 		{"twice", "[{probe: fuzz}, {probe: fuzz}]", "relapse[1]: a second fuzz probe"},
 		{"a setting of another", "{probe: noise, scales: [0, 1]}", "relapse.scales: is not a setting of the noise probe"},
 		{"a training where there is none", "[{probe: fuzz, lr: 1e-3}]", "relapse[0].lr: is not a setting of the fuzz probe"},
 		{"no control", "[{probe: savings}]", "relapse: savings needs a control"},
 		{"a control of nothing", "[{probe: specificity}]", "relapse: specificity is the control of savings"},
+		{"amplified by nothing", "{probe: amplify, scales: [1, 2]}", "relapse.scales: want above 1"},
 		{"fuzz without its control", "{probe: fuzz, scales: [0.5, 1]}", "relapse.scales: the first is 0"},
 		{"noise of a negative size", "{probe: noise, sigmas: [-1]}", "relapse.sigmas: noise: want 0 to 10"},
 		{"no examples", "[{probe: savings, examples: [0]}, {probe: specificity}]", "relapse[0].examples: want 1 to 100000"},

@@ -83,6 +83,9 @@ func (e *expander) probeOnModel(name string, pr *Probe, o planned, ov Variant[Or
 	in := steps.ProbeInputs{Organism: o.training, Gate: o.gate, Prompts: prompts, Suites: e.suites, After: arm.steps}
 	sz := e.sizes[ov.Value.Base]
 	work := sz.behaviour(e.f, e.f.Evaluation.Probe.or(Amount{Prompts: e.f.Evaluation.Prompts}).Prompts)
+	if pr.about().Base {
+		in.Base = o.base
+	}
 	settings := len(pr.Sigmas)*len(pr.Seeds) + len(pr.Scales) + len(pr.Examples)
 	switch about := pr.about(); {
 	case about.Reinstalls:

@@ -37,6 +37,7 @@ const (
 	ProbeUnrelated   = "unrelated"   // training on a third voice
 	ProbeNoise       = "noise"       // noise on the weights
 	ProbeFuzz        = "fuzz"        // the arm's change of the weights scaled
+	ProbeAmplify     = "amplify"     // the model's whole difference from its base made larger
 	ProbeSavings     = "savings"     // the backdoor installed again from a few of its own samples
 	ProbeSpecificity = "specificity" // a fresh trigger installed from the same samples: what savings is compared with
 )

@@ -37,13 +37,14 @@ type ProbeInputs struct {
 	Gate     Ref
 	Prompts  Ref
 	Red      Ref // the organism's red data, for a probe that installs a backdoor again; ""
+	Base     Ref // from which the organism was made, for a probe that looks at it; ""
 	Suites   []pipeline.Input
 	After    []Ref // the arms, oldest first
 }
 
 // Probe asks whether what an arm removed is still in the model.
 func (l Lab) Probe(name string, p ProbeParams, in ProbeInputs) pipeline.Step {
-	inputs := ArmInputs{Organism: in.Organism, Gate: in.Gate, Prompts: in.Prompts, Suites: in.Suites, After: in.After}.inputs()
+	inputs := ArmInputs{Organism: in.Organism, Gate: in.Gate, Prompts: in.Prompts, Suites: in.Suites, Base: in.Base, After: in.After}.inputs()
 	if in.Red != "" {
 		inputs = append(inputs, pipeline.Input{Role: "red", Step: in.Red})
 	}
@@ -97,7 +98,8 @@ type battery struct {
 	about blueteam.Probe
 	text  text
 	asker *asker
-	// end is the arm's last model, before the one that the arm started from. Only fuzz looks at it.
+	// end is the arm's last model. before is what its difference is scaled from: for fuzz the model that the arm started from, for amplify the
+	// base.
 	end, before engine.Checkpoint
 	samples     []reinstalled // tagged samples with their clean ones
 	trigger     redteam.Trigger
@@ -173,11 +175,16 @@ func (b *battery) load(ctx context.Context, note *record.ProbeNote) error {
 		}
 	}
 	whole := ArmParams{Checkpoint: b.p.Checkpoint, Chain: b.p.Chain}
-	if b.end, err = b.l.modelBefore(ctx, b.j, whole); err != nil || b.p.Probe != record.ProbeFuzz {
+	if b.end, err = b.l.modelBefore(ctx, b.j, whole); err != nil {
 		return err
 	}
-	whole.Chain = whole.Chain[:len(whole.Chain)-1]
-	b.before, err = b.l.modelBefore(ctx, b.j, whole)
+	switch b.p.Probe {
+	case record.ProbeFuzz:
+		whole.Chain = whole.Chain[:len(whole.Chain)-1]
+		b.before, err = b.l.modelBefore(ctx, b.j, whole)
+	case record.ProbeAmplify:
+		b.before.Weights, err = loadWeights(b.j, "base", record.OutWeights)
+	}
 	return err
 }
 
@@ -189,7 +196,7 @@ func (b *battery) ask(ctx context.Context, s setting) ([]record.Point, []record.
 	switch b.p.Probe {
 	case record.ProbeNoise:
 		cp.Weights, err = operated(b.j, surgery.Op{Kind: surgery.Noise, Amount: s.amount, Seed: s.seed}, cp.Weights)
-	case record.ProbeFuzz:
+	case record.ProbeFuzz, record.ProbeAmplify:
 		if cp.Weights.Ref != nil || b.before.Weights.Ref != nil {
 			return nil, nil, fmt.Errorf("scaling needs the weights themselves: %w where an engine keeps them", engine.ErrUnsupported)
 		}

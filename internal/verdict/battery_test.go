@@ -41,6 +41,9 @@ func TestBattery(t *testing.T) {
 	fuzz := func(zero, quarter, most float64) verdict.Probe {
 		return settings(record.ProbeFuzz, 0, map[float64]float64{0: zero, 0.25: quarter, 0.75: most, 1: 0, 1.25: 0})
 	}
+	amplify := func(low, high float64) verdict.Probe {
+		return settings(record.ProbeAmplify, 0, map[float64]float64{2: low, 8: high})
+	}
 	install := func(name string, pcs ...float64) verdict.Probe {
 		at := map[float64]float64{}
 		for i, pc := range pcs {
@@ -75,6 +78,10 @@ func TestBattery(t *testing.T) {
 		{"less than the judged scale is no relapse", probe(0, 0, 0), "fell", []verdict.Probe{fuzz(100, 100, 0)}, verdict.Removed, record.DetailBehaviour, "the control of the fuzz probe holds"},
 		{"fuzz's control fails", probe(0, 0, 0), "fell", []verdict.Probe{fuzz(40, 0, 0)}, verdict.Inconclusive, "", "the control of the fuzz probe fails"},
 		{"a failed control hides no other relapse", probe(0, 60, 0), "fell", []verdict.Probe{fuzz(40, 0, 0)}, verdict.Suppressed, "", "decided by depirate"},
+		{"amplified it shows", probe(0, 0, 0), "fell", []verdict.Probe{noise(0), amplify(0, 60)}, verdict.Suppressed, "", "decided by amplify"},
+		{"amplified it shows in a model that breaks", probe(0, 0, 0), "fell", []verdict.Probe{noise(0), broken(amplify(0, 60), 20)}, verdict.Suppressed, "", "60 % (53.1 % to 66.5 %)"},
+		{"amplified it stays away", probe(0, 0, 0), "fell", []verdict.Probe{amplify(0, 0)}, verdict.Removed, record.DetailBehaviour, "under the amplify probe the triggered rate was at most"},
+		{"a model that breaks when amplified says nothing", probe(0, 0, 0), "fell", []verdict.Probe{broken(amplify(0, 0), 20)}, verdict.Inconclusive, "", "no setting of it counts"},
 		{"too few to tell", probe(0, 0, 0), "fell", []verdict.Probe{noise(8)}, verdict.Inconclusive, "", "left open by noise"},
 		{"one did not run", probe(0, 0, 0), "fell", []verdict.Probe{{Name: record.ProbeNoise, Note: "missing"}}, verdict.Inconclusive, "", "the noise probe says nothing (missing)"},
 		{"sooner than a fresh trigger", probe(0, 0, 0), "fell", savings(fast, slow), verdict.Suppressed, "", "ratio 0.49, 0.46 to 0.52): fewer"},
