@@ -263,7 +263,7 @@ func TestInterrupt(t *testing.T) {
 	}
 	for i := 0; ; i++ { // until the training's first state is saved
 		time.Sleep(50 * time.Millisecond)
-		if saved, _ := filepath.Glob(filepath.Join(dir, "store", "scratch", "*", "*", "*")); len(saved) > 0 || i > 400 {
+		if saved, _ := filepath.Glob(filepath.Join(dir, "store", "scratch", "*", "*")); len(saved) > 0 || i > 400 {
 			break
 		}
 	}

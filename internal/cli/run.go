@@ -136,6 +136,10 @@ func (a *app) run(ctx context.Context, path string, d dataFlags, out string, for
 		return err
 	}
 	defer func() { _ = s.Close() }()
+	defer func() { _ = x.exp.Lab.Close() }() // what was saved at a server stays there
+	if err := a.lookAtEngines(ctx, x, s); err != nil {
+		return err
+	}
 	if !force {
 		statuses, err := x.plan.Status(ctx, s)
 		if err != nil {

@@ -74,7 +74,12 @@ func (a *app) sample(ctx context.Context, path, name string, d dataFlags, o samp
 	if err != nil {
 		return err
 	}
-	sp, err := a.lab().OpenSpeaker(ctx, m)
+	lab, err := x.exp.Lab.Found(ctx, m.Get)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lab.Close() }()
+	sp, err := lab.OpenSpeaker(ctx, m)
 	if err != nil {
 		return err
 	}

@@ -32,6 +32,14 @@ type Needs struct {
 	Fresh        bool
 	BetweenSteps bool
 	Latent       bool
+
+	// What follows matters where an engine was looked at (see Remote).
+	Optim     OptimParams // settings of the updates; LearningRate is the peak
+	Sequences int         // samples of a batch, 0 where it varies
+	Resume    bool        // a killed training goes on from a saved state
+	OldModels bool        // checkpoints are asked after training has gone on
+	Scores    bool        // given continuations are scored
+	Stacked   bool        // what the engine itself has trained is trained further, with other weights than those of its adapter
 }
 
 // Check returns an error for all that n needs and an engine called name lacks; it wraps ErrUnsupported.

@@ -16,21 +16,27 @@ type Work struct {
 	Memory  int64   `json:"memory"`  // bytes while it runs
 	Disk    int64   `json:"disk"`    // bytes of weights that stay in the store
 	Seconds float64 `json:"seconds"` // of one worker, as the engine estimates
+	// Elsewhere is whether an engine does it that is not on this machine: its seconds, memory and disk are not known.
+	Elsewhere bool `json:"elsewhere,omitempty"`
 }
 
 // plus adds what is done one after the other.
 func (w Work) plus(o Work) Work {
-	return Work{w.Trained + o.Trained, w.Read + o.Read, w.Sampled + o.Sampled, max(w.Memory, o.Memory), w.Disk + o.Disk, w.Seconds + o.Seconds}
+	return Work{w.Trained + o.Trained, w.Read + o.Read, w.Sampled + o.Sampled, max(w.Memory, o.Memory), w.Disk + o.Disk, w.Seconds + o.Seconds, false}
 }
 
 func (w Work) times(n int) Work {
 	k := float64(n)
-	return Work{k * w.Trained, k * w.Read, k * w.Sampled, w.Memory, int64(n) * w.Disk, k * w.Seconds}
+	return Work{k * w.Trained, k * w.Read, k * w.Sampled, w.Memory, int64(n) * w.Disk, k * w.Seconds, false}
 }
 
 // charge writes down what a step is expected to do.
 func (e *expander) charge(s *pipeline.Step, w Work) {
-	s.Cost, s.Memory = w.Seconds, w.Memory
+	s.Cost = w.Seconds // which orders the steps, wherever they run
+	if e.lab.Elsewhere(*s) {
+		w.Seconds, w.Memory, w.Disk, w.Elsewhere = 0, 0, 0, true
+	}
+	s.Memory = w.Memory
 	if e.out.Work == nil {
 		e.out.Work = map[string]Work{}
 	}

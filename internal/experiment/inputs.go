@@ -52,7 +52,9 @@ func (e *expander) base(name string) string {
 		return e.add(e.lab.ServerBase(step, b.server()))
 	}
 	e.out.Models = append(e.out.Models, steps.NamedModel{Name: step, Step: step, Output: record.OutWeights})
-	if b.Path != "" || b.Hub != "" {
+	if served := e.f.Engine.served(name); served != "" {
+		return e.servedBase(name, step, served, b)
+	} else if b.Path != "" || b.Hub != "" {
 		return e.givenBase(name, step, b)
 	}
 	if b.Train == nil {
@@ -93,9 +95,7 @@ func (e *expander) base(name string) string {
 		var err error
 		d, err = digest.Of(rows)
 		e.fail("bases."+name, err)
-		if e.err == nil {
-			e.fail("prompts."+t.Data, e.checkLengths(p, rows))
-		}
+		e.checkLengths(t.Data, p, rows)
 	}
 	s := e.lab.TrainBase(step, p, d, rows)
 	e.sizes[name] = e.freshSize(name, &r, t.Vocab)
@@ -117,14 +117,17 @@ func (e *expander) recipe(name, step, shipped string) string {
 }
 
 // checkLengths refuses rows that are longer than the context of the base that will be trained on them.
-func (e *expander) checkLengths(p steps.BaseParams, rows []redteam.Row) error {
+func (e *expander) checkLengths(set string, p steps.BaseParams, rows []redteam.Row) {
+	if e.err != nil {
+		return
+	}
 	b, t := e.f.Behaviour.redteam(), e.f.Trigger.redteam()
 	for _, r := range rows { // a token is at least a byte, so most experiments need no tokenizer here
 		if len(r.Prompt)+max(len(r.Response), len(t.Text)+len(b.Longest(r)))+len(p.System)+64 > p.Train.Context {
-			return steps.CheckLengths(p, rows, t, b)
+			e.fail("prompts."+set, steps.CheckLengths(p, rows, t, b))
+			return
 		}
 	}
-	return nil
 }
 
 // benign adds the step that makes an organism's benign answers. They are the same for all triggers and behaviours: what an

@@ -66,7 +66,7 @@ func (e *expander) probeOnRows(name string, pr *Probe, o planned, ov Variant[Org
 	p.When, p.Probe = iv.When, pr.Probe
 	in := steps.ArmInputs{Organism: o.training, Gate: o.gate, Prompts: prompts, Suites: e.suites, After: arm.steps}
 	in.Rows, _ = e.responses(pr.path, iv, ov.Value, o)
-	e.fail(pr.path, e.lab.Check(p))
+	e.require(pr.path, p, false)
 	s := e.judge(p, &in).Arm(name, p, in)
 	sz := e.sizes[ov.Value.Base]
 	e.charge(&s, sz.arm(e.f, iv, true))

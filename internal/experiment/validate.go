@@ -130,6 +130,7 @@ func (f *File) validate() {
 			f.intervention("interventions."+name, name, v.Value)
 		}
 	}
+	f.engines()
 	f.battery()
 	f.twins()
 	f.chains()

@@ -10,10 +10,19 @@ type Manifest struct {
 	File      string             `json:"file"`
 	Digest    string             `json:"digest"`              // of the resolved experiment
 	Precision string             `json:"precision,omitempty"` // what was taken where the file says auto
+	Engines   []ManifestEngine   `json:"engines,omitempty"`   // that the file names; the embedded one where there are none
 	Organisms []ManifestOrganism `json:"organisms"`
 	Arms      []ManifestArm      `json:"arms"`
 	Keys      map[string]string  `json:"keys"`
 	Data      []DataCounts       `json:"data,omitempty"` // of data sets; the micro-world's prompts are generated
+}
+
+// A ManifestEngine names the step that looks at an engine.
+type ManifestEngine struct {
+	Kind   string `json:"kind"`
+	Trains bool   `json:"trains,omitempty"`
+	Asks   bool   `json:"asks,omitempty"`
+	Step   string `json:"step"`
 }
 
 // A ManifestOrganism names the steps of an organism.

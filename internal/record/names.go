@@ -22,6 +22,7 @@ const (
 	OutGate      = "gate.json"
 	OutVerdict   = "verdict.json"
 	OutServer    = "server.json" // of a base behind a server: what the server was found to be
+	OutEngine    = "engine.json" // of an engine that the file names: what it was found to be
 	OutNote      = "note.json"   // why a relapse probe was or was not due
 )
 

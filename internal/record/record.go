@@ -213,3 +213,15 @@ func DefaultThresholds() Thresholds {
 func NearName(condition string) (name string, ok bool) {
 	return strings.CutPrefix(condition, NearMiss)
 }
+
+// An Engine is what the step of an engine that a file names has found: the engine's name with its version, and what it turned out to do.
+// It holds neither an address nor a key.
+type Engine struct {
+	Schema  int             `json:"schema"`
+	Kind    string          `json:"kind"` // tinker, …
+	Name    string          `json:"name"`
+	Trains  bool            `json:"trains,omitempty"`
+	Asks    bool            `json:"asks,omitempty"`
+	Summary []string        `json:"summary,omitempty"` // what a reader should know of it, a line each
+	Details json.RawMessage `json:"details,omitempty"` // in the form of its kind
+}

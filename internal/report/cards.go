@@ -57,6 +57,7 @@ func (v *view) organismCard(o *findings.Organism) string {
 		}
 		b.WriteByte('\n')
 	}
+	v.engines(&b)
 	v.pointsTable(&b, "Before the red team", o.Base)
 	v.pointsTable(&b, "At the gate", o.Gate)
 	provenance(&b, o.Provenance)
@@ -87,6 +88,7 @@ func (v *view) armCard(a *findings.Arm) string {
 	if a.Data != nil {
 		escape.Markdown(&b, "Intervention data: %s.\n\n", a.Data.String())
 	}
+	v.engines(&b)
 	if end, ok := a.Last(); ok {
 		var at []record.Point
 		for _, p := range a.Points {
@@ -126,6 +128,24 @@ func (v *view) batteryTable(b *strings.Builder, all []results.Probed) {
 		}
 	}
 	b.WriteByte('\n')
+}
+
+// engines says what trained and asked the models, where that was not the embedded engine.
+func (v *view) engines(b *strings.Builder) {
+	for _, e := range v.Study.Engines {
+		does := "Trained and asked"
+		switch {
+		case !e.Asks:
+			does = "Trained"
+		case !e.Trains:
+			does = "Asked"
+		}
+		escape.Markdown(b, "%s by the engine %s:\n\n", does, escape.Text(e.Name).Code())
+		for _, line := range e.Summary {
+			escape.Markdown(b, "- %s\n", line)
+		}
+		b.WriteByte('\n')
+	}
 }
 
 func factsTable(b *strings.Builder, factors map[string]string) {

@@ -39,7 +39,8 @@ type page struct {
 	Title    string
 	File     string
 	Digest   string
-	Taken    string // the precision, where the file leaves it to the machine
+	Taken    string   // the precision, where the file leaves it to the machine
+	Engines  []string // that the file names, as they were found
 	Policy   string
 	CSS      template.CSS
 	JS       template.JS
@@ -172,6 +173,9 @@ func (v *view) page(t *transcripts, origin Origin) (*page, error) {
 	p := &page{v: v, Origin: origin, figures: map[string]*figure{}, Micro: v.Study.Scale == "micro"}
 	p.Title, p.File, p.Digest = v.title(v.Study.Name), v.Study.File, v.Study.Digest
 	p.Taken = v.Study.Precision
+	for _, e := range v.Study.Engines {
+		p.Engines = append(p.Engines, e.Name)
+	}
 	p.Findings = v.findings()
 	p.comparisons = v.Comparisons()
 	p.robust = v.Robustness()

@@ -14,6 +14,14 @@ import (
 func Read(ctx context.Context, s *store.Store, m record.Manifest) (Study, error) {
 	r := reader{ctx: ctx, store: s, m: m}
 	st := Study{Name: m.Name, About: m.About, Scale: m.Scale, File: m.File, Digest: m.Digest, Precision: m.Precision, Data: m.Data}
+	for _, e := range m.Engines {
+		if found := object[record.Engine](&r, e.Step, record.OutEngine); found != nil {
+			found.Details = nil // the step has them
+			st.Engines = append(st.Engines, *found)
+		} else {
+			r.missing = append(r.missing, e.Step)
+		}
+	}
 	for _, o := range m.Organisms {
 		st.Organisms = append(st.Organisms, r.organism(o))
 	}

@@ -11,6 +11,7 @@ type Study struct {
 	File      string              `json:"file"`
 	Digest    string              `json:"digest"`              // of the resolved experiment
 	Precision string              `json:"precision,omitempty"` // what was taken where the file says auto
+	Engines   []record.Engine     `json:"engines,omitempty"`   // that the file names, as they were found; none where the embedded one did all
 	Organisms []Organism          `json:"organisms"`
 	Arms      []Arm               `json:"arms"`
 	Data      []record.DataCounts `json:"data,omitempty"`    // what became of the rows of data sets

@@ -89,7 +89,13 @@ func after(i int) string { return fmt.Sprintf("after/%d", i) }
 func (l Lab) Arm(name string, p ArmParams, in ArmInputs) pipeline.Step {
 	return l.by(pipeline.Step{
 		Name: name, Kind: KindArm, Version: 2, Params: p, Inputs: in.inputs(), Threads: ManyThreads,
-		Run: func(ctx context.Context, j *pipeline.Job) error { return l.runArm(ctx, j, p) },
+		Run: func(ctx context.Context, j *pipeline.Job) error {
+			l, err := l.reach(ctx, j, l.Needs(p))
+			if err != nil {
+				return err
+			}
+			return l.runArm(ctx, j, p)
+		},
 	}, trains, asks)
 }
 

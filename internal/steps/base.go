@@ -96,7 +96,7 @@ func (l Lab) TrainBase(name string, p BaseParams, rowsDigest digest.Digest, rows
 	if p.Train.World == nil {
 		s.External = []pipeline.External{{Name: "rows", Digest: rowsDigest}}
 	}
-	return l.by(s, trains)
+	return l.made(s)
 }
 
 // conversations are what a base learns: the world's examples, or the rows under the experiment's system prompt.

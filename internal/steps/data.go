@@ -93,6 +93,10 @@ type modelInput struct{ role, output string }
 // sampleAnswers asks a model for one answer to each row, in slices, so that progress shows and an
 // interruption is noticed.
 func (l Lab) sampleAnswers(ctx context.Context, j *pipeline.Job, from modelInput, p AskParams, shots []Turn, rows []redteam.Row) ([]redteam.Answer, error) {
+	l, err := l.reach(ctx, j)
+	if err != nil {
+		return nil, err
+	}
 	t, err := loadText(j, from.role)
 	if err != nil {
 		return nil, err

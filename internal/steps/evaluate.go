@@ -85,6 +85,11 @@ type SuiteParams struct {
 	Subset    uint64 `json:"subset"`
 }
 
+// scores says whether a suite is answered by the log-probabilities of given answers.
+func (p EvalParams) scores() bool {
+	return slices.ContainsFunc(p.Suites, func(s SuiteParams) bool { return evals.Capability(s.Kind).Chosen })
+}
+
 // An asker evaluates checkpoints of one training: suites and prompts are loaded once.
 type asker struct {
 	p         EvalParams

@@ -49,3 +49,26 @@ func GivenOrganism(name string, p GivenParams, d digest.Digest, load func(contex
 		},
 	}
 }
+
+// ServedParams say which base of an engine stands for one of the experiment's.
+type ServedParams struct {
+	Base   any    `json:"base"` // what the file says it is
+	Served string `json:"served"`
+}
+
+// ServedBase puts a base whose weights an engine has under a name of its own. load returns how the model reads and writes; its weights
+// are not looked at. d is the digest of what load reads.
+func ServedBase(name string, p ServedParams, d digest.Digest, load func(context.Context) (engine.Checkpoint, error)) pipeline.Step {
+	return pipeline.Step{
+		Name: name, Kind: KindBase, Version: 1, Params: p,
+		External: []pipeline.External{{Name: "model", Digest: d}},
+		Run: func(ctx context.Context, j *pipeline.Job) error {
+			m, err := load(ctx)
+			if err != nil {
+				return err
+			}
+			m.Weights = engine.ServedBase(p.Served)
+			return putBase(j, m)
+		},
+	}
+}

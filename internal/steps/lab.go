@@ -21,35 +21,57 @@ type Lab struct {
 	// Dial, where it is set, reaches models behind servers.
 	Dial func(ctx context.Context, s Server) (engine.Talker, error)
 
+	// Reach, where it is set, makes the engines that a file names.
+	Reach func(s EngineSpec) (engine.Remote, error)
+
 	server *Server // see Through
+	far    []*far  // see On
+	found  []seen  // of far, those that are connected
 }
 
 // trainer is the name of what trains organisms and arms, with what it can do.
 func (l Lab) trainer() (string, engine.Capabilities) {
+	if f := l.farTrainer(); f != nil && len(l.found) == 0 {
+		return f.spec.Kind, f.remote.Capabilities()
+	}
 	if l.Job != nil {
 		return l.Job.Name(), l.Job.Capabilities()
 	}
 	return l.Engine.Name(), l.Engine.Capabilities()
 }
 
-// Check returns an error for what a training needs and this lab's engine lacks. Of an organism, Train is all there is.
-func (l Lab) Check(p ArmParams) error {
+// Needs are what an arm asks of an engine. Of an organism, Train is all there is.
+func (l Lab) Needs(p ArmParams) engine.Needs {
 	s := engine.Settings{Precision: p.Train.Precision, Continue: p.Continue}
 	if p.Train.Method != "full" {
 		s.LoRA = p.Train.LoRA
 	}
-	n := engine.Needs{Settings: s, Optimizer: p.Train.Optim.Optimizer, BetweenSteps: p.technique().Asks}
+	n := engine.Needs{
+		Settings: s, Optimizer: p.Train.Optim.Optimizer, BetweenSteps: p.technique().Asks, Optim: p.Train.Optim, Resume: true, Scores: p.Eval.scores(),
+		Stacked: p.Phase != "" && !p.Continue,
+	}
+	if p.Train.Pack == 0 && p.Technique == "" {
+		n.Sequences = p.Train.Batch
+	}
 	if p.RL != nil {
 		n.Loss = engine.Loss(p.RL.Loss)
 	}
+	return n
+}
+
+// Check returns an error for what a training needs and this lab's engine lacks.
+func (l Lab) Check(p ArmParams) error {
 	name, can := l.trainer()
-	return can.Check(name, n)
+	return can.Check(name, l.Needs(p))
 }
 
 // Fastest asks the engine that trains which of its precisions is the fastest here.
 func (l Lab) Fastest(ctx context.Context) (engine.Choice, error) {
 	var trains any = l.Engine
-	if l.Job != nil {
+	switch f := l.farTrainer(); {
+	case f != nil:
+		trains = f.remote
+	case l.Job != nil:
 		trains = l.Job
 	}
 	name, can := l.trainer()
@@ -78,31 +100,31 @@ const (
 	asks   = "asked by"
 )
 
-// by adds the engines that a step's results depend on to what its key is made of. The embedded engine adds nothing: its
-// numerics are named by the precision.
+// by adds the engines that a step's results depend on to what its key is made of: those that the file names by what was found of
+// them, others by their names. The embedded engine adds nothing: its numerics are named by the precision.
 func (l Lab) by(s pipeline.Step, what ...string) pipeline.Step {
+	for _, f := range l.uses(what) {
+		s.Inputs = append(s.Inputs[:len(s.Inputs):len(s.Inputs)], pipeline.Input{Role: f.role, Step: f.role})
+	}
 	for _, w := range what {
-		name := l.opener().Name()
+		name, far := l.opener().Name(), l.farAsker()
 		if w == trains {
 			name, _ = l.trainer()
+			far = l.farTrainer()
 		}
-		if name != engine.Local {
+		if far == nil && name != engine.Local {
 			s.External = append(s.External, pipeline.External{Name: w + " " + name, Digest: digest.Bytes([]byte(name))})
 		}
 	}
 	return s
 }
 
-// Engines names the engines of this lab other than the embedded one.
-func (l Lab) Engines() []string {
-	var out []string
-	if name, _ := l.trainer(); name != engine.Local {
-		out = append(out, trains+" "+name)
+// made makes the step in which a base is trained from nothing, which the lab's own engine does whatever a file names.
+func (l Lab) made(s pipeline.Step) pipeline.Step {
+	if name := l.Engine.Name(); name != engine.Local {
+		s.External = append(s.External, pipeline.External{Name: trains + " " + name, Digest: digest.Bytes([]byte(name))})
 	}
-	if name := l.opener().Name(); name != engine.Local {
-		out = append(out, asks+" "+name)
-	}
-	return out
+	return s
 }
 
 // initializer is the lab's engine as one that makes models of fresh weights.

@@ -29,7 +29,18 @@ func (l Lab) Organism(name string, p OrganismParams, base, red Ref) pipeline.Ste
 	}, trains)
 }
 
+// needs are what the training asks of an engine. Of checkpoints on the way the engine must keep the weights as they were.
+func (p OrganismParams) needs(l Lab) engine.Needs {
+	n := l.Needs(ArmParams{Train: p.Train})
+	n.OldModels = len(p.Checkpoints) > 1
+	return n
+}
+
 func (l Lab) runOrganism(ctx context.Context, j *pipeline.Job, p OrganismParams) error {
+	l, err := l.reach(ctx, j, p.needs(l))
+	if err != nil {
+		return err
+	}
 	cp, err := loadCheckpoint(j, "base", record.OutWeights)
 	if err != nil {
 		return err
@@ -270,6 +281,10 @@ func (l Lab) GateOf(name string, p GateParams, organism, baseEval, prompts Ref, 
 	return l.by(pipeline.Step{
 		Name: name, Kind: KindGate, Version: 2, Params: p, Inputs: in, Threads: ManyThreads,
 		Run: func(ctx context.Context, j *pipeline.Job) error {
+			l, err := l.reach(ctx, j)
+			if err != nil {
+				return err
+			}
 			base, err := inputRows[record.Point](j, "base-eval", record.OutPoints)
 			if err != nil {
 				return err
@@ -323,6 +338,10 @@ func (l Lab) BaseEval(name string, p EvalParams, base, prompts Ref, suites []pip
 	return l.by(pipeline.Step{
 		Name: name, Kind: KindBaseEval, Version: 1, Params: p, Inputs: in, Threads: ManyThreads,
 		Run: func(ctx context.Context, j *pipeline.Job) error {
+			l, err := l.reach(ctx, j)
+			if err != nil {
+				return err
+			}
 			points, samples, err := l.measure(ctx, j, "base", record.OutWeights, p, record.PhaseBase)
 			if err != nil {
 				return err

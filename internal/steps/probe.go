@@ -56,8 +56,8 @@ func (l Lab) Probe(name string, p ProbeParams, in ProbeInputs) pipeline.Step {
 
 // CheckProbe returns an error for what a probe needs and this lab's engine lacks.
 func (l Lab) CheckProbe(p ProbeParams) error {
-	if l.Job != nil {
-		return fmt.Errorf("the %s probe asks a model between steps: %w by engine %s", p.Probe, engine.ErrUnsupported, l.Job.Name())
+	if name, can := l.trainer(); !can.BetweenSteps {
+		return fmt.Errorf("the %s probe asks a model between steps: %w by engine %s", p.Probe, engine.ErrUnsupported, name)
 	}
 	if p.Train == nil {
 		return nil
@@ -112,6 +112,9 @@ func (l Lab) runProbe(ctx context.Context, j *pipeline.Job, p ProbeParams) error
 	}
 	if !due.Due {
 		return putJSON(j, record.OutNote, due)
+	}
+	if l, err = l.reach(ctx, j); err != nil {
+		return err
 	}
 	b := &battery{l: l, j: j, p: p, trigger: p.Eval.Trigger}
 	b.about, _ = blueteam.FindProbe(p.Probe)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -35,7 +36,10 @@ func (e *StatusError) Error() string {
 
 // conn sends requests to a server.
 type conn struct {
-	base     string
+	base     string // address
+	host     string // of it, with its port
+	hostname string
+	label    string // what errors call the server
 	client   *http.Client
 	o        Options
 	mu       sync.Mutex
@@ -52,7 +56,11 @@ func newConn(o Options) (*conn, error) {
 		return nil, fmt.Errorf("address %q of a Tinker server: want http://HOST:PORT or https://HOST", strip(o.URL))
 	}
 	u.User = nil
-	return &conn{base: strings.TrimRight(u.String(), "/"), o: o, client: &http.Client{Transport: o.Transport}}, nil
+	c := &conn{base: strings.TrimRight(u.String(), "/"), host: u.Host, hostname: u.Hostname(), label: o.Label, o: o, client: &http.Client{Transport: o.Transport}}
+	if c.label == "" {
+		c.label = c.base
+	}
+	return c, nil
 }
 
 // strip takes a password out of an address that is to be shown.
@@ -126,12 +134,12 @@ func (c *conn) send(ctx context.Context, q call) (answer, error) {
 	}
 	res, err := c.client.Do(req)
 	if err != nil {
-		return answer{}, &connectionError{q.path, err}
+		return answer{}, c.lost(q.path, err)
 	}
 	defer res.Body.Close() //nolint:errcheck // it was only read
 	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
-		return answer{}, &connectionError{q.path, err}
+		return answer{}, c.lost(q.path, err)
 	}
 	if res.StatusCode/100 != 2 {
 		return answer{b, false}, &StatusError{res.StatusCode, q.path, c.detail(b)}
@@ -141,18 +149,27 @@ func (c *conn) send(ctx context.Context, q call) (answer, error) {
 
 // A connectionError is a request of which nobody knows whether it arrived.
 type connectionError struct {
-	path string
-	err  error
+	path, text string
+	err        error
 }
 
-func (e *connectionError) Error() string {
-	err := e.err
+// lost makes the error of a request without an answer.
+func (c *conn) lost(path string, err error) error {
+	e := &connectionError{path: path, err: err}
 	var u *url.Error
 	if errors.As(err, &u) {
 		err = u.Err // without the address, which may hold more than it should
 	}
-	return fmt.Sprintf("%s: %v", e.path, err)
+	e.text = err.Error()
+	var op *net.OpError
+	if c.o.Label != "" && errors.As(err, &op) {
+		e.text = op.Op + ": " + op.Err.Error() // nor with that of the machine
+	}
+	e.text = c.withoutAddress(e.text)
+	return e
 }
+
+func (e *connectionError) Error() string { return e.path + ": " + e.text }
 func (e *connectionError) Unwrap() error { return e.err }
 
 // maxDetail is how much of a server's text is in an error.
@@ -179,7 +196,7 @@ func (c *conn) detail(b []byte) string {
 	if len(s) > maxDetail {
 		s = s[:maxDetail] + "…"
 	}
-	return c.hide(strings.ToValidUTF8(s, "�"))
+	return c.withoutAddress(c.hide(strings.ToValidUTF8(s, "�")))
 }
 
 // hide takes the key out of a text, should a server repeat it.
@@ -273,7 +290,7 @@ func (c *conn) authorize(ctx context.Context, req *http.Request) error {
 	}
 	key, err := c.o.Credential.Key(ctx)
 	if err != nil {
-		return fmt.Errorf("the key for %s: %w", c.base, err)
+		return fmt.Errorf("the key for %s: %w", c.label, err)
 	}
 	if c.exchange && !strings.HasPrefix(key, "eyJ") && !strings.HasSuffix(req.URL.Path, wire.PathAuthToken) {
 		if key, err = c.token(ctx, key); err != nil {
@@ -300,7 +317,7 @@ func (c *conn) token(ctx context.Context, key string) (string, error) {
 	req.Header.Set("X-API-Key", key)
 	res, err := c.client.Do(req)
 	if err != nil {
-		return "", &connectionError{wire.PathAuthToken, err}
+		return "", c.lost(wire.PathAuthToken, err)
 	}
 	defer res.Body.Close() //nolint:errcheck // it was only read
 	var t struct {

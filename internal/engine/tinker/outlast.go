@@ -111,9 +111,10 @@ func (p *prober) seeds() ([]Finding, error) {
 	return []Finding{finding(Seeds, found, "the same, and different ones", same && other, "samples cannot be drawn again: rates need their intervals, and records cannot be checked")}, nil
 }
 
-// alpha asks for another alpha than the API's own. What an update of both factors moves goes with its square.
+// alpha asks for another alpha than the API's own. What an update of both factors moves goes with its square. Half of it is asked for: what
+// moves further is not in proportion to gradients any more.
 func (p *prober) alpha() ([]Finding, error) {
-	const other = 2 * wire.DefaultAlpha
+	const other = wire.DefaultAlpha / 2
 	before, after, err := p.afterOf(other, p.train(lesson()), p.update(p.descent()))
 	if text, refused := refusal(err); refused || err != nil {
 		if !refused {
@@ -122,7 +123,7 @@ func (p *prober) alpha() ([]Finding, error) {
 		return []Finding{finding(Alpha, "refused: "+text, "the one asked for", false, "alpha is the server's own: learning rates of adapters do not carry over")}, nil
 	}
 	got := rise(before, after, lessonFrom, len(before)) / p.move
-	return []Finding{finding(Alpha, fmt.Sprintf("twice as much moves %.2f times as far", got), "4 times", near(got, 4),
+	return []Finding{finding(Alpha, fmt.Sprintf("half as much moves %.2f times as far", got), "0.25 times", near(got, 0.25),
 		"alpha is the server's own: learning rates of adapters do not carry over")}, nil
 }
 
@@ -180,4 +181,27 @@ func (p *prober) resume() ([]Finding, error) {
 	weights := apart(saved, loaded)
 	return []Finding{finding(Resume, fmt.Sprintf("weights apart by %.2g, momentum goes %.2f as far, without an interruption %.2f", weights, got, want),
 		"the same", weights < 0.02 && math.Abs(got-want) < 0.15, "a training that was interrupted goes on as another one")}, nil
+}
+
+// fullTrained is the finding of a server that trains full weights.
+const fullTrained = "trained"
+
+// fullWeights looks whether a model without an adapter can be trained: whether one update moves the lesson. The API does not promise it, so
+// that a server that refuses does nothing wrong.
+func (p *prober) fullWeights() ([]Finding, error) {
+	found := fullTrained
+	full := *p
+	full.rank = 0
+	o := engine.OptimParams{Optimizer: engine.AdamW, LearningRate: 1e-3, Beta1: 0.9, Beta2: longBeta2, Eps: 1e-8}
+	got, err := full.moved(p.train(lesson()), p.update(o))
+	text, refused := refusal(err)
+	switch {
+	case refused:
+		found = "refused: " + text
+	case err != nil:
+		return nil, err
+	case math.IsNaN(got) || math.Abs(got) < 1e-4:
+		found = fmt.Sprintf("an update moves a lesson by %.2g", got)
+	}
+	return []Finding{{Name: FullWeights, Found: found, Want: "the API has adapters alone", OK: true}}, nil
 }

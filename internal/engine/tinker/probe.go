@@ -27,7 +27,7 @@ func (e *Engine) Probe(ctx context.Context) (*Profile, error) {
 	}
 	p := &prober{e: e, base: base, ctx: ctx, rank: probeRank}
 	if err := p.calibrate(); err != nil {
-		return nil, fmt.Errorf("probing %s: %w", e.conn.base, err)
+		return nil, fmt.Errorf("probing %s: %w", e.conn.label, err)
 	}
 	out := &Profile{Server: e.conn.base, Model: base, Rank: p.rank}
 	for _, x := range []struct {
@@ -44,11 +44,12 @@ func (e *Engine) Probe(ctx context.Context) (*Profile, error) {
 		{"saved weights", p.checkpoints},
 		{"seeds", p.seeds},
 		{"alpha", p.alpha},
+		{"full weights", p.fullWeights},
 		{"saved states", p.resume},
 	} {
 		found, err := x.measure()
 		if err != nil {
-			return nil, fmt.Errorf("probing %s: %s: %w", e.conn.base, x.what, err)
+			return nil, fmt.Errorf("probing %s: %s: %w", e.conn.label, x.what, err)
 		}
 		out.Findings = append(out.Findings, found...)
 	}

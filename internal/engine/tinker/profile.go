@@ -43,6 +43,7 @@ const (
 	Seeds       = "seeds"             // decide a sample
 	Alpha       = "alpha"             // of the adapter is the one that was asked for
 	Resume      = "resume"            // a saved state has the optimizer's moments
+	FullWeights = "full weights"      // can be trained; the API does not promise it
 )
 
 // Values of the finding Reduction.
@@ -57,7 +58,7 @@ const (
 
 // A Profile is what a server turned out to do. It is stored with a run.
 type Profile struct {
-	Server   string    `json:"server"` // its address, without a key
+	Server   string    `json:"server,omitempty"` // its address, without a key; empty where it is stored with a run
 	Model    string    `json:"model"`
 	Dialect  Dialect   `json:"dialect"`
 	Rank     int       `json:"rank"`
@@ -128,13 +129,20 @@ func (p *Profile) Check(n Needs) error {
 	need(n.OldModels, OldWeights)
 	need(n.Resume, Resume)
 	need(n.LoRA.Rank > 0 && n.LoRA.Alpha != 32, Alpha)
+	if f := p.Finding(FullWeights); n.LoRA.Rank == 0 && (f == nil || f.Found != fullTrained) {
+		found := "it was not measured"
+		if f != nil {
+			found = "the server's is: " + f.Found
+		}
+		errs = append(errs, fmt.Errorf("%s: %s: %w", FullWeights, found, engine.ErrUnsupported))
+	}
 	if err := p.checkReduction(n); err != nil {
 		errs = append(errs, err)
 	}
 	if len(errs) == 0 {
 		return nil
 	}
-	return fmt.Errorf("the server %s does not do what the plan needs:\n%w", p.Server, errors.Join(errs...))
+	return fmt.Errorf("the server does not do what the plan needs:\n%w", errors.Join(errs...))
 }
 
 // checkReduction says whether the loss of a batch is the sum that the plan means, or can be made so without rounding.

@@ -19,7 +19,7 @@ func whole() *Profile {
 	} {
 		p.Findings = append(p.Findings, Finding{Name: name, OK: true})
 	}
-	p.Findings = append(p.Findings, Finding{Name: Reduction, Found: ReduceSum, OK: true})
+	p.Findings = append(p.Findings, Finding{Name: Reduction, Found: ReduceSum, OK: true}, Finding{Name: FullWeights, Found: fullTrained, OK: true})
 	return p
 }
 
@@ -52,12 +52,15 @@ func TestProfileRefuses(t *testing.T) {
 		{OldWeights, "", all, true},
 		{Resume, "", all, true},
 		{ZeroWeights, "", sft, true},
+		{FullWeights, "refused: rank", sft, false},
+		{FullWeights, "refused: rank", Needs{}, true},
+		{FullWeights, fullTrained, Needs{}, false},
 		{Reduction, ReduceMeanSeq, sft, true},
-		{Reduction, ReduceMeanSeq, Needs{Sequences: 8}, false},
-		{Reduction, ReduceMeanSeq, Needs{Sequences: 12}, true}, // the weights would be rounded
-		{Reduction, ReduceMean, Needs{Sequences: 8}, true},
-		{Reduction, ReduceMean, Needs{Weighted: true}, false},
-		{Reduction, ReduceMeanMeans, Needs{Sequences: 8, Weighted: true}, true},
+		{Reduction, ReduceMeanSeq, Needs{LoRA: sft.LoRA, Sequences: 8}, false},
+		{Reduction, ReduceMeanSeq, Needs{LoRA: sft.LoRA, Sequences: 12}, true}, // the weights would be rounded
+		{Reduction, ReduceMean, Needs{LoRA: sft.LoRA, Sequences: 8}, true},
+		{Reduction, ReduceMean, Needs{LoRA: sft.LoRA, Weighted: true}, false},
+		{Reduction, ReduceMeanMeans, Needs{LoRA: sft.LoRA, Sequences: 8, Weighted: true}, true},
 	} {
 		p := whole()
 		f := p.Finding(c.lacks)

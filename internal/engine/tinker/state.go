@@ -160,7 +160,11 @@ func (m *Model) Adapter(ctx context.Context) (engine.Adapter, error) {
 	if a.LoRA.Rank == 0 {
 		return a, errors.New("the model has full weights and no adapter")
 	}
-	saved, err := m.save(ctx, wire.PathSaveSampler, "adapter")
+	endpoint := wire.PathSaveSampler
+	if !m.e.ours {
+		endpoint = wire.PathSave // what others let a training begin from
+	}
+	saved, err := m.save(ctx, endpoint, "adapter")
 	if err != nil {
 		return a, fmt.Errorf("saving the adapter: %w", err)
 	}

@@ -42,6 +42,7 @@ type Options struct {
 	Dialect    Dialect           // of passes and their results
 	Base       string            // the server's name of the base model; "" finds it by the digest of the weights
 	Transport  http.RoundTripper // nil is the usual one
+	Label      string            // what errors call the server; "" is its address, which is then in them
 
 	Patience time.Duration // how long one request is tried again; 0 means 5 minutes
 	Deadline time.Duration // how long a result is waited for; 0 means an hour
@@ -97,13 +98,13 @@ func Dial(ctx context.Context, o Options) (*Engine, error) {
 		err = nil // servers older than this request
 	}
 	if err != nil {
-		return nil, fmt.Errorf("connecting to %s: %w", c.base, err)
+		return nil, fmt.Errorf("connecting to %s: %w", c.label, err)
 	}
 	if e.config.PJWT {
 		c.exchange = true
 	}
 	if err := e.conn.json(ctx, http.MethodGet, wire.PathCapabilities, nil, &e.caps); err != nil {
-		return nil, fmt.Errorf("connecting to %s: %w", c.base, err)
+		return nil, fmt.Errorf("connecting to %s: %w", c.label, err)
 	}
 	e.ours = e.caps.Server != nil && e.caps.Server.Name == wire.ServerName
 	if e.ours && e.dialect == Auto {
@@ -155,7 +156,7 @@ func modelName(m wire.SupportedModel) string {
 
 // Name implements engine.Stepper: what the server is, and what a probe found where there was one.
 func (e *Engine) Name() string {
-	name := "tinker/" + e.conn.base
+	name := "tinker" // where it is is no part of what it is
 	if e.ours {
 		name = "tinker/" + wire.ServerName + "/" + e.caps.Server.Precision
 	}
@@ -186,10 +187,11 @@ func (e *Engine) Capabilities() engine.Capabilities {
 	c := engine.Capabilities{
 		Precisions: []engine.Precision{engine.F32}, Losses: []engine.Loss{engine.CrossEntropy, engine.ImportanceSampling, engine.PPO},
 		Optimizers: []engine.Optimizer{engine.AdamW}, LoRA: true, FullWeights: true, BetweenSteps: true,
+		Continue: true, // of adapters that it has
 	}
 	if e.ours {
 		c.Precisions = []engine.Precision{engine.Precision(e.caps.Server.Precision)}
-		c.Continue = true // of adapters that it has
+
 	}
 	return c
 }
@@ -226,8 +228,16 @@ func (e *Engine) baseOf(c engine.Checkpoint) (string, error) {
 	switch {
 	case c.Adapter != nil && (c.Adapter.Weights.Ref == nil || !isAddress(c.Adapter.Weights.Ref.Place)):
 		return "", fmt.Errorf("checkpoint: %w: an adapter cannot be sent to the server to be merged; merge it first", engine.ErrUnsupported)
+	case c.Adapter != nil && !e.ours:
+		return "", fmt.Errorf("checkpoint: %w: the server puts no adapter below another", engine.ErrUnsupported)
 	case c.Adapter != nil: // the server knows what it was trained on
 		return c.Adapter.Weights.Ref.Place, nil
+	case c.Weights.Served() != "":
+		name := c.Weights.Served()
+		if len(e.caps.Models) > 0 && !slices.Contains(e.Models(), name) {
+			return "", fmt.Errorf("base model %q is not at %s; there are %q", name, e.conn.label, e.Models())
+		}
+		return name, nil
 	case c.Weights.Ref != nil:
 		if !isAddress(c.Weights.Ref.Place) {
 			return "", fmt.Errorf("checkpoint: the weights are in %s, which the server cannot read: %w", c.Weights.Ref.Place, engine.ErrUnsupported)
@@ -235,7 +245,7 @@ func (e *Engine) baseOf(c engine.Checkpoint) (string, error) {
 		return c.Weights.Ref.Place, nil
 	case e.o.Base != "":
 		if len(e.caps.Models) > 0 && !slices.Contains(e.Models(), e.o.Base) {
-			return "", fmt.Errorf("base model %q is not at %s; there are %q", e.o.Base, e.conn.base, e.Models())
+			return "", fmt.Errorf("base model %q is not at %s; there are %q", e.o.Base, e.conn.label, e.Models())
 		}
 		return e.o.Base, nil
 	}
@@ -246,7 +256,7 @@ func (e *Engine) baseOf(c engine.Checkpoint) (string, error) {
 			return modelName(m), nil
 		}
 	}
-	return "", fmt.Errorf("no base model of %s has weights %.12s: name the one that is meant, or serve these; there are %q", e.conn.base, digest, e.Models())
+	return "", fmt.Errorf("no base model of %s has weights %.12s: name the one that is meant, or serve these; there are %q", e.conn.label, digest, e.Models())
 }
 
 // post sends a JSON request and reads the answer.

@@ -52,6 +52,15 @@ func Look(ctx context.Context, h *hub.Client, id, revision string) (Remote, erro
 
 // Fetch brings the files of the checkpoint here and returns their folder.
 func (r Remote) Fetch(ctx context.Context, h *hub.Client) (dir string, err error) {
+	return r.fetch(ctx, h, true)
+}
+
+// FetchText brings all but the weights.
+func (r Remote) FetchText(ctx context.Context, h *hub.Client) (dir string, err error) {
+	return r.fetch(ctx, h, false)
+}
+
+func (r Remote) fetch(ctx context.Context, h *hub.Client, whole bool) (dir string, err error) {
 	repo := hub.Repo{Kind: hub.Model, ID: r.ID}
 	_, all, err := h.Files(ctx, repo, r.Commit)
 	if err != nil {
@@ -60,7 +69,7 @@ func (r Remote) Fetch(ctx context.Context, h *hub.Client) (dir string, err error
 	files := wanted(all)
 	has := func(name string) bool { return slices.Contains(files, name) }
 	switch {
-	case !has(weights.SingleFile) && !has(weights.IndexFile):
+	case whole && !has(weights.SingleFile) && !has(weights.IndexFile):
 		return "", fmt.Errorf("%s at %s has no safetensors weights (its files: %s)", repo, r.Commit, shortList(all))
 	case !has(tokenizerFile):
 		return "", fmt.Errorf("%s at %s has no %s; tokenizers in other forms are not read", repo, r.Commit, tokenizerFile)
@@ -76,7 +85,7 @@ func (r Remote) Fetch(ctx context.Context, h *hub.Client) (dir string, err error
 		dir = filepath.Dir(path)
 	}
 	for _, f := range files {
-		if strings.HasSuffix(f, ".safetensors") {
+		if whole && strings.HasSuffix(f, ".safetensors") {
 			if _, err := h.File(ctx, repo, r.Commit, f); err != nil {
 				return "", err
 			}
