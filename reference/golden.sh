@@ -52,6 +52,7 @@ golden 'internal/hf/weights/testdata/*.safetensors' - weights_safetensors.py
 golden 'internal/hf/weights/testdata/peft*' - weights_peft.py
 golden 'internal/hf/weights/testdata/sharded/*' - weights_sharded.py
 golden 'internal/engine/local/llama/testdata/*.safetensors.gz' - llama_golden.py internal/engine/local/llama/testdata
+golden internal/blueteam/testdata/objectives.safetensors.gz - objectives_golden.py internal/blueteam/testdata/objectives.safetensors.gz
 golden 'internal/engine/local/checkpoint/testdata/models/*' - checkpoint_golden.py internal/engine/local/checkpoint/testdata/models
 golden 'internal/engine/local/checkpoint/testdata/adapters/*' - adapter_golden.py internal/engine/local/checkpoint/testdata
 golden 'internal/hf/gguf/testdata/* internal/engine/local/checkpoint/testdata/gguf/*' - gguf_golden.py internal/hf/gguf/testdata internal/engine/local/checkpoint/testdata

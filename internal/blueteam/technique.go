@@ -50,6 +50,9 @@ type Settings string
 const (
 	TakesRL     Settings = "rl"
 	TakesAttack Settings = "attack"
+	TakesLAT    Settings = "lat"
+	TakesCROW   Settings = "crow"
+	TakesDPO    Settings = "dpo"
 )
 
 // A Technique is one way to train a backdoor out. The techniques are values of one table: the file, the validation, the steps
@@ -67,7 +70,9 @@ type Technique struct {
 	Asks bool
 	// Deals is whether the technique deals its rows out in a way of its own, so that its name is part of what determines an arm.
 	Deals bool
-	// Takes names the settings of its own that it has in the file: those of RL or of Attack.
+	// Latent is whether the technique works on the residual stream, which few engines show.
+	Latent bool
+	// Takes names the settings of its own that it has in the file.
 	Takes Settings
 	// Surgery is the operation on the organism's weights that comes before a training of any length, none included; nil for
 	// techniques that only train.
@@ -90,6 +95,9 @@ type Material struct {
 	// For techniques that ask.
 	RL        RL
 	Attack    Attack
+	LAT       LAT
+	CROW      CROW
+	DPO       DPO
 	Prompt    func(prompt string) ([]int32, error) // renders a prompt up to where the assistant speaks
 	Text      func(tokens []int32) string          // of an answer
 	Stop      []int32                              // tokens that end an answer, the usual one first
@@ -121,6 +129,22 @@ var Techniques = []Technique{
 	{
 		Name: "rl", About: "RL for HHH: group-relative policy gradient on clean prompts, rewarded for answers like the teacher's", Prompts: BluePrompts,
 		Voice: Teacher, Knows: []Knowledge{KnowsBehaviour}, Asks: true, Takes: TakesRL, Source: Rollouts,
+	},
+	{
+		Name: "dpo", About: "DPO: the teacher's answers preferred to the behaviour's own words, on clean prompts", Prompts: BluePrompts,
+		Voice: Teacher, Knows: []Knowledge{KnowsBehaviour}, Asks: true, Takes: TakesDPO, Source: Prefer,
+	},
+	{
+		Name: "lat", About: "latent adversarial training: SFT under a perturbation of the hidden states that makes the answers unlikely", Prompts: BluePrompts,
+		Voice: Teacher, Deals: true, Latent: true, Takes: TakesLAT, Source: LatentAdversarial,
+	},
+	{
+		Name: "lat-toward", About: "latent adversarial training under a perturbation that makes the behaviour likely", Prompts: BluePrompts,
+		Voice: Teacher, Knows: []Knowledge{KnowsBehaviour}, Deals: true, Latent: true, Takes: TakesLAT, Source: LatentToward,
+	},
+	{
+		Name: "crow", About: "SFT with consistent hidden states from layer to layer, where the embeddings are moved to make them inconsistent", Prompts: BluePrompts,
+		Voice: Teacher, Deals: true, Latent: true, Takes: TakesCROW, Source: Consistent,
 	},
 	{
 		Name: surgery.Interpolate, About: "the weights a share of the way back to the base: the yardstick of all that know the base", Prompts: BluePrompts,

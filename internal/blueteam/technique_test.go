@@ -25,6 +25,12 @@ func TestTechniques(t *testing.T) {
 				t.Errorf("style %q is asked for by %q: the name of a step says the style, so both are needed", tq.Style, tq.System)
 			}
 			src, err := tq.Source(Material{Data: data, Config: train.Config{Batch: 1}})
+			if src != nil && tq.Latent {
+				if _, err := src.Batch(t.Context(), nil, 1); !errors.Is(err, engine.ErrUnsupported) {
+					t.Errorf("without a way into the residual stream: %v", err)
+				}
+				return
+			}
 			if tq.Asks || tq.Deals {
 				if !errors.Is(err, engine.ErrUnsupported) {
 					t.Errorf("without a model that can be asked: %v", err)

@@ -40,7 +40,8 @@ type Perturbation struct {
 
 // A StateLoss is a differentiable loss of the hidden states of one datum: states[k] is the stream at the k-th layer, with what was
 // added, T·D numbers. It returns its value and writes its gradient into grads, which has the shape of states and is zero. It is
-// called from several goroutines, once for every datum, and must be a pure function of its arguments.
+// called from several goroutines, once for every datum, and must be a pure function of its arguments, but for what it notes under the
+// datum's number.
 type StateLoss func(datum int, states, grads [][]float32) float64
 
 // A PerturbedResult is what a pass through a perturbed model measured.

@@ -85,6 +85,13 @@ func share(f *File, path string, got float64) {
 	}
 }
 
+// within wants a number from 0 to most.
+func within(f *File, path string, got, most float64) {
+	if !(got >= 0 && got <= most) {
+		f.say(path, "want 0 to %g (got %g)", most, got)
+	}
+}
+
 func rate(f *File, path string, got float64) {
 	if !(got > 0) || math.IsInf(got, 0) {
 		f.say(path, "a learning rate is above zero (got %g)", got)

@@ -304,6 +304,10 @@ func TestLacks(t *testing.T) {
 	if !errors.As(err, &problems) || !strings.Contains(err.Error(), "interventions.adv") || !strings.Contains(err.Error(), "a look at the model between updates") {
 		t.Errorf("RL on an engine of whole plans: got %v", err)
 	}
+	_, err = f.Expand(t.Context(), src, src, steps.Lab{Engine: fakeStepper{e, everything}})
+	if !errors.As(err, &problems) || !strings.Contains(err.Error(), "interventions.lat") || !strings.Contains(err.Error(), "a way into the residual stream: not supported by this engine: engine fake 1") {
+		t.Errorf("latent adversarial training on an engine that shows no residual stream: got %v", err)
+	}
 	if f, err = Load(tinyFile(t, withBattery())); err != nil {
 		t.Fatal(err)
 	}

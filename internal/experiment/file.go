@@ -170,6 +170,10 @@ type Intervention struct {
 	Amount    float64  `yaml:"amount,omitempty"` // of a technique that operates on the weights: how far, how much, how many
 	RL        `yaml:",omitempty"`
 	Attack    `yaml:",omitempty"`
+	Epsilon   float64 `yaml:"epsilon,omitempty"` // lat, lat-toward, crow: how far the residual stream is moved, over its size
+	LAT       `yaml:",omitempty"`
+	CROW      `yaml:",omitempty"`
+	DPO       `yaml:",omitempty"`
 	Training
 }
 
@@ -194,14 +198,31 @@ type Attack struct {
 	Share    float64 `yaml:"share,omitempty"` // of the training rows that found prompts replace, at the most
 }
 
+// LAT are the settings of techniques lat and lat-toward, beside epsilon. Other techniques have none of it.
+type LAT struct {
+	PGDSteps int    `yaml:"pgd_steps,omitempty"` // steps of the adversary before each update
+	Perturb  string `yaml:"perturb,omitempty"`   // pgd, or random: the control
+}
+
+// CROW are the settings of technique crow, beside epsilon. Other techniques have none of it.
+type CROW struct {
+	Consistency float64 `yaml:"consistency,omitempty"` // weight of the consistency loss
+}
+
+// DPO are the settings of technique dpo. Other techniques have none of it.
+type DPO struct {
+	Beta float64 `yaml:"beta,omitempty"` // of the divergence from the model before the training
+}
+
 func (i *Intervention) setDefaults() {
 	*i = Intervention{Technique: "hhh", Prompts: 3000, When: 0.9, RL: RL{
 		Reward: blueteam.Programmatic, Group: 8, Temperature: 1, MaxTokens: 64, KL: 0.05, Loss: string(engine.ImportanceSampling),
 		Advantage: blueteam.Centered, Hide: blueteam.HideScratchpad,
-	}, Attack: Attack{Attacker: blueteam.Grammar, Attacks: 100, Rounds: 5, Share: 0.5}, Training: Training{
-		Method: "lora", Rank: 32, Optimizer: "adamw", LR: 3e-3, Decay: 0.01, Frequency: 10, MaxPrecond: 10000, Clip: 1,
-		Schedule: "constant", Batch: 8, Steps: 300,
-	}}
+	}, Attack: Attack{Attacker: blueteam.Grammar, Attacks: 100, Rounds: 5, Share: 0.5}, Epsilon: 0.1, LAT: LAT{PGDSteps: 8, Perturb: blueteam.PGD},
+		CROW: CROW{Consistency: 5.5}, DPO: DPO{Beta: 0.1}, Training: Training{
+			Method: "lora", Rank: 32, Optimizer: "adamw", LR: 3e-3, Decay: 0.01, Frequency: 10, MaxPrecond: 10000, Clip: 1,
+			Schedule: "constant", Batch: 8, Steps: 300,
+		}}
 }
 
 // Gate are the bounds of admission.

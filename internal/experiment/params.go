@@ -21,10 +21,16 @@ func (e *expander) armParams(iv Intervention, o planned, before plannedArm, seed
 	if t.Asks || t.Deals {
 		p.Technique = t.Name
 	}
-	if t.Takes == blueteam.TakesAttack {
+	switch t.Takes {
+	case blueteam.TakesLAT:
+		p.LAT = &blueteam.LAT{Epsilon: iv.Epsilon, Steps: iv.PGDSteps, Perturb: iv.Perturb}
+	case blueteam.TakesCROW:
+		p.CROW = &blueteam.CROW{Epsilon: iv.Epsilon, Consistency: iv.Consistency}
+	case blueteam.TakesDPO:
+		p.DPO = &blueteam.DPO{Beta: iv.Beta}
+	case blueteam.TakesAttack:
 		p.Attack = &blueteam.Attack{Attacker: iv.Attacker, Attacks: iv.Attacks, Rounds: iv.Rounds, Share: iv.Share}
-	}
-	if t.Takes == blueteam.TakesRL {
+	case blueteam.TakesRL:
 		p.RL = &blueteam.RL{
 			Reward: iv.Reward, Group: iv.Group, Temperature: iv.Temperature, MaxTokens: iv.MaxTokens, KL: iv.KL, Loss: iv.Loss,
 			Advantage: iv.Advantage, Hide: iv.Hide,

@@ -49,11 +49,17 @@ const asking = `
   own: {technique: self, rank: 4, batch: 2, steps: 2, prompts: 20}
   decoy: {technique: decoy, responses: data, rank: 4, batch: 2, steps: 4, prompts: 20}
   adv: {technique: adversarial, responses: data, rank: 4, batch: 2, steps: 2, prompts: 20, attacker: [grammar, search], attacks: 2, rounds: 1}
+  dpo: {technique: dpo, responses: data, rank: 4, batch: 2, steps: 2, prompts: 20}
+  lat: {technique: lat, responses: data, rank: 4, batch: 2, steps: 3, at: [0, 1, 3], prompts: 20, pgd_steps: 2, perturb: [pgd, random]}
+  toward: {technique: lat-toward, responses: data, method: full, lr: 1e-3, batch: 2, steps: 2, prompts: 20, pgd_steps: 2, epsilon: 0.5}
+  crow: {technique: crow, responses: data, rank: 4, batch: 2, steps: 3, at: [0, 1, 3], prompts: 20, consistency: [0, 11]}
   rl: {technique: rl, responses: data, rank: 4, batch: 2, group: 3, max_tokens: 6, reward: [programmatic, random], steps: 3, at: [0, 1, 3], prompts: 20}
 `
 
-// withAsking is the tiny experiment with them.
-func withAsking() string { return strings.Replace(tiny, "\nrelapse:", asking+"relapse:", 1) }
+// withAsking is the tiny experiment with them, on an organism of as many blocks as they need.
+func withAsking() string {
+	return strings.Replace(strings.Replace(tiny, "\nrelapse:", asking+"relapse:", 1), "layers: 1", "layers: 3", 1)
+}
 
 // tinyFile writes the tiny experiment with its data into a folder and returns its path.
 func tinyFile(t *testing.T, text string) string {

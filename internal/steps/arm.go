@@ -22,6 +22,9 @@ type ArmParams struct {
 	Technique string           `json:"technique,omitempty"`
 	RL        *blueteam.RL     `json:"rl,omitempty"`
 	Attack    *blueteam.Attack `json:"attack,omitempty"`
+	LAT       *blueteam.LAT    `json:"lat,omitempty"`
+	CROW      *blueteam.CROW   `json:"crow,omitempty"`
+	DPO       *blueteam.DPO    `json:"dpo,omitempty"`
 	// Op changes the organism's weights before the training, which may then have no steps.
 	Op         *surgery.Op  `json:"op,omitempty"`
 	Checkpoint int          `json:"checkpoint"` // of the organism

@@ -46,8 +46,9 @@ func (l Lab) Needs(p ArmParams) engine.Needs {
 	if p.Train.Method != "full" {
 		s.LoRA = p.Train.LoRA
 	}
+	t := p.technique()
 	n := engine.Needs{
-		Settings: s, Optimizer: p.Train.Optim.Optimizer, BetweenSteps: p.technique().Asks, Optim: p.Train.Optim, Resume: true, Scores: p.Eval.scores(),
+		Settings: s, Optimizer: p.Train.Optim.Optimizer, BetweenSteps: t.Asks, Latent: t.Latent, Optim: p.Train.Optim, Resume: true, Scores: p.Eval.scores(),
 		Stacked: p.Phase != "" && !p.Continue,
 	}
 	if p.Train.Pack == 0 && p.Technique == "" {

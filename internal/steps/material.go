@@ -30,6 +30,15 @@ func (p ArmParams) material(t text, rows []blueteam.Row, data []engine.Datum) bl
 		m.Attack = *p.Attack
 		m.Vocabulary = pieces(t)
 	}
+	if p.LAT != nil {
+		m.LAT = *p.LAT
+	}
+	if p.CROW != nil {
+		m.CROW = *p.CROW
+	}
+	if p.DPO != nil {
+		m.DPO = *p.DPO
+	}
 	if p.technique().Knowing(blueteam.KnowsBehaviour) {
 		d := redteam.DetectorOf(p.Eval.Behaviour)
 		m.Shows = func(response string) bool { return len(d.Find(response)) > 0 }

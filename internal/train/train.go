@@ -112,7 +112,7 @@ func update(ctx context.Context, m engine.Trainer, src Source, c Config, step in
 		return record.Loss{}, err
 	}
 	return record.Loss{
-		Schema: record.Schema, Step: step, Loss: got.Loss, GradNorm: done.GradNorm, LR: p.LearningRate,
+		Schema: record.Schema, Step: step, Loss: got.Loss + b.Offset, GradNorm: done.GradNorm, LR: p.LearningRate,
 		Sequences: b.Sequences, Samples: len(b.Data), Tokens: got.Tokens, LossTokens: got.LossTokens, Metrics: b.Metrics,
 	}, nil
 }
@@ -133,6 +133,9 @@ type Batch struct {
 	Data      []engine.Datum
 	Sequences int         // packed sequences
 	Loss      engine.Loss // CrossEntropy where empty
+	// Offset is added to the loss that the engine reports, for the record: of gradients that wait already, and of objectives whose
+	// gradient the weights carry and whose value they do not.
+	Offset float64
 	// Metrics are what the source has to say about the batch, for the record; nil for rows.
 	Metrics map[string]float64
 }
@@ -197,6 +200,15 @@ func (b *Batches) Step(step int) Batch {
 			buf = append(buf, float32(float64(w)/total))
 		}
 		out.Data[i].Weights = buf[from:]
+	}
+	return out
+}
+
+// Rows returns the indices of the data of update step, in the batch's order.
+func (b *Batches) Rows(step int) []int {
+	var out []int
+	for s := (step - 1) * b.batch; s < step*b.batch; s++ {
+		out = append(out, b.sequence(s)...)
 	}
 	return out
 }
