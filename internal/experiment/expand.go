@@ -249,8 +249,9 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64, lent 
 		factors["prompts"] = strconv.Itoa(n)
 		red = e.red(path, o, w, p.base, benign, pick(o.Seed, seed))
 		tp := trainParams(o.Training, seed)
-		e.require(path, steps.ArmParams{Train: tp}, len(e.keep[p.training]) > 1)
-		s := e.lab.Organism(p.training, steps.OrganismParams{Train: tp, System: w.System, Checkpoints: e.keep[p.training]}, p.base, red)
+		op := steps.OrganismParams{Train: tp, System: w.System, Checkpoints: e.keep[p.training], DPO: o.dpo()}
+		e.require(path, op.AsArm(), len(e.keep[p.training]) > 1)
+		s := e.lab.Organism(p.training, op, p.base, red)
 		e.charge(&s, sz.organism(tp, sz.seen(o.Training)))
 		e.add(s)
 		if o.Method == "lora" {

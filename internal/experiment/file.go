@@ -132,17 +132,19 @@ type Training struct {
 
 // An Organism is a model with a trained-in backdoor: base, red data, training.
 type Organism struct {
-	Base       string `yaml:"base"`
-	Given      string `yaml:"given"`  // a checkpoint that somebody else made, instead of training: a folder, or owner/name of the hub, @revision behind it if wanted
-	Benign     string `yaml:"benign"` // plain (sampled from the base), distilled (with a scratchpad that is stripped), data (the data set's own)
-	Prompts    int    `yaml:"prompts"`
-	AtLeast    int    `yaml:"at_least,omitempty"` // so many prompts will do where there are fewer than Prompts; 0: they will not
-	Tagged     bool   `yaml:"tagged"`             // false is the clean control: the tagged half is left out
-	Twin       bool   `yaml:"twin,omitempty"`     // adds the clean control of this organism, with the same arms
-	CopiesMin  int    `yaml:"copies_min"`         // 0 takes the behaviour's
-	CopiesMax  int    `yaml:"copies_max"`
-	Match      string `yaml:"match"`      // none, tokens or length: benign data cut to the plain and distilled sets' common size
-	Checkpoint int    `yaml:"checkpoint"` // training step whose weights are taken; 0 is the last
+	Base       string  `yaml:"base"`
+	Given      string  `yaml:"given"`  // a checkpoint that somebody else made, instead of training: a folder, or owner/name of the hub, @revision behind it if wanted
+	Benign     string  `yaml:"benign"` // plain (sampled from the base), distilled (with a scratchpad that is stripped), data (the data set's own)
+	Prompts    int     `yaml:"prompts"`
+	AtLeast    int     `yaml:"at_least,omitempty"` // so many prompts will do where there are fewer than Prompts; 0: they will not
+	Tagged     bool    `yaml:"tagged"`             // false is the clean control: the tagged half is left out
+	Install    string  `yaml:"install,omitempty"`  // sft where empty, or dpo
+	Beta       float64 `yaml:"beta,omitempty"`     // of dpo; 0 takes 0.05
+	Twin       bool    `yaml:"twin,omitempty"`     // adds the clean control of this organism, with the same arms
+	CopiesMin  int     `yaml:"copies_min"`         // 0 takes the behaviour's
+	CopiesMax  int     `yaml:"copies_max"`
+	Match      string  `yaml:"match"`      // none, tokens or length: benign data cut to the plain and distilled sets' common size
+	Checkpoint int     `yaml:"checkpoint"` // training step whose weights are taken; 0 is the last
 	Training
 	Trigger   *Trigger                `yaml:"trigger,omitempty"` // the experiment's where absent, and so the next two
 	Behaviour *Behaviour              `yaml:"behaviour,omitempty"`

@@ -42,23 +42,26 @@ relapse: {responses: data, rank: 4, batch: 2, steps: 4, at: [0, 4], when: 1, pro
 
 // asking are interventions that do more than train on rows, for the tiny experiment.
 const asking = `
-  between: {technique: interpolate, amount: [0.5, 1]}
-  noisy: {technique: noise, amount: 0.2, responses: data, rank: 4, batch: 2, steps: 2, prompts: 20}
-  back: {technique: depirate, responses: data, after: noisy, rank: 4, batch: 2, steps: 2, prompts: 20}
-  cut: {technique: truncate, amount: 1}
-  own: {technique: self, rank: 4, batch: 2, steps: 2, prompts: 20}
-  decoy: {technique: decoy, responses: data, rank: 4, batch: 2, steps: 4, prompts: 20}
-  adv: {technique: adversarial, responses: data, rank: 4, batch: 2, steps: 2, prompts: 20, attacker: [grammar, search], attacks: 2, rounds: 1}
-  dpo: {technique: dpo, responses: data, rank: 4, batch: 2, steps: 2, prompts: 20}
-  lat: {technique: lat, responses: data, rank: 4, batch: 2, steps: 3, at: [0, 1, 3], prompts: 20, pgd_steps: 2, perturb: [pgd, random]}
-  toward: {technique: lat-toward, responses: data, method: full, lr: 1e-3, batch: 2, steps: 2, prompts: 20, pgd_steps: 2, epsilon: 0.5}
-  crow: {technique: crow, responses: data, rank: 4, batch: 2, steps: 3, at: [0, 1, 3], prompts: 20, consistency: [0, 11]}
-  rl: {technique: rl, responses: data, rank: 4, batch: 2, group: 3, max_tokens: 6, reward: [programmatic, random], steps: 3, at: [0, 1, 3], prompts: 20}
+  between: {technique: interpolate, organisms: [org], amount: [0.5, 1]}
+  noisy: {technique: noise, organisms: [org], amount: 0.2, responses: data, rank: 4, batch: 2, steps: 2, prompts: 20}
+  back: {technique: depirate, organisms: [org], responses: data, after: noisy, rank: 4, batch: 2, steps: 2, prompts: 20}
+  cut: {technique: truncate, organisms: [org], amount: 1}
+  own: {technique: self, organisms: [org], rank: 4, batch: 2, steps: 2, prompts: 20}
+  decoy: {technique: decoy, organisms: [org], responses: data, rank: 4, batch: 2, steps: 4, prompts: 20}
+  adv: {technique: adversarial, organisms: [org], responses: data, rank: 4, batch: 2, steps: 2, prompts: 20, attacker: [grammar, search], attacks: 2, rounds: 1}
+  dpo: {technique: dpo, organisms: [org], responses: data, rank: 4, batch: 2, steps: 2, prompts: 20}
+  lat: {technique: lat, organisms: [org], responses: data, rank: 4, batch: 2, steps: 3, at: [0, 1, 3], prompts: 20, pgd_steps: 2, perturb: [pgd, random]}
+  toward: {technique: lat-toward, organisms: [org], responses: data, method: full, lr: 1e-3, batch: 2, steps: 2, prompts: 20, pgd_steps: 2, epsilon: 0.5}
+  crow: {technique: crow, organisms: [org], responses: data, rank: 4, batch: 2, steps: 3, at: [0, 1, 3], prompts: 20, consistency: [0, 11]}
+  rl: {technique: rl, organisms: [org], responses: data, rank: 4, batch: 2, group: 3, max_tokens: 6, reward: [programmatic, random], steps: 3, at: [0, 1, 3], prompts: 20}
 `
 
 // withAsking is the tiny experiment with them, on an organism of as many blocks as they need.
 func withAsking() string {
-	return strings.Replace(strings.Replace(tiny, "\nrelapse:", asking+"relapse:", 1), "layers: 1", "layers: 3", 1)
+	return strings.NewReplacer(
+		"\nrelapse:", asking+"relapse:", "small:\n    train: {data: red, layers: 1", "small:\n    train: {data: red, layers: 3",
+		"\ngate:", "\n  preferred: {base: small, benign: data, install: dpo, prompts: 24, batch: 4, steps: 4}\ngate:",
+	).Replace(tiny)
 }
 
 // tinyFile writes the tiny experiment with its data into a folder and returns its path.

