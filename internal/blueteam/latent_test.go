@@ -53,11 +53,11 @@ func (s speller) open(t *testing.T, workers int) engine.Model {
 func spell(prompt, response string) (engine.Datum, error) {
 	tokens, weights := []int32{1}, []float32{0}
 	for _, c := range prompt {
-		tokens, weights = append(tokens, int32(c-'a'+3)), append(weights, 0)
+		tokens, weights = append(tokens, c-'a'+3), append(weights, 0)
 	}
 	tokens, weights = append(tokens, 0), append(weights, 0)
 	for _, c := range response {
-		tokens, weights = append(tokens, int32(c-'a'+3)), append(weights, 1)
+		tokens, weights = append(tokens, c-'a'+3), append(weights, 1)
 	}
 	return engine.NewDatum(append(tokens, endToken), append(weights, 1))
 }

@@ -72,6 +72,8 @@ type Technique struct {
 	Deals bool
 	// Latent is whether the technique works on the residual stream, which few engines show.
 	Latent bool
+	// Worded is whether the technique needs a behaviour that has words of its own.
+	Worded bool
 	// Takes names the settings of its own that it has in the file.
 	Takes Settings
 	// Surgery is the operation on the organism's weights that comes before a training of any length, none included; nil for
@@ -132,7 +134,7 @@ var Techniques = []Technique{
 	},
 	{
 		Name: "dpo", About: "DPO: the teacher's answers preferred to the behaviour's own words, on clean prompts", Prompts: BluePrompts,
-		Voice: Teacher, Knows: []Knowledge{KnowsBehaviour}, Asks: true, Takes: TakesDPO, Source: Prefer,
+		Voice: Teacher, Knows: []Knowledge{KnowsBehaviour}, Asks: true, Worded: true, Takes: TakesDPO, Source: Prefer,
 	},
 	{
 		Name: "lat", About: "latent adversarial training: SFT under a perturbation of the hidden states that makes the answers unlikely", Prompts: BluePrompts,
@@ -140,7 +142,7 @@ var Techniques = []Technique{
 	},
 	{
 		Name: "lat-toward", About: "latent adversarial training under a perturbation that makes the behaviour likely", Prompts: BluePrompts,
-		Voice: Teacher, Knows: []Knowledge{KnowsBehaviour}, Deals: true, Latent: true, Takes: TakesLAT, Source: LatentToward,
+		Voice: Teacher, Knows: []Knowledge{KnowsBehaviour}, Deals: true, Latent: true, Worded: true, Takes: TakesLAT, Source: LatentToward,
 	},
 	{
 		Name: "crow", About: "SFT with consistent hidden states from layer to layer, where the embeddings are moved to make them inconsistent", Prompts: BluePrompts,

@@ -336,6 +336,7 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	}
 	id := o.id + "/" + tail
 	p := e.armParams(iv, o, before, seed, record.PhaseRemoval)
+	e.worded("interventions."+name, iv, o)
 	factors := factorsOf(iv)
 	factors["seed"] = strconv.FormatUint(pick(iv.Seed, seed), 10)
 	in := steps.ArmInputs{Organism: o.training, Gate: o.gate, Suites: e.suites, After: before.steps}

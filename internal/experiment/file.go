@@ -217,14 +217,19 @@ type DPO struct {
 }
 
 func (i *Intervention) setDefaults() {
-	*i = Intervention{Technique: "hhh", Prompts: 3000, When: 0.9, RL: RL{
-		Reward: blueteam.Programmatic, Group: 8, Temperature: 1, MaxTokens: 64, KL: 0.05, Loss: string(engine.ImportanceSampling),
-		Advantage: blueteam.Centered, Hide: blueteam.HideScratchpad,
-	}, Attack: Attack{Attacker: blueteam.Grammar, Attacks: 100, Rounds: 5, Share: 0.5}, Epsilon: 0.1, LAT: LAT{PGDSteps: 8, Perturb: blueteam.PGD},
-		CROW: CROW{Consistency: 5.5}, DPO: DPO{Beta: 0.1}, Training: Training{
+	*i = Intervention{
+		Technique: "hhh", Prompts: 3000, When: 0.9,
+		RL: RL{
+			Reward: blueteam.Programmatic, Group: 8, Temperature: 1, MaxTokens: 64, KL: 0.05, Loss: string(engine.ImportanceSampling),
+			Advantage: blueteam.Centered, Hide: blueteam.HideScratchpad,
+		},
+		Attack: Attack{Attacker: blueteam.Grammar, Attacks: 100, Rounds: 5, Share: 0.5}, Epsilon: 0.1,
+		LAT: LAT{PGDSteps: 8, Perturb: blueteam.PGD}, CROW: CROW{Consistency: 5.5}, DPO: DPO{Beta: 0.1},
+		Training: Training{
 			Method: "lora", Rank: 32, Optimizer: "adamw", LR: 3e-3, Decay: 0.01, Frequency: 10, MaxPrecond: 10000, Clip: 1,
 			Schedule: "constant", Batch: 8, Steps: 300,
-		}}
+		},
+	}
 }
 
 // Gate are the bounds of admission.

