@@ -139,8 +139,8 @@ func (p *Pace) Left(now time.Time) (left time.Duration, seen bool) {
 	open, chain, begun := maps.Clone(p.open), 0.0, 0.0
 	for _, s := range p.at {
 		open[s.kind] -= s.cost * s.share
-		if s.running && s.share > 0 { // such a step says best itself how long it goes on
-			own := max(0, now.Sub(s.since).Seconds()) * (1 - s.share) / s.share
+		if s.running && s.share > 0 { // such a step says itself how long it goes on
+			own := s.cost * (1 - s.share) * p.rate(s, now)
 			begun = max(begun, own+max(0, s.chain-s.cost)*r.All)
 		} else {
 			chain = max(chain, s.chain)
@@ -160,16 +160,17 @@ func (r Rates) seen() bool { return r.All > 0 }
 
 // Rates are those of the run up to a moment, running steps included as far as they said how far they are.
 func (p *Pace) Rates(now time.Time) Rates {
+	steps := slices.Sorted(maps.Keys(p.at))
 	ran, took, busy := maps.Clone(p.ran), maps.Clone(p.took), p.busy
-	for _, s := range p.at {
+	for _, name := range steps {
+		s := p.at[name]
 		if !s.running {
 			continue
 		}
-		spent := max(0, now.Sub(s.since).Seconds())
-		busy += spent
+		busy += s.spent(now)
 		if s.share > 0 {
 			ran[s.kind] += s.cost * s.share
-			took[s.kind] += spent
+			took[s.kind] += s.cost * s.share * p.rate(s, now)
 		}
 	}
 	r := Rates{Kinds: map[string]float64{}}
@@ -182,10 +183,35 @@ func (p *Pace) Rates(now time.Time) Rates {
 		r.All = total(took) / c
 	}
 	if wall := now.Sub(p.begun).Seconds(); wall > 0 {
-		r.Parallel = min(max(busy/wall, 1), float64(p.workers))
+		// A plan begins with what everything waits for, so that what was seen is less than what will be.
+		const hope = 0.2
+		r.Parallel = min(max((1-hope)*busy/wall+hope*float64(p.workers), 1), float64(p.workers))
 	}
 	return r
 }
+
+// halfTrust is the share of a step at which its own pace counts as much as that of the steps before it. A step begins by loading its model
+// and measuring it, so its first percents take long and say little.
+const halfTrust = 0.3
+
+// rate is how many seconds an expected second of a running step takes: by its own pace, the more of it is done, and by that of the steps
+// which ended, those of its kind where there are any.
+func (p *Pace) rate(s *paced, now time.Time) float64 {
+	own := s.spent(now) / max(s.cost*s.share, 1e-9)
+	before := 0.0
+	if c := p.ran[s.kind]; c > 0 {
+		before = p.took[s.kind] / c
+	} else if c := total(p.ran); c > 0 {
+		before = total(p.took) / c
+	}
+	if before <= 0 {
+		return own
+	}
+	trust := s.share / (s.share + halfTrust)
+	return trust*own + (1-trust)*before
+}
+
+func (s *paced) spent(now time.Time) float64 { return max(0, now.Sub(s.since).Seconds()) }
 
 // Time is how long open work of expected seconds by kind takes, with a chain of so many expected seconds in it. A kind that was not seen runs
 // like the others; where none was seen, as expected, with all workers at it.

@@ -16,9 +16,12 @@ func kindOf(name, kind string, cost float64, deps ...string) pipeline.Step {
 	return s
 }
 
-// acted goes through a plan as a run with so many workers would, each step taking its cost times what slow says, and asks at each tenth of the
-// time for the time left: it answers, by tenth, how much was left and how much was said.
-func acted(t *testing.T, steps []pipeline.Step, workers int, slow func(pipeline.Step) float64) (left, said [10]time.Duration) {
+// parts is into how many the time of a run is cut.
+const parts = 100
+
+// acted goes through a plan as a run with so many workers would, each step taking its cost times what slow says, and asks at each part of the
+// time for the time left: it answers, by part, how much was left and how much was said.
+func acted(t *testing.T, steps []pipeline.Step, workers int, slow func(pipeline.Step) float64) (left, said [parts]time.Duration) {
 	t.Helper()
 	plan := mustPlan(t, steps...)
 	begin := time.UnixMilli(1_700_000_000_000)
@@ -48,9 +51,9 @@ func acted(t *testing.T, steps []pipeline.Step, workers int, slow func(pipeline.
 		took := time.Duration(s.Cost * slow(s) * float64(time.Second))
 		end := start.Add(took)
 		events = append(events, event{start, pipeline.Event{State: pipeline.Running, Step: s.Name, Time: start}})
-		for k := 1; k < 10; k++ {
-			at := start.Add(took * time.Duration(k) / 10)
-			events = append(events, event{at, pipeline.Event{State: pipeline.Progress, Step: s.Name, Done: float64(k), Total: 10, Time: at}})
+		for k := 1; k < 100; k += 3 { // loading and the first evaluation take a fifth of the time and count for nothing
+			at := start.Add(took/5 + took*4/5*time.Duration(k)/100)
+			events = append(events, event{at, pipeline.Event{State: pipeline.Progress, Step: s.Name, Done: float64(k), Total: 100, Time: at}})
 		}
 		events = append(events, event{end, pipeline.Event{State: pipeline.Done, Step: s.Name, Time: end, Elapsed: took}})
 		ends[s.Name], free[w] = end, end
@@ -58,8 +61,8 @@ func acted(t *testing.T, steps []pipeline.Step, workers int, slow func(pipeline.
 			finish = end
 		}
 	}
-	for tenth := 1; tenth < 10; tenth++ {
-		now := begin.Add(finish.Sub(begin) * time.Duration(tenth) / 10)
+	for tenth := 1; tenth < len(left); tenth++ {
+		now := begin.Add(finish.Sub(begin) * time.Duration(tenth) / parts)
 		p := plan.NewPace(workers, begin)
 		for _, v := range events { // those of one step are in order, which is all that counts
 			if !v.at.After(now) {
@@ -104,9 +107,9 @@ func TestPace(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, ×%g", c.name, factor), func(t *testing.T) {
 				src := rng.New(5).Split(c.name)
 				left, said := acted(t, c.plan(), c.workers, func(pipeline.Step) float64 { return factor * (0.75 + 0.5*src.Float64()) })
-				for tenth := 1; tenth < 10; tenth++ {
+				for tenth := parts / 10; tenth < parts*9/10; tenth++ {
 					if ratio := said[tenth].Seconds() / left[tenth].Seconds(); ratio > 1.5 || ratio < 1/1.5 {
-						t.Errorf("after %d/10: %v are left, %v are said", tenth, left[tenth], said[tenth])
+						t.Errorf("after %d/%d: %v are left, %v are said", tenth, parts, left[tenth], said[tenth])
 					}
 				}
 			})
