@@ -62,7 +62,7 @@ FUZZTIME ?= 60s
 fuzz: ## run every fuzz target for FUZZTIME (60s) each
 	@grep -rnoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' internal | sed -E 's|^(.*)/[^/]+:[0-9]+:func (.*)|\1 \2|' | sort | while read -r dir name; do \
 	  echo "$$dir: $$name for $(FUZZTIME)"; \
-	  go test $(GOFLAGS_RO) -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$dir" </dev/null || exit 1; done
+	  go test $(GOFLAGS_RO) -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "./$$dir" </dev/null || exit 1; done
 
 # The libraries that golden files come from; only make golden needs them.
 REFERENCE := .tools/reference

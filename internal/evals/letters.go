@@ -84,7 +84,7 @@ var because = []string{"because", "since", "as"}
 func closed(marks, next string) bool {
 	word := strings.TrimSpace(next)
 	switch {
-	case next == "":
+	case word == "": // nothing, or what a pattern takes for a character and Unicode for a blank
 		return true
 	case word == "or" || word == "and" || word == "nor": // another one follows
 		return false
