@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // A Mem is a file system in memory that keeps apart what programs see and what a crash would leave: data that was not
@@ -25,6 +26,7 @@ type Mem struct {
 	used    int64
 	held    []func() // effects of syncs that Faults.Postpone holds back
 	locks   map[*inode]*memLockState
+	clock   func() time.Time
 }
 
 // inode is a file or a folder. A file has two contents, a folder two sets of names: now, and after a crash.
@@ -35,6 +37,8 @@ type inode struct {
 	names    map[string]*inode
 	durable  map[string]*inode
 	readOnly bool
+	links    int       // names of a file
+	changed  time.Time // when its content was last written
 }
 
 func newDir() *inode {
@@ -118,7 +122,7 @@ func (m *Mem) create(name string, readOnly bool) (File, error) {
 	if err := m.change(Op{OpCreate, name}); err != nil {
 		return nil, err
 	}
-	f := &inode{readOnly: readOnly}
+	f := &inode{readOnly: readOnly, links: 1, changed: m.now()}
 	dir.names[base] = f
 	return &memFile{m, f, name}, nil
 }
@@ -150,7 +154,7 @@ func (m *Mem) openOrCreate(name string) (*inode, error) {
 		if err := m.change(Op{OpCreate, name}); err != nil {
 			return nil, err
 		}
-		f = &inode{}
+		f = &inode{links: 1, changed: m.now()}
 		dir.names[base] = f
 	}
 	return f, nil
@@ -177,6 +181,12 @@ func (m *Mem) Rename(from, to string) error {
 	}
 	if err := m.change(Op{OpRename, to}); err != nil {
 		return err
+	}
+	if old, ok := dst.names[dstBase]; ok {
+		if old == f { // two names of one file: nothing happens
+			return nil
+		}
+		old.links--
 	}
 	delete(src.names, srcBase)
 	dst.names[dstBase] = f
@@ -206,7 +216,9 @@ func (m *Mem) remove(name string) error {
 		return err
 	}
 	delete(dir.names, base)
-	m.used -= int64(len(f.data))
+	if f.links--; f.links <= 0 {
+		m.used -= int64(len(f.data))
+	}
 	return nil
 }
 
@@ -235,13 +247,15 @@ type memReader struct {
 func (r memReader) Size() int64 { return r.size }
 func (memReader) Close() error  { return nil }
 
+func newMemReader(b []byte) memReader { return memReader{bytes.NewReader(b), int64(len(b))} }
+
 // Open opens a file for reading.
 func (m *Mem) Open(name string) (Reader, error) {
 	b, err := m.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
-	return memReader{bytes.NewReader(b), int64(len(b))}, nil
+	return newMemReader(b), nil
 }
 
 // ReadFile returns a whole file.
@@ -319,6 +333,7 @@ func (w *memFile) Write(p []byte) (int, error) {
 		n, err = int(max(free, 0)), &fs.PathError{Op: "write", Path: w.name, Err: syscall.ENOSPC}
 	}
 	w.f.data = append(w.f.data, p[:n]...)
+	w.f.changed = w.m.now()
 	w.m.used += int64(n)
 	return n, err
 }

@@ -18,13 +18,14 @@ const (
 	OpWrite   OpKind = "write"
 	OpSync    OpKind = "sync"
 	OpRename  OpKind = "rename"
+	OpLink    OpKind = "link"
 	OpRemove  OpKind = "remove"
 	OpSyncDir OpKind = "syncdir"
 	OpRead    OpKind = "read"
 	OpStat    OpKind = "stat"
 )
 
-// An Op is one operation. Path of a rename is the new name.
+// An Op is one operation. Path of a rename or link is the new name.
 type Op struct {
 	Kind OpKind
 	Path string
@@ -175,9 +176,10 @@ func (c *crash) coin() bool {
 
 func (c *crash) inode(f *inode) *inode {
 	if done, ok := c.copies[f]; ok {
+		done.links++
 		return done
 	}
-	n := &inode{dir: f.dir, readOnly: f.readOnly}
+	n := &inode{dir: f.dir, readOnly: f.readOnly, links: 1, changed: f.changed}
 	c.copies[f] = n
 	if !f.dir {
 		n.data = c.content(f)

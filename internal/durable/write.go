@@ -55,7 +55,7 @@ func replace(fsys FS, create func(string) (File, error), tempDir, name string, d
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
 	}
-	if err := fsys.Rename(temp, name); err != nil {
+	if err := fsys.Rename(temp, name); err != nil && !happened(fsys, temp, name, data) {
 		return errors.Join(fmt.Errorf("writing %s: %w", name, err), ignoreMissing(fsys.Remove(temp)))
 	}
 	if err := fsys.SyncDir(filepath.Dir(name)); err != nil {
@@ -80,6 +80,11 @@ func MkdirAll(fsys FS, root, dir string) error {
 		dir = parent
 	}
 	return nil
+}
+
+// WriteTemp returns the name of a new, synced, read-only file in a folder that holds data: for what is to get its name by a link.
+func WriteTemp(fsys FS, dir string, data []byte) (string, error) {
+	return writeTemp(fsys, fsys.Create, dir, data)
 }
 
 // writeTemp returns the name of a new, synced file that holds data.

@@ -31,35 +31,43 @@ func (x *run) dispatch(ctx context.Context) error {
 	}()
 	for {
 		x.mu.Lock()
-		if x.free == 0 || x.ready.Len() == 0 || len(tooBig) == lookAhead {
+		if x.stopping || x.free == 0 || x.ready.Len() == 0 || len(tooBig) == lookAhead {
 			x.mu.Unlock()
 			return nil
 		}
 		i := heap.Pop(&x.ready).(int)
 		n := &x.plan.nodes[i]
-		if x.Memory > 0 && x.running > 0 && x.memory+n.Memory > x.Memory {
+		fits := x.fits(i)
+		if fits && x.running > 0 && (x.Memory > 0 && x.memory+n.Memory > x.Memory || n.Devices > len(x.devices)) {
 			x.mu.Unlock()
 			tooBig = append(tooBig, i)
 			continue
 		}
 		x.mu.Unlock()
-		unlock, ok, err := x.store.TryLock(x.results[i].Key)
+		if x.results[i].State == Waiting {
+			if done, err := x.seen(ctx, i); err != nil {
+				return err
+			} else if done {
+				continue
+			}
+		}
+		if !fits {
+			x.wait(i)
+			continue
+		}
+		hold, err := x.store.TryHold(x.results[i].Key)
 		if err != nil {
 			return fmt.Errorf("step %q: %w", n.Name, err)
 		}
-		if !ok {
-			if x.results[i].State != Waiting {
-				x.results[i].State = Waiting
-				x.emit(Event{State: Waiting, Step: n.Name, Key: x.results[i].Key})
-			}
-			x.waiting = append(x.waiting, i)
+		if hold == nil {
+			x.wait(i)
 			continue
 		}
 		x.mu.Lock()
 		if x.free == 0 { // a running step asked for more while nobody else seemed to be ready
 			heap.Push(&x.ready, i)
 			x.mu.Unlock()
-			unlock()
+			hold.Release()
 			return nil
 		}
 		grant := max(1, min(n.Threads, x.free/(1+min(x.ready.Len(), x.free-1))))
@@ -67,9 +75,12 @@ func (x *run) dispatch(ctx context.Context) error {
 		x.free -= grant
 		x.running++
 		x.memory += n.Memory
+		lent := min(n.Devices, len(x.devices))
+		x.lent[i], x.devices = x.devices[:lent:lent], x.devices[lent:]
 		x.results[i].State = Running
 		x.mu.Unlock()
-		go x.execute(ctx, i, grant, unlock)
+		x.note(n.Name, true)
+		go x.execute(ctx, i, grant, hold)
 	}
 }
 
@@ -110,18 +121,18 @@ func (x *run) share(i int) int {
 }
 
 // execute runs one step in its own goroutine, holding its lock.
-func (x *run) execute(ctx context.Context, i, workers int, unlock func()) {
+func (x *run) execute(ctx context.Context, i, workers int, hold *store.Hold) {
 	start := x.now()
 	e := ending{i: i}
-	e.state, e.entry, e.err = x.perform(ctx, i, workers)
+	e.state, e.entry, e.err = x.perform(ctx, i, workers, hold)
 	if took := x.now().Sub(start); took > 0 { // a clock may run backwards
 		e.took = took
 	}
-	unlock()
+	hold.Release()
 	x.ended <- e
 }
 
-func (x *run) perform(ctx context.Context, i, workers int) (State, store.Entry, error) {
+func (x *run) perform(ctx context.Context, i, workers int, hold *store.Hold) (State, store.Entry, error) {
 	n := &x.plan.nodes[i]
 	x.mu.Lock()
 	key, recipe := x.results[i].Key, x.recipes[i]
@@ -136,39 +147,59 @@ func (x *run) perform(ctx context.Context, i, workers int) (State, store.Entry, 
 	}
 	for attempt := 1; ; attempt++ {
 		x.emit(Event{State: Running, Step: n.Name, Key: key, Workers: workers, Attempt: attempt})
-		e, err := x.attempt(ctx, i, key, recipe)
+		e, why, err := x.attempt(ctx, i, key, recipe, hold)
 		switch {
 		case err == nil:
 			return Done, e, nil
+		case errors.Is(why, errLost):
+			return Waiting, store.Entry{}, nil
+		case errors.Is(why, errSave):
+			return Canceled, store.Entry{}, ErrStopped
 		case ctx.Err() != nil:
 			return Canceled, store.Entry{}, context.Cause(ctx)
 		case !isTransient(err) || attempt > x.retries():
 			return Failed, store.Entry{}, &StepError{n.Name, err}
 		}
 		x.emit(Event{State: Retrying, Step: n.Name, Key: key, Attempt: attempt, Err: err})
+		if x.asked() {
+			return Canceled, store.Entry{}, ErrStopped
+		}
 		if pause.For(ctx, x.backoff(attempt)) != nil {
 			return Canceled, store.Entry{}, context.Cause(ctx)
 		}
 	}
 }
 
-// attempt runs the step once and commits what it made.
-func (x *run) attempt(ctx context.Context, i int, key digest.Digest, recipe []byte) (store.Entry, error) {
+// attempt runs the step once and publishes what it made. why is the reason of an error where the step's own context was ended.
+func (x *run) attempt(ctx context.Context, i int, key digest.Digest, recipe []byte, hold *store.Hold) (e store.Entry, why, err error) {
 	n := &x.plan.nodes[i]
 	scratch := x.store.Scratch(key)
-	j := &Job{ctx: ctx, run: x, i: i, put: x.store.Put, scratch: scratch}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if lost := hold.Lost(); lost != nil {
+		over := make(chan struct{})
+		defer close(over)
+		go func() {
+			select {
+			case <-lost:
+				cancel(errLost)
+			case <-over:
+			}
+		}()
+	}
+	j := &Job{ctx: ctx, run: x, i: i, put: x.store.Put, scratch: stoppingScratch{scratch, x, hold, cancel}}
 	if err := call(ctx, n, j); err != nil {
 		j.finish()
-		return store.Entry{}, err
+		return store.Entry{}, context.Cause(ctx), err
 	}
 	outputs, halt := j.finish()
-	e := store.Entry{Key: key, Kind: n.Kind, Name: n.Name, Outputs: outputs, Halt: halt, Ingredients: recipe}
-	if err := x.store.Commit(e); err != nil {
-		return store.Entry{}, err
+	e = store.Entry{Key: key, Kind: n.Kind, Name: n.Name, Outputs: outputs, Halt: halt, Ingredients: recipe}
+	if e, err = x.store.Publish(e); err != nil {
+		return store.Entry{}, nil, err
 	}
 	// The step is done; state that cannot be removed is only in the way of space.
 	_ = scratch.Clear()
-	return e, nil
+	return e, nil, nil
 }
 
 // call runs the step's code. A panic is that step's failure: others may finish.

@@ -24,6 +24,7 @@ const (
 	journalExt      = ".jsonl"
 	journalLockExt  = ".lock"
 	journalsKept    = 16
+	journalsShared  = 512                    // where many processes share a store
 	progressEvery   = 500 * time.Millisecond // at most, for each step
 	journalAttempts = 1000
 )
@@ -33,6 +34,7 @@ type journalHead struct {
 	Journal int     `json:"journal"` // version
 	Time    int64   `json:"t"`       // milliseconds since 1970, 0 without a clock
 	PID     int     `json:"pid"`
+	Worker  string  `json:"worker,omitempty"` // where the store is used with leases, whose sign of life is the run's
 	Workers int     `json:"workers"`
 	Steps   int     `json:"steps"`
 	Cost    float64 `json:"cost"` // expected seconds of one worker, for all steps
@@ -76,8 +78,12 @@ func openJournal(s *store.Store, p *Plan, workers int, now time.Time) *journal {
 	if err != nil {
 		return nil
 	}
-	for len(names) >= journalsKept { // dead ones only; who cannot be locked is alive
-		removeJournal(fsys, dir, names[0])
+	kept := journalsKept
+	if s.Leased() {
+		kept = journalsShared
+	}
+	for len(names) >= kept { // dead ones only; who cannot be locked is alive
+		removeJournal(s, fsys, dir, names[0])
 		names = names[1:]
 	}
 	next := 1
@@ -87,31 +93,50 @@ func openJournal(s *store.Store, p *Plan, workers int, now time.Time) *journal {
 	}
 	for n := next; n < next+journalAttempts; n++ {
 		base := filepath.Join(dir, fmt.Sprintf("%06d", n))
-		lock, err := fsys.Lock(base+journalLockExt, durable.Exclusive)
-		if errors.Is(err, durable.ErrLocked) {
-			continue // another process starts at the same moment
-		}
+		file, lock, err := claimJournal(s, fsys, base)
 		if err != nil {
 			return nil
 		}
-		if there, err := durable.Exists(fsys, base+journalExt); err != nil || there {
-			_ = lock.Unlock() // it ran and ended between our listing and now
-			continue
+		if file == nil {
+			continue // another process starts at the same moment, or ran and ended between our listing and now
 		}
-		j := &journal{lock: lock, last: map[string]time.Time{}, cost: make(map[string]float64, p.Len()), rest: make(map[string]float64, p.Len())}
-		head := journalHead{Journal: journalVersion, Time: millis(now), PID: os.Getpid(), Workers: workers, Steps: p.Len(), Costs: p.costs()}
+		j := &journal{file: file, lock: lock, last: map[string]time.Time{}, cost: make(map[string]float64, p.Len()), rest: make(map[string]float64, p.Len())}
+		head := journalHead{Journal: journalVersion, Time: millis(now), PID: os.Getpid(), Worker: s.Worker(), Workers: workers, Steps: p.Len(), Costs: p.costs()}
 		for i := range p.nodes {
 			head.Cost += p.nodes[i].Cost
 			j.cost[p.nodes[i].Name], j.rest[p.nodes[i].Name] = p.nodes[i].Cost, p.nodes[i].priority
-		}
-		if j.file, err = fsys.Append(base + journalExt); err != nil {
-			_ = lock.Unlock()
-			return nil
 		}
 		j.write(head)
 		return j
 	}
 	return nil
+}
+
+// claimJournal makes the file of a journal that nobody else writes to: nil where somebody has it. With leases the creation itself decides.
+func claimJournal(s *store.Store, fsys durable.FS, base string) (durable.File, durable.Lock, error) {
+	if s.Leased() {
+		f, err := fsys.CreateShared(base + journalExt)
+		if errors.Is(err, fs.ErrExist) {
+			return nil, nil, nil
+		}
+		return f, nil, err
+	}
+	lock, err := fsys.Lock(base+journalLockExt, durable.Exclusive)
+	if errors.Is(err, durable.ErrLocked) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	there, err := durable.Exists(fsys, base+journalExt)
+	if err == nil && there {
+		return nil, nil, lock.Unlock()
+	}
+	f, err := fsys.Append(base + journalExt)
+	if err != nil {
+		return nil, nil, errors.Join(err, lock.Unlock())
+	}
+	return f, lock, nil
 }
 
 // event adds a line. Progress is thinned out, and left out without a clock.
@@ -162,7 +187,9 @@ func (j *journal) close() {
 	if j.file != nil {
 		_ = j.file.Close()
 	}
-	_ = j.lock.Unlock()
+	if j.lock != nil {
+		_ = j.lock.Unlock()
+	}
 }
 
 func millis(t time.Time) int64 {
@@ -197,8 +224,14 @@ func journalNames(fsys durable.FS, dir string) ([]string, error) {
 	return names, nil
 }
 
-func removeJournal(fsys durable.FS, dir, name string) {
+func removeJournal(s *store.Store, fsys durable.FS, dir, name string) {
 	base := filepath.Join(dir, name)
+	if s.Leased() {
+		if there, err := durable.Exists(fsys, base+journalLockExt); err == nil && !there {
+			_ = fsys.Remove(base + journalExt) // one of the oldest of hundreds
+			return
+		}
+	}
 	lock, err := fsys.Lock(base+journalLockExt, durable.Exclusive)
 	if err != nil {
 		return

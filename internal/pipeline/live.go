@@ -19,7 +19,8 @@ import (
 // A RunStatus is how a run stands, read from its journal.
 type RunStatus struct {
 	ID      string        `json:"id"`
-	Alive   bool          `json:"alive"` // its process runs; otherwise it ended or was killed
+	Alive   bool          `json:"alive"`            // its process runs; otherwise it ended or was killed
+	Worker  string        `json:"worker,omitempty"` // its name among the processes that share the store
 	PID     int           `json:"pid"`
 	Workers int           `json:"workers"`
 	Started time.Time     `json:"started"` // zero: the run had no clock
@@ -51,9 +52,28 @@ type LiveStep struct {
 	Why     string        `json:"why,omitempty"` // the error, or the gate's reason
 }
 
-// Live returns the runs that have journals in the store, the newest last. It may be called while they write.
-func Live(s *store.Store) ([]RunStatus, error) {
+// Live is LiveAt at the time of the newest sign of life.
+func Live(s *store.Store) ([]RunStatus, error) { return LiveAt(s, time.Time{}) }
+
+// LiveAt returns the runs that have journals in the store, the newest last. It may be called while they write. now is for the runs of
+// machines that share the store, which are alive while they give signs of life.
+func LiveAt(s *store.Store, now time.Time) ([]RunStatus, error) {
 	fsys, dir := s.Runs()
+	living := map[string]bool{}
+	workers, err := s.Workers()
+	if err != nil {
+		return nil, err
+	}
+	if now.IsZero() {
+		for _, w := range workers {
+			if w.Heard.After(now) {
+				now = w.Heard
+			}
+		}
+	}
+	for _, w := range workers {
+		living[w.ID] = w.Alive(now)
+	}
 	names, err := journalNames(fsys, dir)
 	if err != nil {
 		return nil, fmt.Errorf("listing runs: %w", err)
@@ -71,7 +91,10 @@ func Live(s *store.Store) ([]RunStatus, error) {
 		if !ok {
 			continue // of another version, or not begun yet
 		}
-		st.ID, st.Alive = name, alive(fsys, filepath.Join(dir, name+journalLockExt))
+		st.ID, st.Alive = name, living[st.Worker]
+		if st.Worker == "" {
+			st.Alive = alive(fsys, filepath.Join(dir, name+journalLockExt))
+		}
 		// A run that ends by itself, or that is interrupted, leaves none of its steps running.
 		st.Died = !st.Alive && (st.Counts[Running] > 0 || st.Counts[Queued] > 0)
 		runs = append(runs, st)
@@ -133,7 +156,7 @@ func readJournal(b []byte) (RunStatus, bool) {
 		head.Costs = map[string]float64{"": head.Cost}
 	}
 	t.pace = newPace(head.Workers, head.Costs, instant(head.Time))
-	t.RunStatus = RunStatus{PID: head.PID, Workers: head.Workers, Steps: head.Steps, Started: instant(head.Time), Counts: map[State]int{}}
+	t.RunStatus = RunStatus{PID: head.PID, Worker: head.Worker, Workers: head.Workers, Steps: head.Steps, Started: instant(head.Time), Counts: map[State]int{}}
 	for len(rest) > 0 {
 		line, rest, _ = bytes.Cut(rest, []byte("\n"))
 		var l journalLine

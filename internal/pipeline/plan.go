@@ -70,8 +70,8 @@ func (n *node) check() []error {
 	if n.Kind == "" {
 		bad("it has no kind")
 	}
-	if n.Cost < 0 || n.Cost != n.Cost || n.Memory < 0 || n.Threads < 0 {
-		bad("negative cost, memory or threads (%g, %d, %d)", n.Cost, n.Memory, n.Threads)
+	if n.Cost < 0 || n.Cost != n.Cost || n.Memory < 0 || n.Threads < 0 || n.Devices < 0 {
+		bad("negative cost, memory, threads or devices (%g, %d, %d, %d)", n.Cost, n.Memory, n.Threads, n.Devices)
 	}
 	var err error
 	if n.params, err = digest.Canonical(n.Params); err != nil {

@@ -34,6 +34,17 @@ type Runner struct {
 	Retries int                             // attempts after transient errors; 0: 4, below 0: none
 	Backoff func(attempt int) time.Duration // pause before attempt+1; nil: 1 s, 2 s, 4 s, …, 1 min
 	Grace   time.Duration                   // how long steps may go on after cancellation; 0: 1.5 s
+
+	// Partner makes this one of several processes that work on one plan, on machines that may differ: a step that needs more memory or
+	// devices than there are here is left to others, and of steps of one priority each process tries others first.
+	Partner bool
+	// Devices are the accelerators that steps are given, by the names that Job.Devices hands on. A step that needs more runs alone
+	// without any where there is no partner.
+	Devices []string
+	// Stop asks the run to end when it is closed: no step begins, and each that runs ends when it has saved its state, or is done.
+	Stop <-chan struct{}
+	// Idle ends the run of a partner that had nothing to do for so long; 0: never.
+	Idle time.Duration
 }
 
 // run is the state of one Run.
@@ -59,6 +70,11 @@ type run struct {
 	running  int
 	left     int // steps that have not come to an end of their own
 	memory   int64
+	devices  []string // free
+	lent     [][]string
+	stopping bool
+	fit      int      // of left, those that can run here
+	doing    []string // names of running steps
 	healing  map[int]*sync.Mutex
 
 	ended chan ending
@@ -102,16 +118,22 @@ func (r *Runner) start(p *Plan) *run {
 		outcomes: make([]outcome, len(p.nodes)), results: make([]StepResult, len(p.nodes)), recipes: make([][]byte, len(p.nodes)),
 		pending: make([]int, len(p.nodes)), granted: make([]int, len(p.nodes)),
 		free: r.Workers, left: len(p.nodes), healing: map[int]*sync.Mutex{},
-		wake: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), devices: append([]string(nil), r.Devices...), lent: make([][]string, len(p.nodes)),
 	}
 	if x.free <= 0 {
 		x.free = runtime.GOMAXPROCS(0)
 	}
 	x.ended = make(chan ending, x.free)
 	x.ready.plan = p
+	if r.Partner {
+		x.ready.ties = ties(r.Store, len(p.nodes))
+	}
 	for i := range p.nodes {
 		x.pending[i] = len(p.nodes[i].unique)
 		x.results[i] = StepResult{Name: p.nodes[i].Name, Kind: p.nodes[i].Kind, State: Queued}
+		if x.fits(i) {
+			x.fit++
+		}
 	}
 	return x
 }
@@ -120,8 +142,9 @@ func (r *Runner) start(p *Plan) *run {
 func (x *run) loop(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	poll := time.NewTicker(pollWaiting)
-	defer poll.Stop()
+	poll := newPolling(x.store.Leased())
+	defer poll.stop()
+	stop := x.Stop
 	var sources []int
 	for _, i := range x.plan.order {
 		if x.pending[i] == 0 {
@@ -130,8 +153,8 @@ func (x *run) loop(ctx context.Context) error {
 	}
 	err := x.resolve(ctx, sources)
 	for err == nil {
-		if x.left == 0 {
-			return nil
+		if x.isOver() {
+			break
 		}
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
@@ -142,13 +165,28 @@ func (x *run) loop(ctx context.Context) error {
 		}
 		select {
 		case e := <-x.ended:
+			poll.soon()
 			err = x.resolve(ctx, x.finish(e))
 		case <-x.wake:
-		case <-poll.C:
+		case <-stop:
+			stop = nil
+			x.ask()
+		case <-poll.t.C:
 			x.requeueWaiting()
+			if poll.again(x.running > 0) > x.Idle && x.Idle > 0 {
+				x.leave()
+				return nil
+			}
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		}
+	}
+	if err == nil && x.asked() && x.left > 0 {
+		err = ErrStopped
+	}
+	if err == nil {
+		x.leave()
+		return nil
 	}
 	cancel(err) // where it was the store that failed, the steps must still end
 	x.drain(ctx)
@@ -241,7 +279,13 @@ func (x *run) finish(e ending) []int {
 	x.granted[e.i] = 0
 	x.running--
 	x.memory -= x.plan.nodes[e.i].Memory
+	x.devices, x.lent[e.i] = append(x.devices, x.lent[e.i]...), nil
 	x.mu.Unlock()
+	x.note(x.plan.nodes[e.i].Name, false)
+	if e.state == Waiting { // another process took it over
+		x.wait(e.i)
+		return nil
+	}
 	if e.state == Cached || e.state == Done {
 		x.setOutcome(e.i, outcome{entry: e.entry, has: true})
 	}
@@ -268,7 +312,12 @@ func (x *run) settle(i int, st StepResult) []int {
 	if st.State == Canceled {
 		return nil
 	}
+	x.mu.Lock()
 	x.left--
+	if x.fits(i) {
+		x.fit--
+	}
+	x.mu.Unlock()
 	var next []int
 	for _, c := range n.children {
 		if x.pending[c]--; x.pending[c] == 0 {
@@ -314,36 +363,4 @@ func (x *run) emit(e Event) {
 	if x.Events != nil {
 		x.Events(e)
 	}
-}
-
-// readyHeap orders the steps that can run: longest way to the end first, then the order of the file.
-type readyHeap struct {
-	plan *Plan
-	idx  []int
-}
-
-// Len is for the heap.
-func (h *readyHeap) Len() int { return len(h.idx) }
-
-// Less is for the heap.
-func (h *readyHeap) Less(a, b int) bool {
-	i, j := h.idx[a], h.idx[b]
-	if pi, pj := h.plan.nodes[i].priority, h.plan.nodes[j].priority; pi != pj {
-		return pi > pj
-	}
-	return i < j
-}
-
-// Swap is for the heap.
-func (h *readyHeap) Swap(a, b int) { h.idx[a], h.idx[b] = h.idx[b], h.idx[a] }
-
-// Push is for the heap.
-func (h *readyHeap) Push(v any) { h.idx = append(h.idx, v.(int)) }
-
-// Pop is for the heap.
-func (h *readyHeap) Pop() any {
-	last := len(h.idx) - 1
-	i := h.idx[last]
-	h.idx = h.idx[:last]
-	return i
 }

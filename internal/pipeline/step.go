@@ -25,6 +25,7 @@ type Step struct {
 	Cost    float64 // expected seconds on one worker; decides what runs first, and the time left
 	Memory  int64   // bytes while it runs
 	Threads int     // most workers that it can use; 0 is 1
+	Devices int     // accelerators that it needs while it runs
 	Run     func(ctx context.Context, j *Job) error
 }
 
@@ -60,12 +61,13 @@ const (
 	Blocked  State = "blocked"  // not run: what it depends on failed
 	Halted   State = "halted"   // not run: a gate before it was not passed
 	Canceled State = "canceled" // interrupted; it goes on in the next run
+	Left     State = "left"     // not run here: it is for another process that works on the plan
 )
 
 // Finished reports whether the state is an end.
 func (s State) Finished() bool {
 	switch s {
-	case Cached, Done, Failed, Blocked, Halted, Canceled:
+	case Cached, Done, Failed, Blocked, Halted, Canceled, Left:
 		return true
 	default:
 		return false

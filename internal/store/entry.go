@@ -51,6 +51,21 @@ const (
 // Commit writes an entry. Its objects must have been Put: an entry that names an absent object is refused. When Commit
 // returns, the step is done for good.
 func (s *Store) Commit(e Entry) error {
+	if err := s.checkEntry(&e); err != nil {
+		return err
+	}
+	b, err := encodeEntry(e)
+	if err != nil {
+		return fmt.Errorf("committing %s: %w", e.Name, err)
+	}
+	if err := s.write(s.fan(indexDir, e.Key, entryExt), b); err != nil {
+		return fmt.Errorf("committing %s: %w", e.Name, err)
+	}
+	return nil
+}
+
+// checkEntry puts an entry's outputs in order and refuses one that names an absent object.
+func (s *Store) checkEntry(e *Entry) error {
 	if err := s.writable(); err != nil {
 		return err
 	}
@@ -63,13 +78,6 @@ func (s *Store) Commit(e Entry) error {
 		if err != nil {
 			return fmt.Errorf("committing %s: output %q, object %s: %w", e.Name, o.Name, o.Digest.Short(), err)
 		}
-	}
-	b, err := encodeEntry(e)
-	if err != nil {
-		return fmt.Errorf("committing %s: %w", e.Name, err)
-	}
-	if err := s.write(s.fan(indexDir, e.Key, entryExt), b); err != nil {
-		return fmt.Errorf("committing %s: %w", e.Name, err)
 	}
 	return nil
 }
@@ -115,6 +123,10 @@ func decodeEntry(b []byte, key digest.Digest) (Entry, error) {
 func (s *Store) Lookup(key digest.Digest) (Entry, bool, error) {
 	name := s.fan(indexDir, key, entryExt)
 	b, err := s.readBounded(name, maxEntry)
+	if errors.Is(err, fs.ErrNotExist) && s.share != nil { // another machine may have written it since its folder was looked at
+		s.look(filepath.Dir(name))
+		b, err = s.readBounded(name, maxEntry)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return Entry{}, false, nil
 	}

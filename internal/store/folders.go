@@ -26,7 +26,7 @@ func (s *Store) checkFolders() error {
 }
 
 func folders() []string {
-	return []string{objectsDir, indexDir, scratchDir, locksDir, runsDir, tempDir}
+	return []string{objectsDir, indexDir, scratchDir, locksDir, runsDir, tempDir} // and with leases leasesDir, workersDir
 }
 
 // prepare makes the folder in which create can be locked.
@@ -86,7 +86,8 @@ func (s *Store) refuseForeign() error {
 	}
 	for _, i := range infos {
 		switch i.Name {
-		case objectsDir, indexDir, scratchDir, locksDir, runsDir, tempDir, useLock:
+		case objectsDir, indexDir, scratchDir, locksDir, runsDir, tempDir, leasesDir, workersDir, useLock:
+		case formatFile: // another process made the store since it was looked for
 		default:
 			return &FormatError{s.dir, fmt.Sprintf("the folder is not empty and not a store (it holds %q)", i.Name)}
 		}

@@ -34,12 +34,18 @@ func (s *Store) Lock(ctx context.Context, key digest.Digest) (unlock func(), err
 
 // TryLock is Lock that does not wait: false means that somebody else runs the step.
 func (s *Store) TryLock(key digest.Digest) (unlock func(), ok bool, err error) {
-	if err := s.writable(); err != nil {
+	h, err := s.TryHold(key)
+	if err != nil || h == nil {
 		return nil, false, err
 	}
+	return h.Release, true, nil
+}
+
+// tryLock is TryHold by a lock of the kernel.
+func (s *Store) tryLock(key digest.Digest) (*Hold, error) {
 	name := filepath.Join(s.dir, locksDir, key.String())
 	if err := s.realFolder(filepath.Dir(name)); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	l, err := s.fs.Lock(name, durable.Exclusive)
 	if errors.Is(err, durable.ErrNotRegular) { // nobody's lock: it goes as a damaged file does
@@ -48,13 +54,13 @@ func (s *Store) TryLock(key digest.Digest) (unlock func(), ok bool, err error) {
 		}
 	}
 	if errors.Is(err, durable.ErrLocked) {
-		return nil, false, nil
+		return nil, nil
 	}
 	if err != nil {
-		return nil, false, fmt.Errorf("locking step %s: %w", key.Short(), err)
+		return nil, fmt.Errorf("locking step %s: %w", key.Short(), err)
 	}
 	// An error here leaves a file without a lock, which is as good as none.
-	return func() { _ = l.Remove() }, true, nil
+	return &Hold{release: func() { _ = l.Remove() }}, nil
 }
 
 func (s *Store) lockShared(name string) (durable.Lock, error) {

@@ -53,7 +53,17 @@ func (s *Store) put(d digest.Digest, b []byte) error {
 // Get returns the content called d, which has size bytes: what its entry says, and no more than that is read or unpacked.
 // The error is ErrMissing where there is none and a *DamagedError where it is not what its name says.
 func (s *Store) Get(d digest.Digest, size int64) ([]byte, error) {
-	b, err := s.read(d, size)
+	var b []byte
+	found, err := s.patiently(filepath.Dir(s.fan(objectsDir, d, "")), func() (found bool, err error) {
+		b, err = s.read(d, size)
+		if errors.Is(err, ErrMissing) {
+			return false, nil
+		}
+		return true, err
+	})
+	if err == nil && !found {
+		err = ErrMissing
+	}
 	if err != nil {
 		return nil, fmt.Errorf("object %s: %w", d.Short(), err)
 	}
@@ -174,6 +184,10 @@ func readError(name string, err error) error {
 // Has reports whether an object is there, without reading it. A plain object whose size is not the one given (below 0:
 // unknown) does not count.
 func (s *Store) Has(d digest.Digest, size int64) (bool, error) {
+	return s.patiently(filepath.Dir(s.fan(objectsDir, d, "")), func() (bool, error) { return s.has(d, size) })
+}
+
+func (s *Store) has(d digest.Digest, size int64) (bool, error) {
 	var damaged *DamagedError
 	if err := s.realFolder(filepath.Dir(s.fan(objectsDir, d, ""))); errors.As(err, &damaged) {
 		return false, nil // in the place of its folder is something else, and so it is not there

@@ -101,6 +101,9 @@ func (s *Store) Prune(ctx context.Context, keep Keep, dryRun bool) (PruneReport,
 
 // alone makes this process the only one that uses the store, until release.
 func (s *Store) alone() (release func(), err error) {
+	if s.share != nil {
+		return s.aloneShared()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name := filepath.Join(s.dir, useLock)

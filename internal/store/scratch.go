@@ -38,7 +38,12 @@ func (c Scratch) Save(name string, b []byte) error {
 	data = append(data, scratchMagic...)
 	data = append(data, sum[:]...)
 	data = append(data, b...)
-	if err := c.s.write(filepath.Join(c.dir, name), data); err != nil {
+	err := c.s.write(filepath.Join(c.dir, name), data)
+	for again := 0; c.s.share != nil && errors.Is(err, fs.ErrNotExist) && again < 3; again++ {
+		c.s.known.Delete(c.dir) // who took the step over, and finished it, has tidied up
+		err = c.s.write(filepath.Join(c.dir, name), data)
+	}
+	if err != nil {
 		return fmt.Errorf("saving state %q: %w", name, err)
 	}
 	return nil
@@ -46,6 +51,9 @@ func (c Scratch) Save(name string, b []byte) error {
 
 // Load returns what Save stored, and false where there is nothing or it is damaged: the step then starts over.
 func (c Scratch) Load(name string) ([]byte, bool, error) {
+	if c.s.share != nil {
+		c.s.look(c.dir) // another machine may have saved it
+	}
 	data, err := c.s.readBounded(filepath.Join(c.dir, name), math.MaxInt64)
 	var damaged *DamagedError
 	if errors.Is(err, fs.ErrNotExist) || errors.As(err, &damaged) {

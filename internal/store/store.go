@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -43,6 +42,7 @@ type Options struct {
 	ReadOnly bool       // write nothing, lock nothing; the store must exist
 	Plain    bool       // write objects uncompressed
 	FS       durable.FS // the machine's file system where nil
+	Sharing  Sharing    // where several machines use it
 }
 
 // A Store is an open store. It is safe for concurrent use.
@@ -50,7 +50,9 @@ type Store struct {
 	dir  string
 	fs   durable.FS
 	opts Options
-	use  durable.Lock // nil when read-only
+	use  durable.Lock // nil when read-only, and with leases
+
+	share *share // nil without leases
 
 	known sync.Map // folders that this process made durable
 	real  sync.Map // folders that are folders and no links
@@ -127,36 +129,14 @@ func (s *Store) open() error {
 			return err
 		}
 	}
-	return s.join()
-}
-
-// probeSize is what Probe writes: more than a disk that is full to the last block takes.
-const probeSize = 64 << 10
-
-// Probe finds out whether the file system can hold a store, by doing once what every step does: it locks, writes, syncs and
-// renames. A disk that is full, or that forgets locks, is better found at the start than after the first training.
-func (s *Store) Probe() error {
-	if err := s.writable(); err != nil {
+	leased, err := s.leased()
+	if err != nil {
 		return err
 	}
-	l, err := s.fs.Lock(filepath.Join(s.dir, locksDir, durable.TempPrefix+"probe"), durable.Exclusive)
-	switch {
-	case errors.Is(err, durable.ErrLocked): // another process probes
-	case err != nil:
-		return fmt.Errorf("the file system of the store in %s has no locks that work: %w", s.dir, err)
-	default:
-		if err := l.Remove(); err != nil {
-			return fmt.Errorf("the file system of the store in %s has no locks that work: %w", s.dir, err)
-		}
+	if leased {
+		return s.joinShared()
 	}
-	name := filepath.Join(s.dir, tempDir, fmt.Sprintf("%sprobe-%d", durable.TempPrefix, os.Getpid()))
-	if err := durable.WriteFile(s.fs, filepath.Join(s.dir, tempDir), name, make([]byte, probeSize)); err != nil {
-		return fmt.Errorf("the store in %s cannot be written to: %w", s.dir, err)
-	}
-	if err := s.removeFile(name); err != nil {
-		return fmt.Errorf("the store in %s cannot be written to: %w", s.dir, err)
-	}
-	return nil
+	return s.join()
 }
 
 // Dir returns the folder of the store.
@@ -172,11 +152,16 @@ func (s *Store) Runs() (fsys durable.FS, dir string) { return s.fs, filepath.Joi
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || s.use == nil {
-		s.closed = true
+	was := s.closed
+	s.closed = true
+	switch {
+	case was:
+		return nil
+	case s.share != nil:
+		return s.share.close()
+	case s.use == nil:
 		return nil
 	}
-	s.closed = true
 	return s.use.Unlock()
 }
 
@@ -289,19 +274,27 @@ func (s *Store) writable() error {
 // write puts data under a name below the store, durably, and makes the folder that it is in, durably too. What has the name
 // and is no file gives way, as a damaged file does.
 func (s *Store) write(name string, data []byte) error {
+	if err := s.folderOf(name); err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	return durable.WriteFile(s.fs, filepath.Join(s.dir, tempDir), name, data)
+}
+
+// folderOf makes the folder that a name is in, durably, and clears the name's way.
+func (s *Store) folderOf(name string) error {
 	dir := filepath.Dir(name)
 	if err := s.clearWay(dir, name); err != nil {
-		return fmt.Errorf("writing %s: %w", name, err)
+		return err
 	}
 	// A folder that is there may have been made by another process that has not synced the one above yet, so each process does
 	// it once. The name of a file is only as durable as those of the folders over it.
 	if _, known := s.known.Load(dir); !known {
 		if err := durable.MkdirAll(s.fs, s.dir, dir); err != nil {
-			return fmt.Errorf("writing %s: %w", name, err)
+			return err
 		}
 		s.known.Store(dir, true)
 	}
-	return durable.WriteFile(s.fs, filepath.Join(s.dir, tempDir), name, data)
+	return nil
 }
 
 func (s *Store) clearWay(dir, name string) error {
