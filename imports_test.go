@@ -26,7 +26,7 @@ type layer struct {
 // table, with what each package is for; TestArchitecture compares them.
 var layers = []layer{
 	{"base", []string{"rng", "digest", "durable", "escape", "parallel", "portable", "clip", "pause", "stats"}},
-	{"tools", []string{"store", "pipeline", "hf", "textfile", "corpus", "engine", "record"}},
+	{"tools", []string{"store", "pipeline", "cluster", "hf", "textfile", "corpus", "engine", "record"}},
 	{"parts", []string{"engine/local", "engine/tinker", "engine/openai", "evals", "train", "redteam", "blueteam", "microworld", "verdict"}},
 	{"lab", []string{"steps", "experiment", "audit/attest"}},
 	{"views", []string{"results", "findings", "report", "bench", "serve", "cli"}},

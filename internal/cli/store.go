@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -27,7 +28,12 @@ func (a *app) statusCommand() *cobra.Command {
 				return err
 			}
 			defer func() { _ = s.Close() }()
-			runs, err := pipeline.Live(s)
+			now := time.Now() //nolint:forbidigo // what a person sees, no result
+			runs, err := pipeline.LiveAt(s, now)
+			if err != nil {
+				return err
+			}
+			workers, err := s.Workers()
 			if err != nil {
 				return err
 			}
@@ -43,6 +49,10 @@ func (a *app) statusCommand() *cobra.Command {
 			if a.json {
 				return writeJSON(a.out, runs)
 			}
+			if !all {
+				workers = slices.DeleteFunc(workers, func(w store.Worker) bool { return w.Ended != "" || now.Sub(w.Heard) > 24*time.Hour })
+			}
+			printWorkers(a.out, workers, now)
 			if len(runs) == 0 {
 				fmt.Fprintf(a.out, "no run has used %s yet\n", a.storeDir)
 			}

@@ -63,25 +63,34 @@ func (x *run) dispatch(ctx context.Context) error {
 			x.wait(i)
 			continue
 		}
-		x.mu.Lock()
-		if x.free == 0 { // a running step asked for more while nobody else seemed to be ready
-			heap.Push(&x.ready, i)
-			x.mu.Unlock()
-			hold.Release()
+		if !x.begin(ctx, i, hold) {
 			return nil
 		}
-		grant := max(1, min(n.Threads, x.free/(1+min(x.ready.Len(), x.free-1))))
-		x.granted[i] = grant
-		x.free -= grant
-		x.running++
-		x.memory += n.Memory
-		lent := min(n.Devices, len(x.devices))
-		x.lent[i], x.devices = x.devices[:lent:lent], x.devices[lent:]
-		x.results[i].State = Running
-		x.mu.Unlock()
-		x.note(n.Name, true)
-		go x.execute(ctx, i, grant, hold)
 	}
+}
+
+// begin gives a step its share of the machine and starts it; false where the machine is taken.
+func (x *run) begin(ctx context.Context, i int, hold *store.Hold) bool {
+	n := &x.plan.nodes[i]
+	x.mu.Lock()
+	if x.free == 0 { // a running step asked for more while nobody else seemed to be ready
+		heap.Push(&x.ready, i)
+		x.mu.Unlock()
+		hold.Release()
+		return false
+	}
+	grant := max(1, min(n.Threads, x.free/(1+min(x.ready.Len(), x.free-1))))
+	x.granted[i] = grant
+	x.free -= grant
+	x.running++
+	x.memory += n.Memory
+	lent := min(n.Devices, len(x.devices))
+	x.lent[i], x.devices = x.devices[:lent:lent], x.devices[lent:]
+	x.results[i].State = Running
+	x.mu.Unlock()
+	x.note(n.Name, true)
+	go x.execute(ctx, i, grant, hold)
+	return true
 }
 
 // requeueWaiting gives the steps that other processes run another try.

@@ -86,7 +86,7 @@ func (s *Store) refuseForeign() error {
 	}
 	for _, i := range infos {
 		switch i.Name {
-		case objectsDir, indexDir, scratchDir, locksDir, runsDir, tempDir, leasesDir, workersDir, useLock:
+		case objectsDir, indexDir, scratchDir, locksDir, runsDir, tempDir, leasesDir, workersDir, pinsDir, useLock:
 		case formatFile: // another process made the store since it was looked for
 		default:
 			return &FormatError{s.dir, fmt.Sprintf("the folder is not empty and not a store (it holds %q)", i.Name)}

@@ -321,6 +321,10 @@ func TestProbeRefusesWhatLeasesCannotUse(t *testing.T) {
 
 // TestLocksAndLeases goes from one to the other.
 func TestLocksAndLeases(t *testing.T) {
+	synctest.Test(t, locksAndLeases)
+}
+
+func locksAndLeases(t *testing.T) {
 	m := durable.NewMem()
 	local, err := Open("/s", Options{FS: m})
 	if err != nil {

@@ -59,19 +59,24 @@ func (s *Store) joinShared() error {
 	}
 }
 
-// leaveLocks refuses to begin with leases while processes of this machine use the store with the kernel's locks.
+// leaveLocks makes the folder of leases, and refuses to while processes of this machine use the store with the kernel's locks.
 func (s *Store) leaveLocks() error {
-	if there, err := durable.Exists(s.fs, filepath.Join(s.dir, leasesDir)); err != nil || there {
-		return err
+	dir := filepath.Join(s.dir, leasesDir)
+	for waited := time.Duration(0); ; waited += pollLast {
+		if there, err := durable.Exists(s.fs, dir); err != nil || there {
+			return err
+		}
+		l, err := s.fs.Lock(filepath.Join(s.dir, useLock), durable.Exclusive)
+		switch {
+		case err == nil:
+			return errors.Join(s.fs.MkdirAll(dir), l.Unlock())
+		case !errors.Is(err, durable.ErrLocked):
+			return nil //nolint:nilerr // a file system without locks: nobody can hold one
+		case waited > 10*time.Second:
+			return fmt.Errorf("%w with locks of this machine's kernel: leases can begin when it has ended", ErrInUse)
+		}
+		time.Sleep(pollLast) // another process begins with leases just now, as a rule
 	}
-	l, err := s.fs.Lock(filepath.Join(s.dir, useLock), durable.Exclusive)
-	if errors.Is(err, durable.ErrLocked) {
-		return fmt.Errorf("%w with locks of this machine's kernel: leases can begin when it has ended", ErrInUse)
-	}
-	if err != nil {
-		return nil //nolint:nilerr // a file system without locks: nobody can hold one
-	}
-	return l.Unlock()
 }
 
 // aloneHeld reports whether somebody removes things now.
@@ -173,6 +178,27 @@ func (s *Store) Publish(e Entry) (Entry, error) {
 		return first, s.fs.SyncDir(filepath.Dir(name))
 	}
 	return e, s.Commit(e) // what is there cannot be believed
+}
+
+const pinsDir = "pins"
+
+// Pin returns the text that the first process gave a name on a store with leases, which is this one's where it is the first.
+func (s *Store) Pin(name, text string) (string, error) {
+	if s.share == nil {
+		return text, nil
+	}
+	if !filepath.IsLocal(name) || filepath.Base(name) != name {
+		return "", fmt.Errorf("pinning %q: not a plain file name", name)
+	}
+	file := filepath.Join(s.dir, pinsDir, name)
+	if _, err := s.share.publish(file, []byte(text)); err != nil {
+		return "", fmt.Errorf("pinning %q: %w", name, err)
+	}
+	b, err := s.readBounded(file, maxRecord)
+	if err != nil {
+		return "", fmt.Errorf("pinning %q: %w", name, err)
+	}
+	return string(b), nil
 }
 
 func (s *Store) hasAll(e Entry) bool {
