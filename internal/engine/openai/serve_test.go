@@ -104,7 +104,6 @@ func TestServeRefuses(t *testing.T) {
 		want       string
 	}{
 		{"a server that ends at once", "1", func(*Options) {}, nil, "no weights in the folder"},
-		{"a server that cannot score", "deaf", func(*Options) {}, []byte{1}, "vLLM and SGLang can"},
 		{"a program that is not there", "1", func(o *Options) { o.Serve.Command[0] = "./no-such-program" }, []byte{1}, "no-such-program"},
 		{"an address that is taken", "1", func(o *Options) { o.Serve.Command[2], o.URL = "80", taken.URL+"/v1" }, []byte{1}, "another one answers"},
 		{"no place for the model", "1", func(o *Options) { o.Serve.Command[1] = "x" }, nil, "{model}"},

