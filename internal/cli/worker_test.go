@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"go.yaml.in/yaml/v4"
 )
 
 // contents is the digest of every entry and object of a store.
@@ -124,5 +126,63 @@ func TestDryRunOnSlurm(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "store")); err == nil {
 		t.Error("it wrote something")
+	}
+}
+
+// TestClusterDocuments holds the commands of docs/cluster.md and of the example files to the flags that there are.
+func TestClusterDocuments(t *testing.T) {
+	lines := commandLines(t, "../../docs/cluster.md")
+	if len(lines) < 7 {
+		t.Fatalf("%d commands in docs/cluster.md", len(lines))
+	}
+	var job struct {
+		Kind string
+		Spec struct {
+			Completions, Parallelism int
+			CompletionMode           string `yaml:"completionMode"`
+			Template                 struct {
+				Spec struct {
+					TerminationGracePeriodSeconds int    `yaml:"terminationGracePeriodSeconds"`
+					RestartPolicy                 string `yaml:"restartPolicy"`
+					Containers                    []struct{ Command []string }
+				}
+			}
+		}
+	}
+	readYAML(t, "../../docs/examples/kubernetes-job.yaml", &job)
+	pod := job.Spec.Template.Spec
+	if job.Kind != "Job" || job.Spec.CompletionMode != "Indexed" || job.Spec.Completions != job.Spec.Parallelism || pod.RestartPolicy != "OnFailure" || pod.TerminationGracePeriodSeconds <= 50 {
+		t.Errorf("%+v", job)
+	}
+	lines = append(lines, pod.Containers[0].Command[1:])
+	var task struct {
+		NumNodes int `yaml:"num_nodes"`
+		Run      string
+	}
+	readYAML(t, "../../docs/examples/skypilot.yaml", &task)
+	if task.NumNodes < 2 {
+		t.Errorf("%+v", task)
+	}
+	lines = append(lines, strings.Fields(strings.TrimPrefix(task.Run, "exec "))[1:])
+	for _, words := range lines {
+		root := (&app{}).root()
+		c, rest, err := root.Find(words)
+		if err == nil {
+			err = c.ParseFlags(rest)
+		}
+		if err != nil || c == root {
+			t.Errorf("%v: %v", words, err)
+		}
+	}
+}
+
+func readYAML(t *testing.T, path string, into any) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err == nil {
+		err = yaml.Unmarshal(b, into)
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
 	}
 }

@@ -24,7 +24,10 @@ var (
 
 // How often steps that others run are looked at: as long as there are kernel locks, all the time; on a file system that machines share,
 // ever less while nothing happens.
-const pollShared = 5 * time.Second
+const (
+	pollSoon   = 200 * time.Millisecond
+	pollShared = 5 * time.Second
+)
 
 type polling struct {
 	t      *time.Timer
@@ -42,6 +45,9 @@ func (p *polling) stop() { p.t.Stop() }
 // soon begins anew with short pauses: something ended.
 func (p *polling) soon() {
 	p.wait, p.idle = pollWaiting, 0
+	if p.shared {
+		p.wait = pollSoon
+	}
 	p.t.Reset(p.wait)
 }
 
@@ -94,6 +100,7 @@ func (x *run) seen(ctx context.Context, i int) (bool, error) {
 		return false, nil
 	}
 	x.setOutcome(i, outcome{entry: e, has: true})
+	x.news = true
 	return true, x.resolve(ctx, x.settle(i, StepResult{State: Cached, Key: x.results[i].Key, Entry: e, Halt: e.Halt}))
 }
 

@@ -65,6 +65,7 @@ type run struct {
 	pending  []int    // inputs that are not finished yet
 	ready    readyHeap
 	waiting  []int // ready, but another process holds their locks
+	news     bool  // since the last dispatch: another process finished a step
 	granted  []int // workers given to a running step
 	free     int
 	running  int
@@ -162,6 +163,10 @@ func (x *run) loop(ctx context.Context) error {
 		}
 		if err = x.dispatch(ctx); err != nil {
 			break
+		}
+		if x.news { // others are at work: what follows from it may be free
+			x.news = false
+			poll.soon()
 		}
 		select {
 		case e := <-x.ended:
