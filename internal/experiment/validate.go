@@ -30,12 +30,7 @@ func Parse(path string, src []byte) (*File, error) {
 		f.validate()
 	}
 	if len(d.problems) > 0 {
-		slices.SortStableFunc(d.problems, func(a, b Problem) int {
-			if a.Line != b.Line {
-				return a.Line - b.Line
-			}
-			return a.Col - b.Col
-		})
+		slices.SortStableFunc(d.problems, byPlace)
 		return nil, d.problems
 	}
 	return f, nil
