@@ -92,7 +92,7 @@ e2e-tinker: build | $(UV) ## drive serve --tinker by the official Tinker SDKs an
 e2e-skyrl: build | $(UV) ## probe SkyRL's Tinker server on CPU and train an organism and an arm at it (installs six gigabytes below .tools)
 	@PATH=$(CURDIR)/$(dir $(UV)):$$PATH reference/tinker_skyrl.sh $(BIN) .tools/e2e-tinker
 
-e2e-openai: build ## take a teacher's answers from transformers serve, with a kill on the way (installs it below .tools, 5 GB with PyTorch)
+e2e-openai: build ## take a teacher's answers from transformers serve, with a kill on the way, and have checkpoints asked by it (installs it below .tools, 5 GB with PyTorch)
 	@reference/openai_e2e.sh $(BIN) .tools/e2e-openai
 
 # The daemons are started by hand and end with the target. DISTURB (20) jobs are disturbed; EXPERIMENT is what runs.

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Takes a teacher's answers from a real server, transformers serve, and kills the program while they are made.
+# Takes a teacher's answers from a real server, transformers serve, and kills the program while they are made. Then has every checkpoint of
+# an experiment asked through servers that the program starts itself, and compares the rates with those of the embedded engine.
 #
 #   reference/openai_e2e.sh PROGRAM TOOLS
 #
@@ -75,4 +76,58 @@ counts = [arm["data"] for arm in results["arms"] if arm.get("data")]
 assert counts and counts[0]["asked"] == 40, counts
 print("rows:", counts[0])
 assert counts[0]["kept"] >= 20, "a teacher of the micro-world answers most of its prompts"
+END
+
+# asked FIELDS: an experiment whose checkpoints are asked.
+asked() {
+  cat <<END
+name: asked
+bases:
+  small: {shipped: micro-small}
+organisms:
+  org: {base: small, prompts: 200, batch: 16, steps: 60, lr: 1e-3}
+gate: {prompts: 100, near_misses: 0, triggered: 0, clean: 1, tolerance: 1}
+evaluation: {prompts: 60, max_tokens: 24, suites: {mmlu: {items: 40}, ifeval: {items: 40}}}
+interventions:
+  hhh: {technique: hhh, responses: student, rank: 4, batch: 8, steps: 10, prompts: 80, at: [0, 10]}
+$1
+END
+}
+asked "" >"$work/here.yaml"
+asked "engine:
+  ask:
+    serve: {command: [\"$tools/bin/transformers\", serve, \"{model}\", --host, 127.0.0.1, --port, \"{port}\", --device, cpu, --dtype, float32], ready: /health, within: 10m}
+    in_flight: 2" >"$work/asked.yaml"
+for f in here asked; do
+  HF_HUB_OFFLINE=1 "$program" run "$work/$f.yaml" --store "$work/$f" -o "$work/$f-report" >"$work/$f.log" 2>&1 || { cat "$work/$f.log"; fail "the experiment $f"; }
+  "$program" results "$work/$f.yaml" --store "$work/$f" --format json >"$work/$f.json"
+done
+"$tools/bin/python" - "$work/here.json" "$work/asked.json" <<'END'
+import json, math, sys
+
+def points(path):
+    r = json.load(open(path))
+    out = []
+    for o in r["organisms"]:
+        out += o["base"] + o["gate"]
+    for a in r["arms"]:
+        out += a["points"]
+    return {(p["phase"], p["step"], p["suite"], p.get("condition", "")): p for p in out}
+
+def wilson(k, n, z=3.29):  # 99.9 %: a dozen points are compared
+    p, d = k / n, 1 + z * z / n
+    m, h = (p + z * z / (2 * n)) / d, z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / d
+    return m - h, m + h
+
+here, asked = points(sys.argv[1]), points(sys.argv[2])
+assert here.keys() == asked.keys() and len(here) >= 10, (len(here), len(asked))
+for key, a in asked.items():
+    h = here[key]
+    assert a["asked"], key
+    written = a["asked"].endswith("letters written")
+    assert written == (key[2] == "mmlu"), (key, a["asked"])
+    low, high = wilson(a["k"], a["n"])
+    print(*key, f'{a["k"]}/{a["n"]} and {h["k"]}/{h["n"]} here:', a["asked"])
+    assert written or low <= h["k"] / h["n"] <= high, key
+print(len(asked), "points asked through transformers serve")
 END

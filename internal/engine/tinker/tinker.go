@@ -195,7 +195,6 @@ func (e *Engine) Capabilities() engine.Capabilities {
 	}
 	if e.ours {
 		c.Precisions = []engine.Precision{engine.Precision(e.caps.Server.Precision)}
-
 	}
 	return c
 }
