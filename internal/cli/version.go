@@ -10,11 +10,15 @@ import (
 
 // version says which program this is: the commit it was built from, Go's version, and the kernels that it takes here.
 func version() string {
-	commit := "unknown commit"
+	return fmt.Sprintf("%s, %s, %s/%s, kernel %s", builtFrom(), runtime.Version(), runtime.GOOS, runtime.GOARCH, kernel.Variant())
+}
+
+// builtFrom is the commit that the program was built from: the part of its version that is the same on every machine.
+func builtFrom() string {
 	if info, ok := debug.ReadBuildInfo(); ok {
-		commit = commitOf(info.Settings)
+		return commitOf(info.Settings)
 	}
-	return fmt.Sprintf("%s, %s, %s/%s, kernel %s", commit, runtime.Version(), runtime.GOOS, runtime.GOARCH, kernel.Variant())
+	return "unknown commit"
 }
 
 // commitOf is the commit among what the Go command wrote into the binary; it writes none for a build outside of a repository.

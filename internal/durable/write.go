@@ -1,8 +1,10 @@
 package durable
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -39,6 +41,28 @@ func Publish(fsys FS, name string, data []byte) error {
 		return nil
 	}
 	return replace(fsys, fsys.CreateShared, filepath.Dir(name), name, data)
+}
+
+// PublishTo is Publish for a file that is written piece by piece, and never to what is no file. Where write fails, the file that was there
+// is left.
+func PublishTo(fsys FS, name string, write func(io.Writer) error) error {
+	temp, err := fillTemp(fsys, fsys.CreateShared, filepath.Dir(name), func(f File) error {
+		b := bufio.NewWriterSize(f, 1<<18)
+		if err := write(b); err != nil {
+			return err
+		}
+		return b.Flush()
+	})
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	if err := fsys.Rename(temp, name); err != nil {
+		return errors.Join(fmt.Errorf("writing %s: %w", name, err), ignoreMissing(fsys.Remove(temp)))
+	}
+	if err := fsys.SyncDir(filepath.Dir(name)); err != nil {
+		return fmt.Errorf("writing %s: syncing its folder: %w", name, err)
+	}
+	return nil
 }
 
 // stream reports whether a name is one of the system's for something that is open already, or is no file.
@@ -89,11 +113,19 @@ func WriteTemp(fsys FS, dir string, data []byte) (string, error) {
 
 // writeTemp returns the name of a new, synced file that holds data.
 func writeTemp(fsys FS, create func(string) (File, error), dir string, data []byte) (string, error) {
+	return fillTemp(fsys, create, dir, func(f File) error {
+		_, err := f.Write(data)
+		return err
+	})
+}
+
+// fillTemp is writeTemp for what is written piece by piece.
+func fillTemp(fsys FS, create func(string) (File, error), dir string, fill func(File) error) (string, error) {
 	f, name, err := createTemp(create, dir)
 	if err != nil {
 		return "", err
 	}
-	_, err = f.Write(data)
+	err = fill(f)
 	if err == nil {
 		err = f.Sync()
 	}

@@ -13,7 +13,7 @@ import (
 
 // TidySchema is the version of the tidy tables (docs/formats/tidy.md). It rises when a column goes or changes its meaning; factors come and
 // go with the experiment.
-const TidySchema = 1
+const TidySchema = 2
 
 // A Table is rows under names, one observation a row and one variable a column. An empty field does not apply or was not measured.
 type Table struct {
@@ -41,6 +41,7 @@ func (v *View) tidy() tidy {
 			arms[name] = true
 		}
 	}
+	delete(arms, "technique") // a column of every row
 	t.organisms, t.arms = slices.Sorted(maps.Keys(organisms)), slices.Sorted(maps.Keys(arms))
 	return t
 }
@@ -78,10 +79,10 @@ func (t tidy) of(o *Organism, a *Arm, rest ...string) []string {
 	return append(row, rest...)
 }
 
-// Points is a row for each point of every arm, its relapse probe and its organism's gate and base.
+// Points is a row for each point of every arm, its relapse battery and its organism's gate and base.
 func (v *View) Points() Table {
 	t := v.tidy()
-	out := Table{Head: t.head("phase", "step", "suite", "condition", "k", "n", "attempted", "rate", "low", "high", "verdict")}
+	out := Table{Head: t.head("phase", "step", "suite", "condition", "k", "n", "attempted", "rate", "low", "high", "verdict", "probe", "setting", "amount")}
 	add := func(o *Organism, a *Arm, points record.Curve, word string) {
 		for _, p := range points {
 			iv := stats.Rate(p.K, p.N, v.Thresholds.Level)
@@ -89,8 +90,12 @@ func (v *View) Points() Table {
 			if p.N == 0 {
 				rate, low, high = "", "", ""
 			}
+			amount := ""
+			if p.Setting != "" {
+				amount = number(p.Amount)
+			}
 			out.Rows = append(out.Rows, t.of(o, a, string(p.Phase), strconv.Itoa(p.Step), p.Suite, p.Condition,
-				strconv.Itoa(p.K), strconv.Itoa(p.N), strconv.Itoa(p.Attempted), rate, low, high, word))
+				strconv.Itoa(p.K), strconv.Itoa(p.N), strconv.Itoa(p.Attempted), rate, low, high, word, ProbeOf(p), p.Setting, amount))
 		}
 	}
 	for _, c := range v.Columns {
@@ -101,8 +106,19 @@ func (v *View) Points() Table {
 	}
 	for _, a := range v.Arms {
 		add(nil, a, a.All, a.Word())
+		for _, p := range a.Battery {
+			add(nil, a, p.Points, a.Word())
+		}
 	}
 	return out
+}
+
+// ProbeOf is the relapse probe that a point is of, in words; empty in other phases.
+func ProbeOf(p record.Point) string {
+	if p.Phase == record.PhaseRelapse && p.Probe == "" {
+		return record.ProbeDepirate
+	}
+	return p.Probe
 }
 
 // ArmsTable is a row for each arm: where it ended, and its verdict.

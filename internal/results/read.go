@@ -186,17 +186,23 @@ func (r *reader) provenance(parts ...ingredient) []Provenance {
 type Samples struct {
 	r     reader
 	steps map[string]map[record.Phase]string // arm or organism → phase → step of the plan
+	all   map[string][]string                // arm or organism → every step with samples of it
 	cache map[string][]record.Sample
 }
 
 // NewSamples returns the samples of a manifest's steps.
 func NewSamples(s *store.Store, m record.Manifest) *Samples {
-	x := &Samples{r: reader{ctx: context.Background(), store: s, m: m}, steps: map[string]map[record.Phase]string{}, cache: map[string][]record.Sample{}}
+	x := &Samples{r: reader{ctx: context.Background(), store: s, m: m}, steps: map[string]map[record.Phase]string{}, all: map[string][]string{}, cache: map[string][]record.Sample{}}
 	for _, o := range m.Organisms {
 		x.steps[o.ID] = map[record.Phase]string{record.PhaseBase: o.BaseEval, record.PhaseGate: o.Gate}
+		x.all[o.ID] = []string{o.BaseEval, o.Gate}
 	}
 	for _, a := range m.Arms {
 		x.steps[a.ID] = map[record.Phase]string{record.PhaseRemoval: a.Training, record.PhaseRelapse: a.Probe}
+		x.all[a.ID] = []string{a.Training, a.Probe}
+		for _, p := range a.Probes {
+			x.all[a.ID] = append(x.all[a.ID], p.Step)
+		}
 	}
 	return x
 }
@@ -223,4 +229,19 @@ func (x *Samples) Samples(armOrOrganism string, phase record.Phase, step int, su
 		}
 	}
 	return out, nil
+}
+
+// All returns every sample of an arm, its relapse battery included, or of an organism's base and gate, in the order of the study's points.
+func (x *Samples) All(armOrOrganism string) ([]record.Sample, error) {
+	names, ok := x.all[armOrOrganism]
+	if !ok {
+		return nil, fmt.Errorf("no arm or organism %q", armOrOrganism)
+	}
+	var out []record.Sample
+	for _, name := range names {
+		if name != "" {
+			out = append(out, rows[record.Sample](&x.r, name, record.OutSamples)...)
+		}
+	}
+	return out, x.r.err
 }
