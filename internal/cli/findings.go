@@ -48,6 +48,7 @@ func printFindings(w io.Writer, st results.Study) {
 		fmt.Fprintln(w)
 		drawn(w, fit(wide, t))
 	}
+	printBeside(w, st.External, v.Thresholds.Level)
 	if len(st.Missing) > 0 {
 		fmt.Fprintf(w, "\nmissing: %s\n", strings.Join(st.Missing, ", "))
 	}

@@ -127,6 +127,7 @@ func writeRow(w io.Writer, v any) error {
 func (a *app) reportCommand() *cobra.Command {
 	var d dataFlags
 	var out string
+	var beside besideFlag
 	c := &cobra.Command{
 		Use:     "report FILE",
 		Short:   "write the static report of what the store has",
@@ -142,6 +143,9 @@ func (a *app) reportCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := beside.read(&st); err != nil {
+				return err
+			}
 			if out == "" {
 				out = report.Folder("reports", st.Name, st.File, st.Digest)
 			}
@@ -155,6 +159,7 @@ func (a *app) reportCommand() *cobra.Command {
 	}
 	a.storeFlag(c)
 	d.add(c)
+	beside.add(c)
 	c.Flags().StringVarP(&out, "out", "o", "", "folder of the report (default reports/NAME, or reports/NAME-DIGEST where that is of another experiment)")
 	return c
 }

@@ -215,8 +215,8 @@ With --to no model is written but what the experiment found, in the format of an
 				}
 				return a.share(cmd.Context(), args[0], d, share)
 			}
-			if share.out != "" || cmd.Flags().Changed("date") {
-				return usage("--out and --date go with --to; a model's folder is DIR")
+			if share.out != "" || len(share.beside.specs) > 0 || cmd.Flags().Changed("date") {
+				return usage("--out, --date and --beside go with --to; a model's folder is DIR")
 			}
 			return a.export(cmd.Context(), args[0], args[1], args[2], d, f)
 		},

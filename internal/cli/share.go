@@ -17,11 +17,15 @@ import (
 )
 
 // shareFlags are those of export --to.
-type shareFlags struct{ to, out, date string }
+type shareFlags struct {
+	to, out, date string
+	beside        besideFlag
+}
 
 func (f *shareFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.to, "to", "", "write the experiment's results for another tool: "+strings.Join(formatNames(), ", "))
 	c.Flags().StringVarP(&f.out, "out", "o", "", "with --to: folder of the export (default exports/NAME-FORMAT)")
+	f.beside.add(c)
 	c.Flags().StringVar(&f.date, "date", "1970-01-01", "with --to: the day (or RFC 3339 time) that runs and logs are dated; a store holds no wall clock")
 }
 
@@ -69,6 +73,9 @@ func (a *app) share(ctx context.Context, path string, d dataFlags, f shareFlags)
 	defer func() { _ = s.Close() }()
 	st, m, err := a.study(ctx, s, x)
 	if err != nil {
+		return err
+	}
+	if err := f.beside.read(&st); err != nil {
 		return err
 	}
 	dir := f.out

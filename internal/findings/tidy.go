@@ -79,10 +79,12 @@ func (t tidy) of(o *Organism, a *Arm, rest ...string) []string {
 	return append(row, rest...)
 }
 
-// Points is a row for each point of every arm, its relapse battery and its organism's gate and base.
+// Points is a row for each point of every arm, its relapse battery and its organism's gate and base, and of every curve that was measured
+// elsewhere, whose source says so.
 func (v *View) Points() Table {
 	t := v.tidy()
-	out := Table{Head: t.head("phase", "step", "suite", "condition", "k", "n", "attempted", "rate", "low", "high", "verdict", "probe", "setting", "amount")}
+	out := Table{Head: t.head("phase", "step", "suite", "condition", "k", "n", "attempted", "rate", "low", "high", "verdict", "probe", "setting", "amount", "source")}
+	source := ""
 	add := func(o *Organism, a *Arm, points record.Curve, word string) {
 		for _, p := range points {
 			iv := stats.Rate(p.K, p.N, v.Thresholds.Level)
@@ -95,7 +97,7 @@ func (v *View) Points() Table {
 				amount = number(p.Amount)
 			}
 			out.Rows = append(out.Rows, t.of(o, a, string(p.Phase), strconv.Itoa(p.Step), p.Suite, p.Condition,
-				strconv.Itoa(p.K), strconv.Itoa(p.N), strconv.Itoa(p.Attempted), rate, low, high, word, ProbeOf(p), p.Setting, amount))
+				strconv.Itoa(p.K), strconv.Itoa(p.N), strconv.Itoa(p.Attempted), rate, low, high, word, ProbeOf(p), p.Setting, amount, source))
 		}
 	}
 	for _, c := range v.Columns {
@@ -108,6 +110,14 @@ func (v *View) Points() Table {
 		add(nil, a, a.All, a.Word())
 		for _, p := range a.Battery {
 			add(nil, a, p.Points, a.Word())
+		}
+	}
+	for _, x := range v.Study.External {
+		source = x.Format
+		from := len(out.Rows)
+		add(nil, nil, x.Points, "")
+		for _, row := range out.Rows[from:] {
+			row[3] = x.Name
 		}
 	}
 	return out

@@ -70,6 +70,16 @@ func (v *view) overlay() *overlay {
 		}
 		o.Arms = append(o.Arms, x)
 	}
+	for _, x := range v.Study.External {
+		o.Arms = append(o.Arms, v.overlaidOutside(x, named))
+		for _, p := range x.Points {
+			if p.Phase == record.PhaseRelapse {
+				o.Probe = max(o.Probe, p.Step)
+			} else {
+				o.Step = max(o.Step, p.Step)
+			}
+		}
+	}
 	if len(o.Arms) < 2 {
 		return nil
 	}

@@ -64,7 +64,7 @@
       const x = at[p.p](p.s), yy = y(p.r), r = 3.4;
       const d = cls === "armA" ? "M" + (x - r) + " " + yy + "a" + r + " " + r + " 0 1 0 " + 2 * r + " 0a" + r + " " + r + " 0 1 0 " + -2 * r + " 0z" :
         "M" + (x - r) + " " + (yy - r) + "h" + 2 * r + "v" + 2 * r + "h" + -2 * r + "z";
-      put("path", { class: "f-" + cls + "M", d, "data-p": p.ref });
+      put("path", { class: "f-" + cls + "M", d, ...(p.ref ? { "data-p": p.ref } : {}) });
     }
     const last = points.filter((p) => p.p === 1).sort((a, b) => a.s - b.s).at(-1);
     const percent = (v) => (v / 100).toFixed(1) + " %";

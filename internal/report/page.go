@@ -68,8 +68,9 @@ type page struct {
 	Compared []compared
 	Organism []organismView
 	Arms     []armView
-	Overlay  *overlay // nil where there are no two arms
-	Sheets   []string // files of the curves, without extension
+	External []outside // measured elsewhere
+	Overlay  *overlay  // nil where there are no two arms
+	Sheets   []string  // files of the curves, without extension
 	Origin   Origin
 	Blocks   []embedded
 	figures  map[string]*figure
@@ -195,6 +196,7 @@ func (v *view) page(t *transcripts, origin Origin) (*page, error) {
 	}
 	p.legend()
 	p.grid()
+	p.External = v.outside()
 	p.charts()
 	p.details()
 	p.sheets = v.sheets()

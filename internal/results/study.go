@@ -14,8 +14,9 @@ type Study struct {
 	Engines   []record.Engine     `json:"engines,omitempty"`   // that the file names, as they were found; none where the embedded one did all
 	Organisms []Organism          `json:"organisms"`
 	Arms      []Arm               `json:"arms"`
-	Data      []record.DataCounts `json:"data,omitempty"`    // what became of the rows of data sets
-	Missing   []string            `json:"missing,omitempty"` // steps that have no result yet, by name
+	Data      []record.DataCounts `json:"data,omitempty"`     // what became of the rows of data sets
+	External  []External          `json:"external,omitempty"` // curves that were measured elsewhere; no finding is about them
+	Missing   []string            `json:"missing,omitempty"`  // steps that have no result yet, by name
 }
 
 // An Organism is a model with a trained-in backdoor and its way there.
@@ -53,6 +54,15 @@ type Arm struct {
 	Verdict      *record.Verdict   `json:"verdict"`              // nil while missing
 	Missing      string            `json:"missing,omitempty"`    // what has not run yet, in words
 	Provenance   []Provenance      `json:"provenance"`
+}
+
+// An External is a curve that was measured elsewhere and is laid beside those of the study. It is shown as such; no finding, headline,
+// mean, comparison or claim is about it.
+type External struct {
+	Name   string       `json:"name"`
+	Format string       `json:"format"` // what it was read from: csv, inspect or lm-eval
+	Files  []string     `json:"files"`
+	Points record.Curve `json:"points"`
 }
 
 // A Probed is one further probe of an arm's relapse battery.
