@@ -24,7 +24,7 @@ import (
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.runCommand(), a.workerCommand(), a.planCommand(), a.resultsCommand(), a.findCommand(), a.reportCommand(), a.explainCommand(),
-		a.noteCommand(), a.bundleCommand(), a.scoreCommand(), a.statusCommand(), a.verifyCommand(), a.pruneCommand(), a.reindexCommand(), a.sampleCommand(), a.tokenizeCommand(), a.importCommand(), a.exportCommand(), a.attestCommand(), a.checkCommand(), a.auditCommand(), a.benchCommand(), a.serveCommand(), a.probeCommand(),
+		a.noteCommand(), a.bundleCommand(), a.scoreCommand(), a.statusCommand(), a.verifyCommand(), a.pruneCommand(), a.reindexCommand(), a.sampleCommand(), a.tokenizeCommand(), a.importCommand(), a.exportCommand(), a.attestCommand(), a.checkCommand(), a.auditCommand(), a.benchCommand(), a.serveCommand(), a.probeCommand(), a.schemaCommand(), a.newCommand(), a.doctorCommand(),
 	}
 }
 

@@ -100,3 +100,12 @@ func (l *osLock) Unlock() error { return l.f.Close() }
 func (l *osLock) Remove() error {
 	return errors.Join(ignoreMissing(os.Remove(l.name)), l.f.Close())
 }
+
+// free asks the file system of a folder or file.
+func free(path string) (int64, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(path, &s); err != nil {
+		return 0, fmt.Errorf("asking how much is free at %s: %w", path, err)
+	}
+	return int64(s.Bavail) * int64(s.Bsize), nil //nolint:unconvert // their types differ between systems
+}

@@ -61,3 +61,16 @@ func (l *osLock) Unlock() error { return l.f.Close() }
 
 // Remove only unlocks: an open file cannot be deleted here, and an unlocked one of zero bytes does no harm.
 func (l *osLock) Remove() error { return l.f.Close() }
+
+// free asks the file system of a folder or file.
+func free(path string) (int64, error) {
+	name, err := windows.UTF16PtrFromString(path)
+	if err != nil {
+		return 0, err
+	}
+	var have uint64
+	if err := windows.GetDiskFreeSpaceEx(name, &have, nil, nil); err != nil {
+		return 0, fmt.Errorf("asking how much is free at %s: %w", path, err)
+	}
+	return int64(min(have, 1<<62)), nil
+}
