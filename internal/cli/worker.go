@@ -228,7 +228,7 @@ func (a *app) pinned(ctx context.Context, path string, d dataFlags, s *store.Sto
 	if err != nil {
 		return x, err
 	}
-	mine := string(x.exp.Manifest.Precision)
+	mine := x.exp.Manifest.Precision
 	first, err := s.Pin("precision-"+digest.Bytes(body).String(), mine)
 	if err != nil || first == mine {
 		return x, err

@@ -80,7 +80,7 @@ func (w *Watch) top(ctx context.Context, look Outlook) error {
 	queue, err := w.Slurm.Queue(ctx, names...)
 	if err != nil {
 		w.Log("the queue cannot be asked, and is asked again: %v", err)
-		return nil //nolint:nilerr // a controller that restarts takes minutes; the jobs go on
+		return nil // a controller that restarts takes minutes; the jobs go on
 	}
 	alive := map[Task]bool{}
 	count := map[string]int{}

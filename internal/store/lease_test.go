@@ -264,6 +264,50 @@ func TestPublishKeepsTheFirst(t *testing.T) {
 	}
 }
 
+// TestFolderOfStateIsTakenOver: who takes a step over goes on from a copy of what the last one left, and what that one writes later is not in it.
+func TestFolderOfStateIsTakenOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _, m := machines(t, 2, durable.ViewFaults{})
+		key := digest.Bytes([]byte("k"))
+		dir := func(s *Store) string {
+			t.Helper()
+			d, err := s.Scratch(key).Dir("answers")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d
+		}
+		write := func(name, text string) {
+			t.Helper()
+			f, err := m.Append(name)
+			if err == nil {
+				_, err = f.Write([]byte(text))
+			}
+			if err := errors.Join(err, m.SyncDir("/s")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		first := dir(s[0])
+		write(first+"/rows.jsonl", "one\n")
+		if again := dir(s[0]); again != first {
+			t.Errorf("%s, and then %s", first, again)
+		}
+		second := dir(s[1])
+		write(first+"/rows.jsonl", "of somebody who woke up\n")
+		write(second+"/rows.jsonl", "two\n")
+		if b, err := m.ReadFile(second + "/rows.jsonl"); err != nil || string(b) != "one\ntwo\n" {
+			t.Errorf("%q, %v", b, err)
+		}
+		if b, err := m.ReadFile(dir(s[1]) + "/rows.jsonl"); err != nil || string(b) != "one\ntwo\n" {
+			t.Errorf("%q, %v", b, err)
+		}
+		if err := s[1].Scratch(key).Clear(); err != nil {
+			t.Error(err)
+		}
+		closeAll(t, s...)
+	})
+}
+
 // lacking is a file system without a part of what leases need.
 type lacking struct {
 	*durable.Mem

@@ -71,7 +71,7 @@ func (s *Store) leaveLocks() error {
 		case err == nil:
 			return errors.Join(s.fs.MkdirAll(dir), l.Unlock())
 		case !errors.Is(err, durable.ErrLocked):
-			return nil //nolint:nilerr // a file system without locks: nobody can hold one
+			return nil // a file system without locks: nobody can hold one
 		case waited > 10*time.Second:
 			return fmt.Errorf("%w with locks of this machine's kernel: leases can begin when it has ended", ErrInUse)
 		}
