@@ -170,8 +170,8 @@ def wandb(out: pathlib.Path, study: Row, points: list[tuple[str, Row]]) -> None:
     folders = sorted(out.glob("offline-run-*"))
     with tempfile.TemporaryDirectory() as home:
         env = {**os.environ, "WANDB_BASE_URL": f"http://127.0.0.1:{server.server_address[1]}", "WANDB_API_KEY": "a" * 40, "HOME": home}
-        command = [sys.executable, "-m", "wandb", "sync", "--yes", *map(str, folders)]
-        p = subprocess.run(command, check=False, capture_output=True, text=True, env=env, timeout=600)
+        command = [sys.executable, "-m", "wandb", "sync", "--yes", *(str(f.resolve()) for f in folders)]
+        p = subprocess.run(command, check=False, capture_output=True, text=True, env=env, cwd=home, timeout=600)
     said = p.stdout + p.stderr
     report(p.returncode == 0 and said.count("Finished syncing") == len(folders), "wandb sync: finished", f"{said.count('Finished syncing')} of {len(folders)} runs")
     server.shutdown()
