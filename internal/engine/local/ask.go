@@ -155,3 +155,23 @@ func (m *Model) freeDecoders() error {
 	}
 	return all
 }
+
+// Stream implements engine.Streamer. Each worker has a decoder of its own and takes requests as it has room.
+func (m *Model) Stream(ctx context.Context, from engine.Queue, tokens int, cache int64) error {
+	if err := m.vet(); err != nil {
+		return err
+	}
+	m.prepare(false)
+	workers, longest := m.pool.Workers(), min(tokens, m.Config().Context)
+	each := 4 * int64(max(1, m.net.Base.CacheFloats(longest)))
+	share := int(max(1, min(int64(slots/workers), cache/each/int64(workers))))
+	errs := make([]error, workers)
+	m.pool.Do(workers, func(_, w int) {
+		d, err := m.decoder(w, share, longest)
+		if err == nil {
+			err = d.Stream(ctx, from)
+		}
+		errs[w] = err
+	})
+	return m.atStep(errJoin(errs...))
+}

