@@ -34,7 +34,9 @@ type Place struct {
 	Token   int32
 	LogProb float32 // at temperature 1
 	Top     []Likely
+	Rank    int  // of the token among all, 1 is the most likely; 0 where Top was not asked for
 	Drawn   bool // it was drawn; otherwise it is of the prompt
+	Stop    bool // it is the stop token that ends the request, and no part of the continuation
 }
 
 // A Likely is one of the most likely tokens of a place. They come in the order of their probabilities, and of their ids where equal.

@@ -129,7 +129,11 @@ func TestStreamIsSampleAndScore(t *testing.T) {
 		var drawn []int32
 		var logs, heard []float32
 		for _, p := range w.got {
-			if p.Drawn {
+			if p.Stop {
+				if p.Token != 7 {
+					t.Errorf("request %d was stopped by token %d", i, p.Token)
+				}
+			} else if p.Drawn {
 				drawn, logs = append(drawn, p.Token), append(logs, p.LogProb)
 			} else {
 				heard = append(heard, p.LogProb)

@@ -129,7 +129,7 @@ func probe(ctx context.Context, c *conn, model string, tok *tokenizer.Tokenizer)
 	}
 	a := &asker{conn: c, model: model, profile: p, tok: tok}
 	a.profile.IDs = true
-	first, err := a.draw(ctx, 11, 0.7)
+	prompt, first, err := a.draw(ctx, 11, 0.7)
 	if lost(ctx, err) {
 		return p, err
 	}
@@ -143,11 +143,11 @@ func probe(ctx context.Context, c *conn, model string, tok *tokenizer.Tokenizer)
 		}
 		return p, nil // what a server cannot do is a finding
 	}
-	if p.Scoring, p.Why, err = a.scoring(ctx, first); err != nil {
+	if p.Scoring, p.Why, err = a.scoring(ctx, prompt, first); err != nil {
 		return p, err
 	}
 	p.Seeds, err = seeds(func(seed uint64) (string, error) {
-		s, err := a.draw(ctx, seed, 1)
+		_, s, err := a.draw(ctx, seed, 1)
 		return fmt.Sprint(s.Tokens), err
 	})
 	return p, err
@@ -160,22 +160,24 @@ func lost(ctx context.Context, err error) bool {
 	return ctx.Err() != nil || again && most == 0 || errors.As(err, &other)
 }
 
-// draw samples the first prompt.
-func (a *asker) draw(ctx context.Context, seed uint64, temperature float64) (engine.Sequence, error) {
-	s, err := a.sample(ctx, 0, engine.SampleRequest{Prompt: probePrompts[0], Seed: seed}, engine.SamplingParams{MaxTokens: 16, Temperature: temperature})
-	if err == nil && len(s.Tokens) == 0 {
-		s, err = a.sample(ctx, 0, engine.SampleRequest{Prompt: probePrompts[1], Seed: seed}, engine.SamplingParams{MaxTokens: 16, Temperature: temperature})
+// draw samples the first prompt, or the second where the model has nothing to say to the first. It returns which.
+func (a *asker) draw(ctx context.Context, seed uint64, temperature float64) (prompt []int32, s engine.Sequence, err error) {
+	for _, prompt = range probePrompts {
+		s, err = a.sample(ctx, 0, engine.SampleRequest{Prompt: prompt, Seed: seed}, engine.SamplingParams{MaxTokens: 16, Temperature: temperature})
+		if err != nil || len(s.Tokens) > 0 {
+			break
+		}
 	}
-	return s, err
+	return prompt, s, err
 }
 
 // scoring finds the first way to score that holds what it promises, or says why there is none. A sample at another temperature
 // than 1 must have the log-probabilities that it is scored with.
-func (a *asker) scoring(ctx context.Context, drawn engine.Sequence) (way, why string, err error) {
+func (a *asker) scoring(ctx context.Context, prompt []int32, drawn engine.Sequence) (way, why string, err error) {
 	var whys []string
 	for _, way := range []string{byPrompt, byEcho} {
 		a.profile.Scoring = way
-		err := a.scores(ctx, drawn)
+		err := a.scores(ctx, prompt, drawn)
 		if lost(ctx, err) {
 			return "", "", err
 		}
@@ -189,7 +191,7 @@ func (a *asker) scoring(ctx context.Context, drawn engine.Sequence) (way, why st
 }
 
 // scores returns an error for a way to score that does not work.
-func (a *asker) scores(ctx context.Context, drawn engine.Sequence) error {
+func (a *asker) scores(ctx context.Context, drawnFrom []int32, drawn engine.Sequence) error {
 	var got [2][]float32
 	for i, prompt := range probePrompts {
 		var err error
@@ -204,7 +206,7 @@ func (a *asker) scores(ctx context.Context, drawn engine.Sequence) error {
 	if len(drawn.Tokens) == 0 {
 		return nil
 	}
-	again, _, err := a.score(ctx, probePrompts[0], drawn.Tokens)
+	again, _, err := a.score(ctx, drawnFrom, drawn.Tokens)
 	if err != nil {
 		return err
 	}

@@ -94,11 +94,9 @@ func (r *running) hear(at int, logits []float32, pick *picker) {
 		}
 		pick.p = q.Params
 		place.Token = pick.draw(logits, lse, r.rng)
-		if slices.Contains(q.Params.StopTokens, place.Token) {
-			r.seq.Reason = engine.StopToken
-			return
+		if place.Stop = slices.Contains(q.Params.StopTokens, place.Token); !place.Stop {
+			r.seq.Tokens = append(r.seq.Tokens, place.Token)
 		}
-		r.seq.Tokens = append(r.seq.Tokens, place.Token)
 	} else {
 		place.Token = q.Prompt[at]
 	}
@@ -108,10 +106,12 @@ func (r *running) hear(at int, logits []float32, pick *picker) {
 		return
 	}
 	if q.Top > 0 {
-		place.Top = likeliest(logits[:pick.used], lse, q.Top)
+		place.Top, place.Rank = likeliest(logits[:pick.used], lse, q.Top), rank(logits[:pick.used], place.Token)
 	}
-	switch {
-	case !q.Place(place):
+	switch more := q.Place(place); {
+	case place.Stop:
+		r.seq.Reason = engine.StopToken
+	case !more:
 		r.seq.Reason = engine.StopDone
 	case place.Drawn && len(r.seq.Tokens) >= r.full:
 		r.seq.Reason = engine.StopLength
@@ -136,4 +136,15 @@ func likeliest(x []float32, lse float32, n int) []engine.Likely {
 		out[i].LogProb -= lse
 	}
 	return out
+}
+
+// rank is how many logits of a row are greater than a token's, or as great and of a lower id, and one.
+func rank(x []float32, token int32) int {
+	n, own := 1, x[min(int(token), len(x)-1)]
+	for i, v := range x {
+		if v > own || v == own && i < int(token) {
+			n++
+		}
+	}
+	return n
 }
