@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -144,6 +145,15 @@ func (j *Job) Scratch() Scratch { return j.scratch }
 // Progress tells how far the step is, in units of its choice.
 func (j *Job) Progress(done, total float64, note string) {
 	j.run.emit(Event{State: Progress, Step: j.Name(), Done: done, Total: total, Note: note})
+}
+
+// Live shows a row of an output before the step is done, to whoever watches the run. It is for looking at alone: rows may be lost, and
+// come again where a step is resumed. Of thinned rows only some are kept.
+func (j *Job) Live(output string, row any, thin bool) {
+	b, err := json.Marshal(row)
+	if err == nil { // a row that cannot be encoded fails where it is put
+		j.run.live(rowLine{Step: j.Name(), Output: output, Row: b}, thin)
+	}
 }
 
 // Workers returns how many workers the step may use from now on. The number grows when others have nothing to do and

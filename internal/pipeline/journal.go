@@ -23,6 +23,7 @@ const (
 	journalVersion  = 1
 	journalExt      = ".jsonl"
 	journalLockExt  = ".lock"
+	rowsExt         = ".rows" // beside the journal: see Job.Live
 	journalsKept    = 16
 	journalsShared  = 512                    // where many processes share a store
 	progressEvery   = 500 * time.Millisecond // at most, for each step
@@ -40,6 +41,7 @@ type journalHead struct {
 	Cost    float64 `json:"cost"` // expected seconds of one worker, for all steps
 	// Costs are the same by kind of step.
 	Costs map[string]float64 `json:"costs,omitempty"`
+	Label string             `json:"label,omitempty"` // the Runner's
 }
 
 // journalLine is every other line: an Event without what a watcher does not need.
@@ -57,11 +59,22 @@ type journalLine struct {
 	Halt    string  `json:"halt,omitempty"`
 	Error   string  `json:"error,omitempty"`
 	Elapsed float64 `json:"elapsed,omitempty"` // seconds
+	Key     string  `json:"key,omitempty"`     // of a step that has its outputs
+}
+
+// rowLine is a line of the file of live rows.
+type rowLine struct {
+	Time   int64           `json:"t,omitempty"`
+	Step   string          `json:"step"`
+	Output string          `json:"output"`
+	Row    json.RawMessage `json:"row"`
 }
 
 // journal is the writing side.
 type journal struct {
 	file durable.File
+	rows durable.File         // nil: none are written
+	told map[string]time.Time // of the last thinned row written, by step and output
 	lock durable.Lock
 	last map[string]time.Time // of the last progress written, by step
 	cost map[string]float64
@@ -69,7 +82,7 @@ type journal struct {
 }
 
 // openJournal returns nil where there can be none: the run matters, the watcher does not.
-func openJournal(s *store.Store, p *Plan, workers int, now time.Time) *journal {
+func openJournal(s *store.Store, p *Plan, workers int, label string, now time.Time) *journal {
 	if s.ReadOnly() {
 		return nil
 	}
@@ -100,12 +113,13 @@ func openJournal(s *store.Store, p *Plan, workers int, now time.Time) *journal {
 		if file == nil {
 			continue // another process starts at the same moment, or ran and ended between our listing and now
 		}
-		j := &journal{file: file, lock: lock, last: map[string]time.Time{}, cost: make(map[string]float64, p.Len()), rest: make(map[string]float64, p.Len())}
-		head := journalHead{Journal: journalVersion, Time: millis(now), PID: os.Getpid(), Worker: s.Worker(), Workers: workers, Steps: p.Len(), Costs: p.costs()}
+		j := &journal{file: file, lock: lock, last: map[string]time.Time{}, told: map[string]time.Time{}, cost: make(map[string]float64, p.Len()), rest: make(map[string]float64, p.Len())}
+		head := journalHead{Journal: journalVersion, Time: millis(now), PID: os.Getpid(), Worker: s.Worker(), Workers: workers, Steps: p.Len(), Costs: p.costs(), Label: label}
 		for i := range p.nodes {
 			head.Cost += p.nodes[i].Cost
 			j.cost[p.nodes[i].Name], j.rest[p.nodes[i].Name] = p.nodes[i].Cost, p.nodes[i].priority
 		}
+		j.rows, _ = fsys.Append(base + rowsExt) // without it nothing is seen before its step is done
 		j.write(head)
 		return j
 	}
@@ -165,7 +179,33 @@ func (j *journal) event(e Event) {
 	if e.State.Finished() {
 		delete(j.last, e.Step)
 	}
+	if e.State == Cached || e.State == Done {
+		l.Key = e.Key.String()
+	}
 	j.write(l)
+}
+
+// row adds a live row. Thinned ones come as seldom as progress, and not at all without a clock.
+func (j *journal) row(l rowLine, thin bool, now time.Time) {
+	if j == nil || j.rows == nil {
+		return
+	}
+	if name := l.Output + " " + l.Step; thin {
+		last, again := j.told[name]
+		if now.IsZero() || again && now.Sub(last).Abs() < progressEvery {
+			return
+		}
+		j.told[name] = now
+	}
+	l.Time = millis(now)
+	b, err := json.Marshal(l)
+	if err == nil {
+		_, err = j.rows.Write(append(b, '\n'))
+	}
+	if err != nil {
+		_ = j.rows.Close()
+		j.rows = nil
+	}
 }
 
 // write adds one line in one piece. After an error (a full disk) the journal is silent.
@@ -186,6 +226,9 @@ func (j *journal) close() {
 	}
 	if j.file != nil {
 		_ = j.file.Close()
+	}
+	if j.rows != nil {
+		_ = j.rows.Close()
 	}
 	if j.lock != nil {
 		_ = j.lock.Unlock()
@@ -237,5 +280,6 @@ func removeJournal(s *store.Store, fsys durable.FS, dir, name string) {
 		return
 	}
 	_ = fsys.Remove(base + journalExt)
+	_ = fsys.Remove(base + rowsExt)
 	_ = lock.Remove()
 }

@@ -36,6 +36,10 @@ type RunStatus struct {
 	Left time.Duration `json:"left"`
 	// Rates are what the run's steps took, for the plan of the next one.
 	Rates Rates `json:"rates"`
+	// Label says what it is a run of; empty in runs of older programs.
+	Label string `json:"label,omitempty"`
+	// ByStep has every step that the run has reached.
+	ByStep map[string]LiveStep `json:"-"`
 }
 
 // A LiveStep is a step in a RunStatus.
@@ -50,6 +54,9 @@ type LiveStep struct {
 	Rate    float64       `json:"rate,omitempty"` // units of Done a second
 	Left    time.Duration `json:"left,omitempty"`
 	Why     string        `json:"why,omitempty"` // the error, or the gate's reason
+	State   State         `json:"-"`
+	Key     string        `json:"-"` // where it has its outputs
+	Elapsed time.Duration `json:"-"` // where it has ended
 }
 
 // Live is LiveAt at the time of the newest sign of life.
@@ -59,20 +66,9 @@ func Live(s *store.Store) ([]RunStatus, error) { return LiveAt(s, time.Time{}) }
 // machines that share the store, which are alive while they give signs of life.
 func LiveAt(s *store.Store, now time.Time) ([]RunStatus, error) {
 	fsys, dir := s.Runs()
-	living := map[string]bool{}
-	workers, err := s.Workers()
+	living, err := livingWorkers(s, now)
 	if err != nil {
 		return nil, err
-	}
-	if now.IsZero() {
-		for _, w := range workers {
-			if w.Heard.After(now) {
-				now = w.Heard
-			}
-		}
-	}
-	for _, w := range workers {
-		living[w.ID] = w.Alive(now)
 	}
 	names, err := journalNames(fsys, dir)
 	if err != nil {
@@ -102,6 +98,26 @@ func LiveAt(s *store.Store, now time.Time) ([]RunStatus, error) {
 	return runs, nil
 }
 
+// livingWorkers are the workers that have given signs of life lately, by name.
+func livingWorkers(s *store.Store, now time.Time) (map[string]bool, error) {
+	living := map[string]bool{}
+	workers, err := s.Workers()
+	if err != nil {
+		return nil, err
+	}
+	if now.IsZero() {
+		for _, w := range workers {
+			if w.Heard.After(now) {
+				now = w.Heard
+			}
+		}
+	}
+	for _, w := range workers {
+		living[w.ID] = w.Alive(now)
+	}
+	return living, nil
+}
+
 // alive asks whether somebody holds the lock of a run.
 func alive(fsys durable.FS, name string) bool {
 	if ok, err := durable.Exists(fsys, name); err != nil || !ok {
@@ -125,7 +141,6 @@ type tally struct {
 // tracked is a step between its first and its last line.
 type tracked struct {
 	LiveStep
-	state State
 	t0    int64 // of the first progress since it started
 	done0 float64
 	t1    int64
@@ -147,24 +162,38 @@ func journalBytes(fsys durable.FS, name string) ([]byte, error) {
 // readJournal skips a line that is cut off, as the last may be.
 func readJournal(b []byte) (RunStatus, bool) {
 	line, rest, _ := bytes.Cut(b, []byte("\n"))
+	t, ok := begin(line)
+	if !ok {
+		return RunStatus{}, false
+	}
+	for len(rest) > 0 {
+		line, rest, _ = bytes.Cut(rest, []byte("\n"))
+		t.line(line)
+	}
+	return t.finish(), true
+}
+
+// begin reads the first line of a journal.
+func begin(line []byte) (*tally, bool) {
 	var head journalHead
 	if json.Unmarshal(line, &head) != nil || head.Journal != journalVersion {
-		return RunStatus{}, false
+		return nil, false
 	}
 	t := &tally{at: map[string]*tracked{}, last: head.Time}
 	if head.Costs == nil { // of a program before there were costs by kind
 		head.Costs = map[string]float64{"": head.Cost}
 	}
 	t.pace = newPace(head.Workers, head.Costs, instant(head.Time))
-	t.RunStatus = RunStatus{PID: head.PID, Worker: head.Worker, Workers: head.Workers, Steps: head.Steps, Started: instant(head.Time), Counts: map[State]int{}}
-	for len(rest) > 0 {
-		line, rest, _ = bytes.Cut(rest, []byte("\n"))
-		var l journalLine
-		if json.Unmarshal(line, &l) == nil && l.Step != "" {
-			t.add(l)
-		}
+	t.RunStatus = RunStatus{PID: head.PID, Worker: head.Worker, Workers: head.Workers, Steps: head.Steps, Started: instant(head.Time), Label: head.Label}
+	return t, true
+}
+
+// line adds a line; one that is cut off is skipped.
+func (t *tally) line(b []byte) {
+	var l journalLine
+	if json.Unmarshal(b, &l) == nil && l.Step != "" {
+		t.add(l)
 	}
-	return t.finish(), true
 }
 
 func (t *tally) add(l journalLine) {
@@ -198,47 +227,52 @@ func (t *tally) add(l journalLine) {
 		s.t0, s.t1, s.Done, s.Total = 0, 0, 0, 0
 	default:
 	}
-	s.state = l.State
+	s.State = l.State
 	if !l.State.Finished() {
 		return
 	}
+	s.Key, s.Elapsed = l.Key, seconds(l.Elapsed)
 	s.Why = l.Error
 	if l.Halt != "" {
 		s.Why = l.Halt
 	}
 }
 
+// finish returns the status of what was added; more may be added after it.
 func (t *tally) finish() RunStatus {
+	r := t.RunStatus
+	r.Counts, r.ByStep = map[State]int{}, make(map[string]LiveStep, len(t.at))
 	for _, s := range t.at {
-		t.Counts[s.state]++
-		switch s.state {
+		r.Counts[s.State]++
+		switch s.State {
 		case Running:
 			if ms := s.t1 - s.t0; ms > 0 && s.Done > s.done0 {
 				s.Rate = (s.Done - s.done0) / (float64(ms) / 1000)
 				s.Left = seconds(max(0, s.Total-s.Done) / s.Rate)
 			}
-			t.Active = append(t.Active, s.LiveStep)
+			r.Active = append(r.Active, s.LiveStep)
 		case Waiting:
-			t.Waiting = append(t.Waiting, s.Name)
+			r.Waiting = append(r.Waiting, s.Name)
 		case Failed:
-			t.Failed = append(t.Failed, s.LiveStep)
+			r.Failed = append(r.Failed, s.LiveStep)
 		case Done, Cached:
 			if s.Why != "" {
-				t.Halted = append(t.Halted, s.LiveStep)
+				r.Halted = append(r.Halted, s.LiveStep)
 			}
 		default:
 		}
+		r.ByStep[s.Name] = s.LiveStep
 	}
-	for _, list := range [][]LiveStep{t.Active, t.Failed, t.Halted} {
+	for _, list := range [][]LiveStep{r.Active, r.Failed, r.Halted} {
 		slices.SortFunc(list, func(a, b LiveStep) int { return strings.Compare(a.Name, b.Name) })
 	}
-	slices.Sort(t.Waiting)
+	slices.Sort(r.Waiting)
 	now := instant(t.last)
-	t.Rates = t.pace.Rates(now)
-	if ended := t.Counts[Running]+t.Counts[Queued]+t.Counts[Waiting] == 0; !ended {
-		t.Left, _ = t.pace.Left(now)
+	r.Rates = t.pace.Rates(now)
+	if ended := r.Counts[Running]+r.Counts[Queued]+r.Counts[Waiting] == 0; !ended {
+		r.Left, _ = t.pace.Left(now)
 	}
-	return t.RunStatus
+	return r
 }
 
 // seconds makes a duration of a number that may be absurd.

