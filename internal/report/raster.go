@@ -22,9 +22,16 @@ import (
 // one pixel a unit, and beyond that as SVG only.
 const pngScale, maxPixels = 2, 3_000_000
 
+// printDots are the dots an inch of a figure that has the width of a paper's column.
+const printDots = 300
+
 // png draws the figure in light colours on white. ok is false where it is too large to be of use as pixels.
 func (f *figure) png() (data []byte, ok bool, err error) {
-	scale := min(pngScale, math.Sqrt(maxPixels/(f.w*f.h)))
+	want := float64(pngScale)
+	if f.points > 0 {
+		want = f.points / f.w * printDots / 72
+	}
+	scale := min(want, math.Sqrt(maxPixels/(f.w*f.h)))
 	if scale < 1 && f.w*f.h > 4*maxPixels {
 		return nil, false, nil
 	}

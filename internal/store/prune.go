@@ -281,7 +281,7 @@ func (p *pruner) leftovers(context.Context) error {
 		return err
 	}
 	for _, i := range runs {
-		if i.Dir {
+		if i.Dir || strings.HasPrefix(i.Name, OutlinePrefix) {
 			continue
 		}
 		p.report.Runs++

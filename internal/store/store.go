@@ -145,6 +145,9 @@ func (s *Store) Dir() string { return s.dir }
 // ReadOnly reports whether the store was opened for reading only.
 func (s *Store) ReadOnly() bool { return s.opts.ReadOnly }
 
+// OutlinePrefix begins the names of the files among the runs that say what the store's experiments are; see results.Outline.
+const OutlinePrefix = "outline-"
+
 // Runs returns the folder for the journals of runs and the file system that it is on.
 func (s *Store) Runs() (fsys durable.FS, dir string) { return s.fs, filepath.Join(s.dir, runsDir) }
 
