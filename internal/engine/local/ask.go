@@ -156,8 +156,8 @@ func (m *Model) freeDecoders() error {
 	return all
 }
 
-// Stream implements engine.Streamer. Each worker has a decoder of its own and takes requests as it has room.
-func (m *Model) Stream(ctx context.Context, from engine.Queue, tokens int, cache int64) error {
+// Answer implements engine.Answerer. Each worker has a decoder of its own and takes requests as it has room.
+func (m *Model) Answer(ctx context.Context, from engine.Queue, tokens int, cache int64) error {
 	if err := m.vet(); err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (m *Model) Stream(ctx context.Context, from engine.Queue, tokens int, cache
 	m.pool.Do(workers, func(_, w int) {
 		d, err := m.decoder(w, share, longest)
 		if err == nil {
-			err = d.Stream(ctx, from)
+			err = d.Answer(ctx, from)
 		}
 		errs[w] = err
 	})

@@ -50,7 +50,7 @@ type envelope struct {
 }
 
 // run queues the requests and sends what they give. An error comes before anything was sent.
-func (a *answer) run(ctx context.Context, w http.ResponseWriter, reqs []*engine.Streamed) error {
+func (a *answer) run(ctx context.Context, w http.ResponseWriter, reqs []*engine.Asked) error {
 	if !a.l.queue.add(ctx, a.s.o.Waiting, reqs) {
 		return &apiError{http.StatusTooManyRequests, fmt.Sprintf("%d sequences wait for %s already, or it is being unloaded", a.s.o.Waiting, a.model), "", "rate_limit_exceeded"}
 	}

@@ -146,7 +146,7 @@ func (s *Server) converse(w http.ResponseWriter, r *http.Request, q *chatRequest
 		return bad("messages", "messages: %v", err)
 	}
 	a := &answer{s: s, l: l, c: c, kind: "chat.completion", id: s.id("chatcmpl"), model: q.Model, wake: make(chan struct{}, 1), prompt: len(ids)}
-	var reqs []*engine.Streamed
+	var reqs []*engine.Asked
 	a.choices, reqs = requests(ctx, l, c, ids, 0, false, top, a.wake)
 	a.object = func(x *choice, p part) any { return q.choice(l, c, x, p) }
 	a.opening = func(x *choice) any {

@@ -36,9 +36,9 @@ type choice struct {
 }
 
 // requests makes the engine's requests of one prompt, each with random numbers of its own: those of choice i depend on the seed and i.
-func requests(ctx context.Context, l *loaded, c common, prompt []int32, first int, echo bool, top int, wake chan<- struct{}) ([]*choice, []*engine.Streamed) {
+func requests(ctx context.Context, l *loaded, c common, prompt []int32, first int, echo bool, top int, wake chan<- struct{}) ([]*choice, []*engine.Asked) {
 	var all []*choice
-	var reqs []*engine.Streamed
+	var reqs []*engine.Asked
 	p := c.params
 	p.StopTokens = append([]int32(nil), c.stopsIDs...)
 	if !c.withEOS {
@@ -48,7 +48,7 @@ func requests(ctx context.Context, l *loaded, c common, prompt []int32, first in
 	for i := range c.n {
 		x := &choice{index: first + i, prompt: prompt, wake: wake, left: ctx, stops: c.stops, decode: unrolled{tok: l.tok}, cut: -1, byToken: -1, stopIDs: c.stopsIDs}
 		all = append(all, x)
-		reqs = append(reqs, &engine.Streamed{
+		reqs = append(reqs, &engine.Asked{
 			SampleRequest: engine.SampleRequest{Prompt: prompt, Seed: stream.At(i).Seed()},
 			Params:        p, Echo: echo, Top: top, Place: x.place, End: x.end,
 		})

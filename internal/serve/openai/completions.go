@@ -79,7 +79,7 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request, q *completion,
 		return err
 	}
 	a := &answer{s: s, l: l, c: c, kind: "text_completion", id: s.id("cmpl"), model: q.Model, wake: make(chan struct{}, 1)}
-	var reqs []*engine.Streamed
+	var reqs []*engine.Asked
 	for i, p := range all {
 		chs, more := requests(ctx, l, c, p, i*c.n, (q.Echo && q.LogProbs != nil || q.PromptLogProbs != nil), top, a.wake)
 		a.choices, reqs = append(a.choices, chs...), append(reqs, more...)

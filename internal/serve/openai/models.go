@@ -15,7 +15,7 @@ import (
 // loaded is a model in memory.
 type loaded struct {
 	name, version string
-	asker         streamer
+	asker         asker
 	queue         *queue
 	tok           *tokenizer.Tokenizer
 	chat          *chat.Renderer
@@ -29,9 +29,9 @@ type loaded struct {
 	used  int64
 }
 
-// A streamer is what the server needs of a model.
-type streamer interface {
-	engine.Streamer
+// An asker is what the server needs of a model.
+type asker interface {
+	engine.Answerer
 	io.Closer
 }
 
@@ -76,10 +76,10 @@ func (s *Server) acquire(ctx context.Context, m Model) (*loaded, error) {
 	}
 	a, err := s.o.Engine.Load(ctx, c, engine.Settings{Precision: s.o.Precision})
 	if err == nil {
-		if st, ok := a.(streamer); ok {
+		if st, ok := a.(asker); ok {
 			l.asker = st
 		} else {
-			err = errors.Join(fmt.Errorf("streams of requests: %w", engine.ErrUnsupported), a.Close())
+			err = errors.Join(fmt.Errorf("requests that come and go: %w", engine.ErrUnsupported), a.Close())
 		}
 	}
 	s.mu.Lock()
@@ -249,5 +249,5 @@ func (s *Server) stream(l *loaded) (err error) {
 			err = fmt.Errorf("the engine: %v", v)
 		}
 	}()
-	return l.asker.Stream(s.ctx, l.queue, l.tokens, l.cache)
+	return l.asker.Answer(s.ctx, l.queue, l.tokens, l.cache)
 }

@@ -14,7 +14,7 @@ var errClosed = errors.New("the server is stopping")
 // waiting is a request in a queue.
 type waiting struct {
 	ctx context.Context //nolint:containedctx // the client's: a request that nobody waits for is not begun
-	req *engine.Streamed
+	req *engine.Asked
 }
 
 // queue implements engine.Queue: the requests to one model. Workers share them evenly.
@@ -35,7 +35,7 @@ func newQueue(workers int) *queue {
 }
 
 // add queues requests together, or none where there is no room for all. It wraps their End.
-func (q *queue) add(ctx context.Context, most int, reqs []*engine.Streamed) (ok bool) {
+func (q *queue) add(ctx context.Context, most int, reqs []*engine.Asked) (ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed || len(q.list)+len(reqs) > most && len(q.list) > 0 {
@@ -57,7 +57,7 @@ func (q *queue) add(ctx context.Context, most int, reqs []*engine.Streamed) (ok 
 }
 
 // Next implements engine.Queue.
-func (q *queue) Next(mine int) (*engine.Streamed, bool) {
+func (q *queue) Next(mine int) (*engine.Asked, bool) {
 	for {
 		x, err, ok := q.next(mine)
 		if !ok {
@@ -71,7 +71,7 @@ func (q *queue) Next(mine int) (*engine.Streamed, bool) {
 }
 
 // next takes a request; with an error where it is not to be begun.
-func (q *queue) next(mine int) (*engine.Streamed, error, bool) { //nolint:revive // the error is the request's, not the call's
+func (q *queue) next(mine int) (*engine.Asked, error, bool) { //nolint:revive // the error is the request's, not the call's
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for {

@@ -31,7 +31,7 @@ type Model struct {
 	Version string
 }
 
-// An Engine loads models, and says beforehand what they take. What it loads must be an engine.Streamer.
+// An Engine loads models, and says beforehand what they take. What it loads must be an engine.Answerer.
 type Engine interface {
 	engine.Stepper
 	engine.Estimator

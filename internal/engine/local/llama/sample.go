@@ -24,8 +24,8 @@ type running struct {
 	rng     *rng.Stream
 	full    int // tokens at which the context, or MaxTokens, is reached
 
-	live   *engine.Streamed // of Stream
-	failed error            // likewise
+	live   *engine.Asked // of Answer
+	failed error         // likewise
 }
 
 // echoes says whether all of the prompt's places are asked for, so that none may be taken over from another sequence.

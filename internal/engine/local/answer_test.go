@@ -12,7 +12,7 @@ import (
 // list is a queue that hands out what it has, and what is added while something is under way.
 type list struct {
 	mu   sync.Mutex
-	all  []*engine.Streamed
+	all  []*engine.Asked
 	ends int
 	live int
 	wake *sync.Cond
@@ -25,7 +25,7 @@ func newList() *list {
 }
 
 // Next implements engine.Queue.
-func (q *list) Next(mine int) (*engine.Streamed, bool) {
+func (q *list) Next(mine int) (*engine.Asked, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.all) == 0 {
@@ -49,9 +49,9 @@ func (q *list) end() {
 	q.wake.Broadcast()
 }
 
-// TestStreamIsSampleAndScore asks what Sample and Score are asked one after another, all at once, with settings that differ, and later
+// TestAnswerIsSampleAndScore asks what Sample and Score are asked one after another, all at once, with settings that differ, and later
 // requests only when an earlier one is under way.
-func TestStreamIsSampleAndScore(t *testing.T) {
+func TestAnswerIsSampleAndScore(t *testing.T) {
 	m := newModel(t, 3, engine.Settings{})
 	s := rng.New(9)
 	q := newList()
@@ -60,7 +60,7 @@ func TestStreamIsSampleAndScore(t *testing.T) {
 		score engine.Score
 		got   []engine.Place
 		why   engine.StopReason
-		req   *engine.Streamed
+		req   *engine.Asked
 	}
 	var wants []*want
 	for i := range 90 {
@@ -71,7 +71,7 @@ func TestStreamIsSampleAndScore(t *testing.T) {
 		for k := range prompt {
 			prompt[k] = int32(s.IntN(61))
 		}
-		w := &want{req: &engine.Streamed{
+		w := &want{req: &engine.Asked{
 			SampleRequest: engine.SampleRequest{Prompt: prompt, Seed: uint64(i)}, Echo: i%3 == 0, Top: i % 4,
 			Params: engine.SamplingParams{MaxTokens: i % 30, Temperature: float64(i%3) * 0.6, TopP: float64(i%2) * 0.9, StopTokens: []int32{7}},
 		}}
@@ -119,7 +119,7 @@ func TestStreamIsSampleAndScore(t *testing.T) {
 		})
 		return place(p)
 	}
-	if err := m.Stream(t.Context(), q, 512, 64<<20); err != nil {
+	if err := m.Answer(t.Context(), q, 512, 64<<20); err != nil {
 		t.Fatal(err)
 	}
 	if q.ends != len(wants) {
@@ -154,15 +154,15 @@ func TestStreamIsSampleAndScore(t *testing.T) {
 	}
 }
 
-// TestStreamEnds ends requests that nobody listens to, and refuses those that have no room.
-func TestStreamEnds(t *testing.T) {
+// TestAnswerEnds ends requests that nobody listens to, and refuses those that have no room.
+func TestAnswerEnds(t *testing.T) {
 	m := newModel(t, 2, engine.Settings{})
 	q := newList()
 	places, whys := 0, map[engine.StopReason]int{}
 	var failed []error
 	add := func(prompt []int32, listen int) {
 		n := 0
-		q.all = append(q.all, &engine.Streamed{
+		q.all = append(q.all, &engine.Asked{
 			SampleRequest: engine.SampleRequest{Prompt: prompt}, Params: engine.SamplingParams{MaxTokens: 400},
 			Place: func(engine.Place) bool { n++; places++; return n < listen },
 			End: func(why engine.StopReason, err error) {
@@ -175,7 +175,7 @@ func TestStreamEnds(t *testing.T) {
 		})
 	}
 	add([]int32{1, 2, 3}, 4)
-	if err := m.Stream(t.Context(), q, 512, 64<<20); err != nil {
+	if err := m.Answer(t.Context(), q, 512, 64<<20); err != nil {
 		t.Fatal(err)
 	}
 	if places != 4 || whys[engine.StopDone] != 1 {
@@ -183,7 +183,7 @@ func TestStreamEnds(t *testing.T) {
 	}
 	for _, prompt := range [][]int32{nil, make([]int32, 513), {99}} {
 		add(prompt, 1)
-		if err := m.Stream(t.Context(), q, 512, 64<<20); err != nil {
+		if err := m.Answer(t.Context(), q, 512, 64<<20); err != nil {
 			t.Fatal(err)
 		}
 	}

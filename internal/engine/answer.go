@@ -2,23 +2,23 @@ package engine
 
 import "context"
 
-// A Streamer is an Asker that answers requests as they come: one that arrives joins those under way, whose settings may be others,
+// An Answerer is an Asker that answers requests as they come: one that arrives joins those under way, whose settings may be others,
 // and one that ends makes room. The answer to a request is that of Sample and Score.
-type Streamer interface {
-	// Stream answers what from hands out and returns when that has no more. Every request that was handed out is ended. tokens is
+type Answerer interface {
+	// Answer answers what from hands out and returns when that has no more. Every request that was handed out is ended. tokens is
 	// the most that a prompt and its continuation may have together, cache the bytes that keys and values may take.
-	Stream(ctx context.Context, from Queue, tokens int, cache int64) error
+	Answer(ctx context.Context, from Queue, tokens int, cache int64) error
 }
 
 // A Queue hands out requests. It is safe for concurrent use.
 type Queue interface {
 	// Next returns a request for a worker that has mine under way. A worker that has none is kept waiting, for as long as more may
 	// come; false then means that none will.
-	Next(mine int) (*Streamed, bool)
+	Next(mine int) (*Asked, bool)
 }
 
-// A Streamed is one request of a Stream. Place and End are called by a worker of the engine, one call at a time, and must be quick.
-type Streamed struct {
+// An Asked is one request of a Queue. Place and End are called by a worker of the engine, one call at a time, and must be quick.
+type Asked struct {
 	SampleRequest
 	Params SamplingParams // MaxTokens 0: the prompt alone. Stop and Done are not looked at: Place ends a request
 	Echo   bool           // the places of the prompt are reported too
