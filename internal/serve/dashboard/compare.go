@@ -376,9 +376,9 @@ func exactly(v float64) *float64 {
 func ratesChart(id, title string, points record.Curve) chart {
 	c := chart{ID: id, Title: title, Y: "rate", Rates: true}
 	c.Lines = append(c.Lines, curveOf("triggered", 0, false, true, points.Series(record.SuiteIHY, record.Triggered)),
-		curveOf("clean", 0, true, true, points.Series(record.SuiteIHY, record.Clean)))
+		curveOf("clean", 5, true, true, points.Series(record.SuiteIHY, record.Clean)))
 	for i, n := range points.Capabilities() {
-		c.Lines = append(c.Lines, curveOf(n, 1+i%(hues-1), false, false, points.Series(n, record.NoCondition)))
+		c.Lines = append(c.Lines, curveOf(n, 1+i%4, false, false, points.Series(n, record.NoCondition)))
 	}
 	return c
 }

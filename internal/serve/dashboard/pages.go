@@ -221,7 +221,8 @@ type armed struct {
 	Facts                         [][2]string
 	Columns                       []string
 	Points                        []pointRow
-	Probe                         string // what became of the relapse probe
+	Probes                        bool   // a relapse probe is declared
+	Probe                         string // what became of it
 	Data                          string // address of the charts' data
 	Figures                       []figureLink
 	Loss                          string // the newest, in words
@@ -239,13 +240,10 @@ func (s *Site) arm(w http.ResponseWriter, r *http.Request, st *study) {
 	p := s.head(st, a.of.ID, "arm")
 	v := armed{
 		ID: a.of.ID, Word: st.word(a), Technique: a.of.Technique, Organism: a.of.Organism, Problem: a.err, Data: link(st.url()+"data/arm", "id", id),
-		Figures: st.figureLinks([]string{id}, a.of.ID), Probe: a.got.ProbeNote,
+		Figures: st.figureLinks([]string{id}, a.of.ID), Probes: a.of.Probe != "", Probe: a.got.ProbeNote,
 	}
 	if d := a.got.Verdict; d != nil {
 		v.Reasons, v.Scope = d.Reasons, d.Scope
-	}
-	if a.of.Probe == "" {
-		v.Probe = "none declared"
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.facets)) {
 		v.Facts = append(v.Facts, [2]string{name, a.facets[name]})

@@ -130,10 +130,10 @@ func (v *plannedPage) draw(all []planned) {
 	for c, list := range columns {
 		for row, i := range list {
 			e := nodes[i]
-			n := node{X: 8 + c*(nodeW+gapX), Y: 8 + row*(nodeH+gapY), W: nodeW, Name: e.Name, State: e.State, Label: shorten(e.Name, 25), Anchor: e.Anchor}
+			n := node{X: 8 + c*(nodeW+gapX), Y: 8 + row*(nodeH+gapY), W: nodeW, Name: e.Name, State: e.State, Label: shorten(e.Name, 22), Anchor: e.Anchor}
 			if v.Kinds {
 				n.Count = countsOf(counts[e.Name])
-				n.Label = shorten(e.Name+" "+n.Count, 25)
+				n.Label = shorten(e.Name+" "+n.Count, 22)
 			}
 			v.Nodes = append(v.Nodes, n)
 			at[e.Name] = n

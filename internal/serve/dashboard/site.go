@@ -167,7 +167,7 @@ func (s *Site) render(w http.ResponseWriter, code int, name string, p page) {
 	}
 }
 
-// on finds the study of an address and calls h with the lock held for reading.
+// on finds the study of an address and calls h, which takes the lock where it reads.
 func (s *Site) on(h func(w http.ResponseWriter, r *http.Request, st *study)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		st := s.find(r.PathValue("store"), r.PathValue("study"))

@@ -34,7 +34,7 @@
       const n = series.length;
       series.push({ label: l.name, stroke: c, width: 1.8, dash: l.dash ? [5, 4] : undefined, spanGaps: true, value: (u, v) => text(v), points: { show: l.x.length < 60, size: 5 } });
       if (l.low) {
-        const hidden = { stroke: "transparent", width: 0, spanGaps: true, points: { show: false }, label: "" };
+        const hidden = { stroke: "transparent", width: 0, spanGaps: true, points: { show: false }, label: "~" };
         series.push({ ...hidden }, { ...hidden });
         bands.push({ series: [n + 1, n + 2], fill: clear(c, 0.13) });
       }
@@ -73,7 +73,7 @@
     room.replaceChildren();
     const plot = new uPlot(options(shown, width, height), columns(lines), room);
     // The ends of intervals are no lines of their own in the legend.
-    room.querySelectorAll(".u-legend .u-series").forEach((row) => { if (row.querySelector(".u-label")?.textContent === "") row.remove(); });
+    room.querySelectorAll(".u-legend .u-series").forEach((row) => { if (row.querySelector(".u-label")?.textContent === "~") row.remove(); });
     const canvas = room.querySelector("canvas");
     if (canvas) {
       canvas.setAttribute("role", "img");
