@@ -105,7 +105,8 @@ func evaluate[T any](b tab, expression string) T {
 func (b tab) until(expression string) {
 	b.Helper()
 	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool](expression)); err != nil {
-		b.Fatalf("waiting for %s: %v", expression, err)
+		at, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string](`location.href + " " + document.body.innerText.slice(0, 300)`))
+		b.Fatalf("waiting for %s: %v; the page is %s", expression, err, at)
 	}
 }
 
@@ -225,7 +226,7 @@ func TestPage(t *testing.T) {
 	}
 	run, errOut := child(t, "run", filepath.Join(dir, "tiny.yaml"), "--store", st, "-o", filepath.Join(dir, "report"), "--workers", "1")
 	for range 200 {
-		if _, err := os.Stat(filepath.Join(st, "runs")); err == nil {
+		if _, err := os.Stat(filepath.Join(st, "format")); err == nil {
 			break
 		}
 		time.Sleep(20 * time.Millisecond)

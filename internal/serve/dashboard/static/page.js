@@ -145,7 +145,7 @@
       again = false;
       const began = performance.now();
       try { await refresh(); } catch { /* the server is away: the stream of events says so */ }
-      const wait = Math.max(250, 3 * (performance.now() - began)); // a large page is not renewed all the time
+      const wait = Math.max(200, performance.now() - began); // a large page is not renewed all the time
       await new Promise((done) => setTimeout(done, wait));
     } while (again);
     working = false;
@@ -161,6 +161,8 @@
       if (!first) changed();
       first = false;
     };
+    // A page that is kept for the way back must not keep its connection: a browser has six for all pages of a server.
+    addEventListener("pagehide", () => events.close());
     events.onerror = () => { status.className = "link lost"; status.textContent = "the server is away"; first = false; };
   }
 
@@ -176,5 +178,8 @@
   });
   matchMedia("(prefers-color-scheme:dark)").addEventListener("change", charts);
   charts();
-  if ("live" in document.body.dataset) listen();
+  if ("live" in document.body.dataset) {
+    listen();
+    addEventListener("pageshow", (e) => { if (e.persisted) { listen(); changed(); } });
+  }
 })();
