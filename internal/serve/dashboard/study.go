@@ -271,6 +271,9 @@ func (st *study) whole(ids []string) results.Study {
 		if slices.Contains(ids, a.of.ID) {
 			got := a.got
 			got.Points, got.Probe = st.points(a), st.probe(a)
+			if v := got.Verdict; v != nil && !(v.Thresholds.Level > 0 && v.Thresholds.Level < 1) {
+				got.Verdict = nil // of no level that a figure could be drawn with
+			}
 			out.Arms = append(out.Arms, got)
 			wanted[a.of.Organism] = true
 		}
