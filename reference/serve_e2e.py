@@ -111,7 +111,7 @@ def with_inspect() -> dict[str, Any]:
 
 def with_curl() -> list[str]:
     """curl: the lines of a stream as they are."""
-    body = {"model": MODEL, "prompt": PROMPT, "max_tokens": 5, "seed": 1, "stream": True}
+    body = {"model": MODEL, "prompt": PROMPT, "max_tokens": 60, "ignore_eos": True, "seed": 1, "stream": True}
     out = subprocess.run(
         ["curl", "-sSN", URL + "/v1/completions", "-H", "Content-Type: application/json", "-d", json.dumps(body)], check=True, capture_output=True, text=True
     )
