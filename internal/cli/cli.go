@@ -58,6 +58,7 @@ type app struct {
 	json     bool
 	signals  *signals
 	shared   store.Sharing // how a store is opened for writing
+	page     string        // where run serves the live page; "" for nowhere
 }
 
 // Run runs the program and returns its exit code.

@@ -106,7 +106,6 @@ func (a *app) runCommand() *cobra.Command {
 	var out string
 	var force bool
 	var on slurmFlags
-	var page string
 	c := &cobra.Command{
 		Use:   "run FILE",
 		Short: "run what the store lacks of an experiment, then print the findings and write the report",
@@ -121,11 +120,6 @@ of Slurm that share the store (docs/cluster.md).`,
 					return err
 				}
 			}
-			stop, err := a.watched(cmd.Context(), page)
-			if err != nil {
-				return err
-			}
-			defer stop()
 			return a.run(cmd.Context(), args[0], d, out, force)
 		},
 	}
@@ -135,7 +129,7 @@ of Slurm that share the store (docs/cluster.md).`,
 	c.Flags().StringVarP(&out, "report", "o", "", "folder of the report (default reports/NAME, or reports/NAME-DIGEST where that is of another experiment)")
 	c.Flags().BoolVar(&force, "force", false, forceHelp)
 	on.add(c)
-	c.Flags().StringVar(&page, "serve", "", "serve the live page while it runs, at HOST:PORT")
+	c.Flags().StringVar(&a.page, "serve", "", "serve the live page while it runs, at HOST:PORT")
 	c.Flags().Lookup("serve").NoOptDefVal = defaultListen
 	return c
 }
@@ -201,6 +195,11 @@ func (a *app) run(ctx context.Context, path string, d dataFlags, out string, for
 
 // carryOut runs a plan. Before and after it says in the store what the experiment is, for whoever looks without its file.
 func (a *app) carryOut(ctx context.Context, x opened, s *store.Store) (pipeline.Report, error) {
+	stop, err := a.watched(ctx, a.page)
+	if err != nil {
+		return pipeline.Report{}, err
+	}
+	defer stop()
 	outline := func() {
 		if err := a.leaveOutline(context.WithoutCancel(ctx), s, x); err != nil {
 			fmt.Fprintln(a.err, err)

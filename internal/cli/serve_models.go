@@ -114,7 +114,7 @@ func (c *catalogue) refresh(i int) error {
 			c.outlines[i][label] = cachedOutline{o, size}
 		}
 	}
-	runs, _, changed, err := c.watchers[i].Look()
+	runs, _, changed, err := c.watchers[i].Look(c.now())
 	if err != nil || !changed {
 		return err
 	}

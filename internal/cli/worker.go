@@ -138,11 +138,14 @@ func (a *app) worker(ctx context.Context, path string, f workerFlags) error {
 	if err := a.lookAtEngines(ctx, x, s); err != nil {
 		return err
 	}
+	if err := a.leaveOutline(ctx, s, x); err != nil {
+		fmt.Fprintln(a.err, err)
+	}
 	stop := a.signals.gentle(f.grace)
 	show := newDisplay(a.err, x.plan, a.workers, time.Now) //nolint:forbidigo // what a person sees, no result
 	r := &pipeline.Runner{
 		Store: s, Workers: a.workers, Events: show.event, Clock: time.Now, //nolint:forbidigo // likewise
-		Partner: true, Devices: deviceNames(f.devices), Idle: f.idle, Stop: stop,
+		Partner: true, Devices: deviceNames(f.devices), Idle: f.idle, Stop: stop, Label: outlineOf(x).Label(),
 	}
 	if r.Memory = int64(f.memory * (1 << 30)); r.Memory == 0 {
 		r.Memory, _ = local.Available()

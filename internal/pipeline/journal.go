@@ -272,6 +272,7 @@ func removeJournal(s *store.Store, fsys durable.FS, dir, name string) {
 	if s.Leased() {
 		if there, err := durable.Exists(fsys, base+journalLockExt); err == nil && !there {
 			_ = fsys.Remove(base + journalExt) // one of the oldest of hundreds
+			_ = fsys.Remove(base + rowsExt)
 			return
 		}
 	}

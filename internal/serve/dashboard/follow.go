@@ -61,7 +61,7 @@ func (s *Site) look(x *shelf) (bool, error) {
 	if err != nil {
 		return changed, err
 	}
-	runs, rows, news, err := x.watcher.Look()
+	runs, rows, news, err := x.watcher.Look(s.o.Now())
 	if err != nil {
 		return changed, err
 	}
