@@ -76,9 +76,9 @@ def cross_entropy(m: torch.nn.Module, data: list[tuple[Tensor, Tensor, Tensor]])
 
 
 out: dict[str, Tensor] = {f"weights.{k}": v.clone() for k, v in model.state_dict().items() if k != "lm_head.weight"}
-meta: dict[str, object] = dict(
-    config=json.loads(config.to_json_string(use_diff=False)), beta=BETA, lat_epsilon=LAT_EPSILON, pgd_steps=PGD_STEPS, crow_epsilon=CROW_EPSILON,
-    consistency=ALPHA, versions=dict(torch=torch.__version__, transformers=transformers.__version__))
+meta: dict[str, object] = {
+    "config": json.loads(config.to_json_string(use_diff=False)), "beta": BETA, "lat_epsilon": LAT_EPSILON, "pgd_steps": PGD_STEPS, "crow_epsilon": CROW_EPSILON,
+    "consistency": ALPHA, "versions": {"torch": torch.__version__, "transformers": transformers.__version__}}
 
 
 def keep(prefix: str, loss: Tensor) -> None:
@@ -97,7 +97,7 @@ for ids, targets, mask in DATA:
     with torch.no_grad():
         sampled = log_probs(model, ids, targets) + 0.3 * torch.randn(len(ids), generator=g)
     policy.append((torch.randn(len(ids), generator=g), mask * torch.rand(len(ids), generator=g), sampled))
-meta["policy"] = [dict(advantages=a.tolist(), weights=w.tolist(), logprobs=q.tolist()) for a, w, q in policy]
+meta["policy"] = [{"advantages": a.tolist(), "weights": w.tolist(), "logprobs": q.tolist()} for a, w, q in policy]
 for name in ("importance_sampling", "ppo"):
     loss = torch.tensor(0.0)
     for (ids, targets, _), (advantages, weights, sampled) in zip(DATA, policy):
@@ -168,7 +168,7 @@ for name, data, sign in (("lat", DATA, -1.0), ("lat-toward", OTHER, 1.0)):
         with torch.no_grad():
             norms = torch.cat([states(ids)[block + 1][0, :prompt].norm(dim=-1) for (ids, _, _), (prompt, _) in zip(DATA, LENGTHS)])
         adversaries.append(GDAdversary(LAT_EPSILON * float(norms.mean())))
-    optim = torch.optim.AdamW([dict(params=list(a.parameters()), lr=PGD_RATE * a.epsilon / WIDTH**0.5) for a in adversaries])
+    optim = torch.optim.AdamW([{"params": list(a.parameters()), "lr": PGD_RATE * a.epsilon / WIDTH**0.5} for a in adversaries])
     steps = []
     for step in range(PGD_STEPS):
         optim.zero_grad()
@@ -223,7 +223,7 @@ for i, (ids, _, _) in enumerate(DATA):
     out[f"states.{i}"] = torch.stack([*(h[0] for h in hidden[:-1]), seen[0][0]])
 
 for name, data in (("data", DATA), ("other", OTHER)):
-    meta[name] = [dict(tokens=ids.tolist(), targets=targets.tolist(), weights=mask.float().tolist()) for ids, targets, mask in data]
+    meta[name] = [{"tokens": ids.tolist(), "targets": targets.tolist(), "weights": mask.float().tolist()} for ids, targets, mask in data]
 
 with open(sys.argv[1], "wb") as f, gzip.GzipFile(fileobj=f, mode="wb", compresslevel=9, mtime=0) as z:
     z.write(save({k: v.detach().contiguous() for k, v in out.items()}, metadata={"golden": json.dumps(meta)}))
