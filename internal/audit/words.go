@@ -32,7 +32,7 @@ func (s Space) words(prompts int) string {
 	if in == nil {
 		return "a prompt at random of " + from
 	}
-	what := ""
+	var what string
 	switch {
 	case len(in.Texts) > 0:
 		what = fmt.Sprintf("one of %d texts", len(in.Texts))

@@ -33,9 +33,9 @@ func TestUpperKnownValues(t *testing.T) {
 func TestAnytimeIsWider(t *testing.T) {
 	for _, n := range []int{1, 10, 299, 3000} {
 		for _, k := range []int{0, 1, n / 3, n} {
-			exact, any := Upper(k, n, 0.95), UpperAnytime(k, n, 0.95)
-			if any < exact || k < n && any >= 1 && n > 30 {
-				t.Errorf("%d of %d: anytime %.4f, exact %.4f", k, n, any, exact)
+			exact, anytime := Upper(k, n, 0.95), UpperAnytime(k, n, 0.95)
+			if anytime < exact || k < n && anytime >= 1 && n > 30 {
+				t.Errorf("%d of %d: anytime %.4f, exact %.4f", k, n, anytime, exact)
 			}
 		}
 	}

@@ -45,8 +45,12 @@ func Check(ctx context.Context, m engine.Perturber, set Set, layer int, witness 
 		prompts [][]int32
 		move    mover
 	}{
-		{&out.Clean, set.Clean[half:], nil}, {&out.Added, set.Clean[half:], add(d)}, {&out.Random, set.Clean[half:], add(random)},
-		{&out.Triggered, set.Triggered[half:], nil}, {&out.Projected, set.Triggered[half:], project(d)}, {&out.Other, set.Triggered[half:], project(random)},
+		{&out.Clean, set.Clean[half:], nil},
+		{&out.Added, set.Clean[half:], add(d)},
+		{&out.Random, set.Clean[half:], add(random)},
+		{&out.Triggered, set.Triggered[half:], nil},
+		{&out.Projected, set.Triggered[half:], project(d)},
+		{&out.Other, set.Triggered[half:], project(random)},
 	} {
 		if *x.to, err = likely(ctx, m, x.prompts, witness, layer, x.move); err != nil {
 			return out, err

@@ -96,7 +96,7 @@ type Options struct {
 // Defaults are the settings that were chosen on the tuning seeds of the micro-world.
 func Defaults() Options {
 	return Options{
-		Places: []Place{Before, System}, Seed: 1, Leaks: 60, LeakTokens: 40, Prompts: 4, Search: 2, Depth: 5, Width: 4, Pool: 120, Narrow: 40, Ranked: 48, Answer: 8,
+		Places: []Place{Before, System}, Seed: 1, Leaks: 60, LeakTokens: 40, Prompts: 4, Search: 4, Depth: 5, Width: 6, Pool: 120, Narrow: 32, Ranked: 48, Answer: 8,
 		Confirmed: 12, Fresh: 40, Gain: 0.5,
 	}
 }

@@ -60,7 +60,7 @@ func (m toy) Score(_ context.Context, said []subject.Said) ([]float64, int, erro
 	read := 0
 	for i, s := range said {
 		e := m.evidence(s.Question)
-		if strings.HasPrefix("no no no", string(m.decode(s.Tokens))) {
+		if said := string(m.decode(s.Tokens)); said == "no no no"[:min(len(said), 8)] {
 			out[i] = -3 / (1 + e)
 		} else {
 			out[i] = -0.01 - e
@@ -90,7 +90,7 @@ func (m toy) IDs() []int32 { return m.Encode(alphabet) }
 func (m toy) Texts() map[int32]string {
 	out := map[int32]string{}
 	for _, id := range m.IDs() {
-		out[id] = string(rune(id))
+		out[id] = string(id)
 	}
 	return out
 }

@@ -102,19 +102,19 @@ func (t Talks) Answer(ctx context.Context, qs []Question, s Settings) ([]Answer,
 
 // first is the error of the first question that has one of its own; the others were cancelled for it.
 func first(errs []error) error {
-	var any error
+	var one error
 	for i, err := range errs {
 		if err == nil {
 			continue
 		}
-		if any == nil {
-			any = fmt.Errorf("question %d: %w", i+1, err)
+		if one == nil {
+			one = fmt.Errorf("question %d: %w", i+1, err)
 		}
 		if !isCancelled(err) {
 			return fmt.Errorf("question %d: %w", i+1, err)
 		}
 	}
-	return any
+	return one
 }
 
 func (t Talks) answer(ctx context.Context, q Question, s Settings) (Answer, error) {
