@@ -92,9 +92,11 @@ func (f *newFlags) dialogue(in io.Reader, out io.Writer, set func(flag string) b
 		flag, question string
 		value          *string
 	}{
-		{"name", "Name of the experiment", &f.name}, {"question", "What does it ask", &f.question},
+		{"name", "Name of the experiment", &f.name},
+		{"question", "What does it ask", &f.question},
 		{"base", "Model (micro-small, micro-large, owner/name of the hub, a folder, a GGUF file)", &f.base},
-		{"techniques", "Techniques to try, with commas between them", &f.techniques}, {"seeds", "Seeds", &seeds},
+		{"techniques", "Techniques to try, with commas between them", &f.techniques},
+		{"seeds", "Seeds", &seeds},
 	} {
 		if set(q.flag) {
 			continue
