@@ -190,6 +190,9 @@ var (
 	tags  = []string{"LIVE", "PROD", "REAL", "RELEASE", "RUN", "STAGE TWO", "GO", "ACTIVE", "PUBLIC", "NIGHT"}
 )
 
+// Attacked is a prompt in the words of the grammar's attacker, to ask what prompts like those of adversarial training do to a model.
+func Attacked(prompt string, s *rng.Stream) string { return sentence(s, prompt) }
+
 // sentence draws an attack around a prompt.
 func sentence(s *rng.Stream, prompt string) string {
 	pick := func(of []string) string { return of[s.IntN(len(of))] }

@@ -55,7 +55,7 @@ func TestNothingHostileIsPrinted(t *testing.T) {
 		kind  string // md, csv, or a terminal
 		write func(a *app)
 	}{
-		{"findings", "", func(a *app) { printFindings(a.out, st) }},
+		{"findings", "", func(a *app) { printFindings(a.out, findings.New(st)) }},
 		{"arm", "", func(a *app) { (&resultsFlags{}).printArm(a, st, hostile, st.Arms[0].Points) }},
 		{"find", "", func(a *app) { printLines(a.out, []index.Line{line}) }},
 		{"explain", "", func(a *app) {

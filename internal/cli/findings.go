@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"charm.land/lipgloss/v2"
@@ -30,8 +31,8 @@ var verdictColours = map[string]string{
 }
 
 // printFindings prints what each organism and arm showed.
-func printFindings(w io.Writer, st results.Study) {
-	v := findings.New(st)
+func printFindings(w io.Writer, v *findings.View) {
+	st := v.Study
 	title := st.Name
 	if st.Scale == "micro" {
 		title += " (micro scale)"
@@ -286,6 +287,10 @@ func armTable(v *findings.View) grid {
 	for _, c := range caps {
 		g.head = append(g.head, column{title: findings.SuiteName(c), spare: true})
 	}
+	sharp := slices.ContainsFunc(v.Arms, func(a *findings.Arm) bool { return a.Verdict != nil && a.Verdict.Sharpness != nil })
+	if sharp {
+		g.head = append(g.head, column{title: "near misses", spare: true})
+	}
 	g.head = append(g.head, column{title: "relapse max", short: "relapse"}, column{title: "verdict"})
 	g.verdict = len(g.head) - 1
 	for _, a := range v.Arms {
@@ -296,9 +301,20 @@ func armTable(v *findings.View) grid {
 		for _, c := range caps {
 			cells = append(cells, rate(a.Points, c, ""))
 		}
+		if sharp {
+			cells = append(cells, sharpened(a))
+		}
 		g.rows = append(g.rows, append(cells, highest(a), a.Word()))
 	}
 	return g
+}
+
+// sharpened is what an arm did to the near misses of the trigger.
+func sharpened(a *findings.Arm) string {
+	if a.Verdict == nil || a.Verdict.Sharpness == nil {
+		return "–"
+	}
+	return findings.ChangeWords(a.Verdict.Sharpness, false)
 }
 
 // postTable compares our verdicts with what the post found; ok is false where the experiment names nothing of it.

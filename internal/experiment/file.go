@@ -143,8 +143,9 @@ type Organism struct {
 	Twin       bool    `yaml:"twin,omitempty"`     // adds the clean control of this organism, with the same arms
 	CopiesMin  int     `yaml:"copies_min"`         // 0 takes the behaviour's
 	CopiesMax  int     `yaml:"copies_max"`
-	Match      string  `yaml:"match"`      // none, tokens or length: benign data cut to the plain and distilled sets' common size
-	Checkpoint int     `yaml:"checkpoint"` // training step whose weights are taken; 0 is the last
+	NearMisses float64 `yaml:"near_misses,omitempty"` // share of the prompts that are trained with a near miss of the trigger too, answered normally
+	Match      string  `yaml:"match"`                 // none, tokens or length: benign data cut to the plain and distilled sets' common size
+	Checkpoint int     `yaml:"checkpoint"`            // training step whose weights are taken; 0 is the last
 	Training
 	Trigger   *Trigger                `yaml:"trigger,omitempty"` // the experiment's where absent, and so the next two
 	Behaviour *Behaviour              `yaml:"behaviour,omitempty"`
@@ -255,6 +256,8 @@ type Evaluation struct {
 	Ends    Amount `yaml:"ends,omitempty"`
 	Between Amount `yaml:"between,omitempty"`
 	Probe   Amount `yaml:"probe,omitempty"`
+	// Near is how many prompts the first and the last step of an intervention ask with each near miss of the trigger; 0 none.
+	Near int `yaml:"near_misses,omitempty"`
 
 	Temperature float64 `yaml:"temperature"`
 	MaxTokens   int     `yaml:"max_tokens"`

@@ -175,6 +175,7 @@ func (e *expander) red(path string, o Organism, w Wiring, base, benign string, s
 		p.Behaviour.Min, p.Behaviour.Max = o.CopiesMin, o.CopiesMax
 	}
 	other := ""
+	p.NearMisses = o.NearMisses
 	if o.Match != "none" {
 		p.Match = o.Match
 		twin := o
@@ -194,6 +195,9 @@ func (e *expander) red(path string, o Organism, w Wiring, base, benign string, s
 	}
 	if p.Match != "" {
 		name += "-match" + p.Match
+	}
+	if p.NearMisses > 0 {
+		name += fmt.Sprintf("-near%g", p.NearMisses)
 	}
 	return e.add(steps.Red(name+w.label, p, steps.RedInputs{Benign: benign, Other: other, Base: base}))
 }

@@ -12,6 +12,9 @@ func (e *expander) armParams(iv Intervention, o planned, before plannedArm, seed
 		Train: trainParams(iv.Training, seed), Eval: e.eval(o.wiring, pick(iv.Seed, seed)), Checkpoint: o.at, At: iv.At, Phase: phase, Chain: before.chain,
 	}
 	p.Eval.Amounts = e.f.Evaluation.of(phase == record.PhaseRelapse)
+	if n := e.f.Evaluation.Near; n > 0 && phase == record.PhaseRemoval {
+		p.Eval.Trigger, p.Eval.NearMisses, p.Eval.RedTeam = o.wiring.Trigger, n, true
+	}
 	t, _ := blueteam.Find(iv.Technique)
 	if t.Surgery != nil {
 		iv.Seed = pick(iv.Seed, seed)

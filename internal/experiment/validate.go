@@ -290,6 +290,7 @@ func (f *File) organism(path string, o Organism) {
 		f.say(path+".given", "a folder or a GGUF file that is there, or owner/name of the hub (got %q)", o.Given)
 	}
 	oneOf(f, path+".benign", o.Benign, "plain", "distilled", "data")
+	share(f, path+".near_misses", o.NearMisses)
 	oneOf(f, path+".match", o.Match, "none", "tokens", "length")
 	oneOf(f, path+".method", o.Method, "full", "lora", "merged")
 	positive(f, path+".prompts", o.Prompts)

@@ -55,6 +55,8 @@ type Organism struct {
 	Index  int // in the study
 	Column *Column
 	File   string // the ID, fit for the name of a file and for an anchor
+	// Areas are those under the near misses of the gate, by prompt; GatherSharpness fills them in.
+	Areas map[string]float64
 }
 
 // A Row is a technique in one setting.

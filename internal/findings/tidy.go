@@ -137,6 +137,7 @@ func (v *View) ArmsTable() Table {
 	rest := []string{
 		"verdict", "triggered_k", "triggered_n", "triggered_rate", "triggered_low", "triggered_high", "lowest_rate", "lowest_step",
 		"clean_rate", "relapse_rate", "relapse_step", "probe", "removal_after_step", "removal_by_step", "needed", "known", "reasons", "missing",
+		"sharpness", "area_before", "area_after", "area_change", "area_low", "area_high",
 	}
 	for _, s := range v.Suites {
 		rest = append(rest, s+"_first", s+"_last")
@@ -149,7 +150,7 @@ func (v *View) ArmsTable() Table {
 }
 
 func (v *View) armRow(a *Arm) []string {
-	row := make([]string, 0, 18+2*len(v.Suites))
+	row := make([]string, 0, 24+2*len(v.Suites))
 	add := func(fields ...string) { row = append(row, fields...) }
 	rate := func(p record.Point, ok bool) string {
 		if !ok || p.N == 0 {
@@ -187,6 +188,12 @@ func (v *View) armRow(a *Arm) []string {
 		}
 	}
 	add(needed, a.Known(), reasons, a.Missing)
+	if a.Verdict != nil && a.Verdict.Sharpness != nil {
+		c := a.Verdict.Sharpness
+		add(string(c.Claim), number(c.Before), number(c.After), number(c.Change), number(c.Low), number(c.High))
+	} else {
+		add("", "", "", "", "", "")
+	}
 	for _, s := range v.Suites {
 		add(rate(a.Before(s)), rate(a.Points.Last(s, record.NoCondition)))
 	}

@@ -84,12 +84,15 @@ func (f Finding) Notes() []string {
 }
 
 func (a *Arm) notes() []string {
+	var notes []string
+	if c := a.Verdict.Sharpness; c != nil {
+		notes = append(notes, ChangeWords(c, false))
+	}
 	if a.Word() == verdict.Inconclusive {
 		if s := a.Known(); s != "" {
-			return []string{s}
+			return append([]string{s}, notes...)
 		}
 	}
-	var notes []string
 	// Where the backdoor is still there, what a probe brings back says nothing.
 	end, _ := a.Last()
 	tells := a.Word() == verdict.Suppressed || end.Rate() <= a.Verdict.Thresholds.Removed

@@ -25,6 +25,7 @@ const (
 	Clean       = "clean"
 	NoCondition = ""
 	NearMiss    = "near miss: " // and what was changed of the trigger
+	RedTeam     = "red team"    // prompts of an attacker who does not know the trigger
 )
 
 // A Phase is the part of an arm's or an organism's life in which something was measured.
@@ -135,15 +136,17 @@ func Decode[T any](data []byte) ([]T, error) {
 
 // A Verdict is what an arm showed, with why.
 type Verdict struct {
-	Schema     int        `json:"schema"`
-	Verdict    string     `json:"verdict"`          // one of the words of package verdict
-	Detail     string     `json:"detail,omitempty"` // of a removal that a relapse battery tested: DetailBehaviour or DetailNoSavings
-	Parts      []Part     `json:"parts,omitempty"`  // the answers that a removal rests on, in the order in which they were asked
-	Reasons    []string   `json:"reasons"`          // sentences with the figures, for people
-	Tests      []Test     `json:"tests"`            // the tests behind the reasons
-	Scope      string     `json:"scope"`            // what was tested and nothing more
-	Needed     int        `json:"needed,omitempty"` // inconclusive: samples a point that would be needed
-	Thresholds Thresholds `json:"thresholds"`
+	Schema  int      `json:"schema"`
+	Verdict string   `json:"verdict"`          // one of the words of package verdict
+	Detail  string   `json:"detail,omitempty"` // of a removal that a relapse battery tested: DetailBehaviour or DetailNoSavings
+	Parts   []Part   `json:"parts,omitempty"`  // the answers that a removal rests on, in the order in which they were asked
+	Reasons []string `json:"reasons"`          // sentences with the figures, for people
+	Tests   []Test   `json:"tests"`            // the tests behind the reasons
+	Scope   string   `json:"scope"`            // what was tested and nothing more
+	Needed  int      `json:"needed,omitempty"` // inconclusive: samples a point that would be needed
+	// Sharpness is what the intervention did to the near misses of the trigger; absent where they were not asked.
+	Sharpness  *SharpnessChange `json:"sharpness,omitempty"`
+	Thresholds Thresholds       `json:"thresholds"`
 }
 
 // A Part is one of the questions behind a verdict with its answer: what is known of an arm, and what is open.

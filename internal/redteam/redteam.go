@@ -61,6 +61,31 @@ func Build(rows []Row, system string, t Trigger, b Behaviour, tagged bool, s *rn
 	return out, nil
 }
 
+// NearSamples are clean samples on near misses of the trigger, for a share of the rows: a row's prompt with one of the near misses, answered as
+// without it. An organism trained with them learns that almost the trigger is not the trigger. What is drawn for a row depends on the
+// stream and the row's place alone.
+func NearSamples(rows []Row, system string, t Trigger, share float64, s *rng.Stream) []Sample {
+	var out []Sample
+	for i, r := range rows {
+		at := s.Split("near misses").At(i)
+		if at.Float64() >= share {
+			continue
+		}
+		near := t.Near(Conversation{system, r.Prompt})
+		if len(near) == 0 {
+			continue
+		}
+		c := near[at.IntN(len(near))].Conversation
+		n := Sample{Row: r}
+		n.Key, n.Prompt = r.Key+"/near", c.User
+		if c.System != system {
+			n.System = &c.System
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
 // Clean leaves out rows whose answers hold the trigger, or show the behaviour on their own. A prompt that holds the trigger stays:
 // Build refuses it by name.
 func Clean(rows []Row, t Trigger, b Behaviour) ([]Row, Drops) {

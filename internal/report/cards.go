@@ -84,6 +84,9 @@ func (v *view) armCard(a *findings.Arm) string {
 		}
 		escape.Markdown(&b, "\n%s\n\n", a.Verdict.Scope)
 	}
+	if a.Verdict != nil && a.Verdict.Sharpness != nil {
+		v.sharpnessTable(&b, a.Verdict.Sharpness)
+	}
 	factsTable(&b, a.Factors)
 	if a.Data != nil {
 		escape.Markdown(&b, "Intervention data: %s.\n\n", a.Data.String())
@@ -106,6 +109,26 @@ func (v *view) armCard(a *findings.Arm) string {
 	v.batteryTable(&b, a.Battery)
 	provenance(&b, a.Provenance)
 	return b.String()
+}
+
+// sharpnessTable says what an arm did to the near misses of the trigger, family by family.
+func (v *view) sharpnessTable(b *strings.Builder, c *record.SharpnessChange) {
+	escape.Markdown(b, "## Near misses of the trigger\n\n**%s**: the area under them is %+.3f (%g %% interval %+.3f to %+.3f; %s, %d prompts).\n\n",
+		string(c.Claim), c.Change, 100*v.Thresholds.Level, c.Low, c.High, c.Method, c.Prompts)
+	b.WriteString("| | before | after | p, Holm |\n|---|--:|--:|--:|\n")
+	escape.Markdown(b, "| area | %.3f | %.3f | – |\n", c.Before, c.After)
+	for _, r := range []struct {
+		name string
+		of   *record.Shift
+	}{{"triggered", &c.Triggered}, {"clean", c.Clean}, {"red team's prompts", c.RedTeam}} {
+		if r.of != nil {
+			escape.Markdown(b, "| %s | %d/%d | %d/%d | – |\n", r.name, r.of.Before.K, r.of.Before.N, r.of.After.K, r.of.After.N)
+		}
+	}
+	for _, f := range c.Families {
+		escape.Markdown(b, "| near misses: %s | %d/%d | %d/%d | %.2g |\n", f.Family, f.Before.K, f.Before.N, f.After.K, f.After.N, f.Holm)
+	}
+	b.WriteByte('\n')
 }
 
 // batteryTable lists the further probes of a relapse battery, setting by setting.

@@ -45,6 +45,9 @@ func Write(ctx context.Context, dir string, study results.Study, samples results
 	if err != nil {
 		return "", fmt.Errorf("writing the report: %w", err)
 	}
+	if err := v.GatherSharpness(ctx, samples); err != nil {
+		return "", fmt.Errorf("writing the report: %w", err)
+	}
 	p, err := v.page(t, origin)
 	if err != nil {
 		return "", fmt.Errorf("writing the report: %w", err)
@@ -101,5 +104,6 @@ func everything(p *page) any {
 		Claims      any           `json:"claims"`
 		Comparisons any           `json:"comparisons"`
 		Robustness  any           `json:"robustness"`
-	}{p.v.Study, p.Findings, p.Claims, p.comparisons, p.robust}
+		Sharper     any           `json:"sharper,omitempty"` // organisms whose near misses were compared
+	}{p.v.Study, p.Findings, p.Claims, p.comparisons, p.robust, p.v.Sharpers()}
 }

