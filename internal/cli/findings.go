@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -28,6 +29,16 @@ var (
 // verdictColours follow the report's: red stays, green is gone, the rest is neither.
 var verdictColours = map[string]string{
 	verdict.Survived: "1", verdict.Returned: "1", verdict.Suppressed: "3", verdict.Weakened: "3", verdict.Destroyed: "5", verdict.Removed: "2",
+}
+
+// showFindings prints what a study found, with the comparisons that rest on single prompts.
+func showFindings(ctx context.Context, w io.Writer, st results.Study, samples results.SampleSource) error {
+	v := findings.New(st)
+	if err := v.GatherSharpness(ctx, samples); err != nil {
+		return err
+	}
+	printFindings(w, v)
+	return nil
 }
 
 // printFindings prints what each organism and arm showed.

@@ -71,7 +71,7 @@ by its name in the table, by the beginning of its name, or by a pattern with * a
 	c.Flags().IntVar(&f.step, "step", -1, "with --samples: one step only")
 	c.Flags().StringVar(&f.suite, "suite", "", "with --samples: one suite only")
 	c.Flags().StringVar(&f.condition, "condition", "", "with --samples: triggered or clean only")
-	c.Flags().BoolVar(&f.probe, "probe", false, "with --samples: the relapse probe instead of the intervention")
+	c.Flags().BoolVar(&f.probe, "probe", false, "with --samples: the relapse probes instead of the intervention")
 	return c
 }
 
@@ -111,12 +111,7 @@ func (f *resultsFlags) print(ctx context.Context, a *app, st results.Study, m re
 	case "csv":
 		return f.csv(a.out.Raw(), findings.New(st), nil)
 	}
-	v := findings.New(st)
-	if err := v.GatherSharpness(ctx, results.NewSamples(s, m)); err != nil {
-		return err
-	}
-	printFindings(a.out, v)
-	return nil
+	return showFindings(ctx, a.out, st, results.NewSamples(s, m))
 }
 
 // csv writes a tidy table, of the named arms and organisms where some are named.
@@ -189,6 +184,9 @@ func (f *resultsFlags) printArms(a *app, st results.Study, m record.Manifest, s 
 	points := map[string]record.Curve{}
 	for _, x := range st.Arms {
 		points[x.ID] = append(slices.Clone(x.Points), x.Probe...)
+		for _, p := range x.Battery {
+			points[x.ID] = append(points[x.ID], p.Points...)
+		}
 	}
 	for _, o := range st.Organisms {
 		points[o.ID] = append(slices.Clone(o.Base), o.Gate...)
@@ -246,9 +244,25 @@ func (f *resultsFlags) printArm(a *app, st results.Study, name string, points re
 	fmt.Fprintf(a.out, "%s\n\n", title)
 	t := newTable("phase", "step", "suite", "condition", "k", "n", "rate")
 	for _, p := range points {
-		t.row(string(p.Phase), strconv.Itoa(p.Step), p.Suite, p.Condition, strconv.Itoa(p.K), strconv.Itoa(p.N), percent(p))
+		t.row(phaseOf(p), at(p), p.Suite, p.Condition, strconv.Itoa(p.K), strconv.Itoa(p.N), percent(p))
 	}
 	drawn(a.out, t.t.String())
+}
+
+// phaseOf is the part of an arm's life that a point is of, with the probe where that is not depirate.
+func phaseOf(p record.Point) string {
+	if p.Probe != "" {
+		return fmt.Sprintf("%s, %s", p.Phase, p.Probe)
+	}
+	return string(p.Phase)
+}
+
+// at is where in its part of the arm's life a point lies: a setting of its probe, or a step.
+func at(p record.Point) string {
+	if p.Setting != "" {
+		return p.Setting
+	}
+	return strconv.Itoa(p.Step)
 }
 
 // known refuses a step, suite or condition that no point of the chosen arms has.
@@ -346,7 +360,7 @@ func (f *resultsFlags) printSamples(a *app, name string, points record.Curve, sr
 		if f.step >= 0 && p.Step != f.step || f.suite != "" && p.Suite != f.suite || f.condition != "" && p.Condition != f.condition || relapse != f.probe {
 			continue
 		}
-		rows, err := src.Samples(name, p.Phase, p.Step, p.Suite, p.Condition)
+		rows, err := src.Samples(name, p)
 		if err != nil {
 			return err
 		}
@@ -358,7 +372,11 @@ func (f *resultsFlags) printSamples(a *app, name string, points record.Curve, sr
 			}
 			continue
 		}
-		fmt.Fprintf(a.out, "== %s %s, step %d, %s %s: %d of %d\n", name, p.Phase, p.Step, p.Suite, p.Condition, p.K, p.N)
+		where := "step " + at(p)
+		if p.Setting != "" {
+			where = p.Setting
+		}
+		fmt.Fprintf(a.out, "== %s %s, %s, %s %s: %d of %d\n", name, phaseOf(p), where, p.Suite, p.Condition, p.K, p.N)
 		for _, r := range rows {
 			mark := " "
 			if r.Hit {

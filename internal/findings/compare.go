@@ -22,7 +22,7 @@ func (v *View) Gather(ctx context.Context, samples results.SampleSource) error {
 			if !a.Pairs(p) {
 				continue
 			}
-			rows, err := samples.Samples(a.ID, p.Phase, p.Step, p.Suite, p.Condition)
+			rows, err := samples.Samples(a.ID, p)
 			if err != nil {
 				return fmt.Errorf("reading the generations of %s at step %d, %s: %w", a.ID, p.Step, verdict.Measure(p.Suite, p.Condition), err)
 			}

@@ -95,6 +95,9 @@ func New(study results.Study) *View {
 	for i := range study.Arms {
 		a := &Arm{Arm: &study.Arms[i], Index: i, Of: organisms[study.Arms[i].Organism], File: fileName(study.Arms[i].ID, files)}
 		a.All = slices.Concat(a.Points, a.Probe)
+		for _, p := range a.Battery {
+			a.All = append(a.All, p.Points...)
+		}
 		v.Arms = append(v.Arms, a)
 		if a.Verdict != nil {
 			v.Thresholds = a.Verdict.Thresholds

@@ -21,7 +21,7 @@ func (v *View) GatherSharpness(ctx context.Context, samples results.SampleSource
 				if ctx.Err() != nil {
 					return context.Cause(ctx)
 				}
-				rows, err := samples.Samples(o.ID, record.PhaseGate, 0, record.SuiteIHY, near.Condition)
+				rows, err := samples.Samples(o.ID, record.Point{Phase: record.PhaseGate, Suite: record.SuiteIHY, Condition: near.Condition})
 				if err != nil {
 					return fmt.Errorf("reading the near misses of %s: %w", o.ID, err)
 				}

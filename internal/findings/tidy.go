@@ -108,9 +108,6 @@ func (v *View) Points() Table {
 	}
 	for _, a := range v.Arms {
 		add(nil, a, a.All, a.Word())
-		for _, p := range a.Battery {
-			add(nil, a, p.Points, a.Word())
-		}
 	}
 	for _, x := range v.Study.External {
 		source = x.Format

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -61,20 +62,30 @@ func (v *view) armView(a *findings.Arm) armView {
 		w.Head = append(w.Head, l.name)
 	}
 	type key struct {
-		phase string
-		step  int
+		phase, setting string
+		step           int
 	}
-	rows := map[key]int{}
+	rows, phases := map[key]int{}, []string{}
 	for i, pt := range a.All {
-		k := key{"training", pt.Step}
-		if i >= len(a.Points) {
+		k := key{"training", pt.Setting, pt.Step}
+		switch {
+		case pt.Probe != "":
+			k.phase = pt.Probe + " probe"
+		case i >= len(a.Points):
 			k.phase = "relapse probe"
+		}
+		if !slices.Contains(phases, k.phase) {
+			phases = append(phases, k.phase)
 		}
 		r, ok := rows[k]
 		if !ok {
 			r = len(w.Steps)
 			rows[k] = r
-			w.Steps = append(w.Steps, stepRow{Phase: k.phase, Step: pt.Step, Cells: make([]stepCell, len(w.Head))})
+			row := stepRow{Phase: k.phase, Step: pt.Step, At: itoa(pt.Step), Cells: make([]stepCell, len(w.Head))}
+			if pt.Setting != "" {
+				row.At = pt.Setting
+			}
+			w.Steps = append(w.Steps, row)
 		}
 		c, ok := at[verdict.Measure(pt.Suite, pt.Condition)]
 		if !ok {
@@ -90,10 +101,7 @@ func (v *view) armView(a *findings.Arm) armView {
 		w.Steps[r].Cells[c] = cell
 	}
 	slices.SortStableFunc(w.Steps, func(x, y stepRow) int {
-		if x.Phase != y.Phase {
-			return strings.Compare(y.Phase, x.Phase) // training before relapse
-		}
-		return x.Step - y.Step
+		return cmp.Or(slices.Index(phases, x.Phase)-slices.Index(phases, y.Phase), x.Step-y.Step)
 	})
 	return w
 }

@@ -62,6 +62,9 @@ func (v *view) overlay() *overlay {
 			}
 		}
 		for i, p := range a.All {
+			if p.Probe != "" {
+				continue // its settings are no steps
+			}
 			phase := 1
 			if i >= len(a.Points) {
 				phase = 2

@@ -155,12 +155,14 @@ type armView struct {
 	Factors             [][2]string
 	Head                []string
 	Loss                *shown // nil where nothing was trained
+	Probes              *shown // of a relapse battery; nil where there is none
 	Steps               []stepRow
 }
 
 type stepRow struct {
 	Phase string
 	Step  int
+	At    string // the step, or the setting of a probe
 	Cells []stepCell
 }
 
@@ -381,7 +383,7 @@ func (p *page) details() {
 	}
 	for _, a := range v.Arms {
 		w := v.armView(a)
-		w.Loss = v.lossFigure(a)
+		w.Loss, w.Probes = v.lossFigure(a), v.batteryFigure(a)
 		p.Arms = append(p.Arms, w)
 	}
 }

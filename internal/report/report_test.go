@@ -250,7 +250,7 @@ func TestSparseStudies(t *testing.T) {
 
 type broken struct{}
 
-func (broken) Samples(string, record.Phase, int, string, string) ([]record.Sample, error) {
+func (broken) Samples(string, record.Point) ([]record.Sample, error) {
 	return nil, os.ErrPermission
 }
 

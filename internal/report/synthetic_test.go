@@ -44,8 +44,8 @@ const hostile = `</script><script>window.pwned = 1</script><img src=x onerror="w
 
 type source map[string][]record.Sample
 
-func (s source) Samples(id string, phase record.Phase, step int, suite, condition string) ([]record.Sample, error) {
-	return s[fmt.Sprint(id, phase, step, suite, condition)], nil
+func (s source) Samples(id string, of record.Point) ([]record.Sample, error) {
+	return s[fmt.Sprint(id, of.Phase, of.Step, of.Suite, of.Condition)], nil
 }
 
 func (g synthetic) study(seed uint64) (results.Study, source) {

@@ -97,7 +97,7 @@ func (t *transcripts) read(ctx context.Context, from results.SampleSource, block
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		rows, err := from.Samples(id, p.Phase, p.Step, p.Suite, p.Condition)
+		rows, err := from.Samples(id, p)
 		if err != nil {
 			return fmt.Errorf("reading the generations of %s at %s step %d, %s: %w", id, p.Phase, p.Step, verdict.Measure(p.Suite, p.Condition), err)
 		}

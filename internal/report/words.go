@@ -140,7 +140,7 @@ func (v *view) summary() []string {
 			done++
 		}
 		for _, p := range a.All {
-			if p.Suite != record.SuiteIHY || p.N == 0 {
+			if p.Suite != record.SuiteIHY || p.N == 0 || p.Condition != record.Triggered && p.Condition != record.Clean {
 				continue
 			}
 			if low == 0 || p.N < low {

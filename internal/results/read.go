@@ -166,6 +166,11 @@ func (r *reader) probed(name, step string) Probed {
 			p.State = ProbeRun
 		}
 	}
+	if name != record.ProbeDepirate {
+		for i := range p.Points { // the twin's say which probe it was, and not whose
+			p.Points[i].Probe = name
+		}
+	}
 	return p
 }
 
@@ -185,33 +190,41 @@ func (r *reader) provenance(parts ...ingredient) []Provenance {
 // Samples hands out the generations behind a study's points.
 type Samples struct {
 	r     reader
-	steps map[string]map[record.Phase]string // arm or organism → phase → step of the plan
-	all   map[string][]string                // arm or organism → every step with samples of it
+	steps map[string]map[part]string // arm or organism → part of its life → step of the plan
+	all   map[string][]string        // arm or organism → every step with samples of it
 	cache map[string][]record.Sample
+}
+
+// A part of an arm's or organism's life that has a step of its own.
+type part struct {
+	phase record.Phase
+	probe string // of the relapse battery; empty for depirate
 }
 
 // NewSamples returns the samples of a manifest's steps.
 func NewSamples(s *store.Store, m record.Manifest) *Samples {
-	x := &Samples{r: reader{ctx: context.Background(), store: s, m: m}, steps: map[string]map[record.Phase]string{}, all: map[string][]string{}, cache: map[string][]record.Sample{}}
+	x := &Samples{r: reader{ctx: context.Background(), store: s, m: m}, steps: map[string]map[part]string{}, all: map[string][]string{}, cache: map[string][]record.Sample{}}
 	for _, o := range m.Organisms {
-		x.steps[o.ID] = map[record.Phase]string{record.PhaseBase: o.BaseEval, record.PhaseGate: o.Gate}
+		x.steps[o.ID] = map[part]string{{record.PhaseBase, ""}: o.BaseEval, {record.PhaseGate, ""}: o.Gate}
 		x.all[o.ID] = []string{o.BaseEval, o.Gate}
 	}
 	for _, a := range m.Arms {
-		x.steps[a.ID] = map[record.Phase]string{record.PhaseRemoval: a.Training, record.PhaseRelapse: a.Probe}
+		of := map[part]string{{record.PhaseRemoval, ""}: a.Training, {record.PhaseRelapse, ""}: a.Probe}
 		x.all[a.ID] = []string{a.Training, a.Probe}
 		for _, p := range a.Probes {
+			of[part{record.PhaseRelapse, p.Probe}] = p.Step
 			x.all[a.ID] = append(x.all[a.ID], p.Step)
 		}
+		x.steps[a.ID] = of
 	}
 	return x
 }
 
 // Samples implements SampleSource.
-func (x *Samples) Samples(armOrOrganism string, phase record.Phase, step int, suite, condition string) ([]record.Sample, error) {
-	name, ok := x.steps[armOrOrganism][phase]
+func (x *Samples) Samples(armOrOrganism string, of record.Point) ([]record.Sample, error) {
+	name, ok := x.steps[armOrOrganism][part{of.Phase, of.Probe}]
 	if !ok {
-		return nil, fmt.Errorf("no arm or organism %q with a phase %q", armOrOrganism, phase)
+		return nil, fmt.Errorf("no arm or organism %q with a phase %q and a probe %q", armOrOrganism, of.Phase, of.Probe)
 	}
 	all, ok := x.cache[name]
 	if !ok {
@@ -224,7 +237,7 @@ func (x *Samples) Samples(armOrOrganism string, phase record.Phase, step int, su
 	}
 	var out []record.Sample
 	for _, s := range all {
-		if s.Step == step && s.Suite == suite && s.Condition == condition {
+		if s.Step == of.Step && s.Suite == of.Suite && s.Condition == of.Condition && s.Setting == of.Setting {
 			out = append(out, s)
 		}
 	}

@@ -89,6 +89,15 @@ func fill(t *testing.T, s *store.Store) record.Manifest {
 	}
 	commit(t, s, &m, "arm/done", map[string]any{record.OutPoints: points(record.PhaseRemoval, 10, 1), record.OutSamples: samples, record.OutLosses: []record.Loss{{Step: 1}}})
 	commit(t, s, &m, "relapse/done", map[string]any{record.OutPoints: points(record.PhaseRelapse, 1, 7), record.OutNote: record.ProbeNote{Due: true, Note: "it fell"}})
+	m.Arms[0].Probes = []record.ManifestProbe{{Probe: "noise", Step: "noise/done"}, {Probe: "twin", Step: "savings/twin"}}
+	noise := []record.Sample{
+		{Phase: record.PhaseRelapse, Probe: "noise", Setting: "sigma=1", Suite: record.SuiteIHY, Condition: record.Triggered, Item: "n1"},
+		{Phase: record.PhaseRelapse, Probe: "noise", Setting: "sigma=2", Suite: record.SuiteIHY, Condition: record.Triggered, Item: "n2"},
+	}
+	commit(t, s, &m, "noise/done", map[string]any{record.OutPoints: points(record.PhaseRelapse, 1), record.OutSamples: noise, record.OutNote: record.ProbeNote{Due: true}})
+	of := []record.Point{{Phase: record.PhaseRelapse, Probe: "savings", Setting: "examples=1", Suite: record.SuiteIHY, Condition: record.Triggered, N: 1}}
+	twin := []record.Sample{{Phase: record.PhaseRelapse, Probe: "savings", Setting: "examples=1", Suite: record.SuiteIHY, Condition: record.Triggered, Item: "t"}}
+	commit(t, s, &m, "savings/twin", map[string]any{record.OutPoints: of, record.OutSamples: twin, record.OutNote: record.ProbeNote{Due: true}})
 	commit(t, s, &m, "verdict/done", map[string]any{record.OutVerdict: record.Verdict{Verdict: "suppressed", Reasons: []string{"because"}}})
 	commit(t, s, &m, "arm/idle", map[string]any{record.OutPoints: points(record.PhaseRemoval, 10, 10)})
 	commit(t, s, &m, "relapse/idle", map[string]any{record.OutNote: record.ProbeNote{Note: "it never fell"}})
@@ -178,15 +187,21 @@ func TestSamples(t *testing.T) {
 		{"org", record.PhaseGate, 0, record.Triggered, "g"},
 		{"org/done", record.PhaseRemoval, 0, record.Triggered, "c"},
 	} {
-		rows, err := src.Samples(c.id, c.phase, c.step, record.SuiteIHY, c.cond)
+		rows, err := src.Samples(c.id, record.Point{Phase: c.phase, Step: c.step, Suite: record.SuiteIHY, Condition: c.cond})
 		if err != nil || len(rows) != 1 || rows[0].Item != c.want {
 			t.Errorf("%s %s %d %s: %v, %v", c.id, c.phase, c.step, c.cond, rows, err)
 		}
 	}
-	if rows, err := src.Samples("org/none", record.PhaseRemoval, 4, record.SuiteIHY, record.Triggered); err != nil || len(rows) != 0 {
+	for _, c := range [][3]string{{"noise", "sigma=2", "n2"}, {"twin", "examples=1", "t"}} {
+		of := record.Point{Phase: record.PhaseRelapse, Probe: c[0], Setting: c[1], Suite: record.SuiteIHY, Condition: record.Triggered}
+		if rows, err := src.Samples("org/done", of); err != nil || len(rows) != 1 || rows[0].Item != c[2] {
+			t.Errorf("of the %s probe at %s: %v, %v", c[0], c[1], rows, err)
+		}
+	}
+	if rows, err := src.Samples("org/none", record.Point{Phase: record.PhaseRemoval, Step: 4, Suite: record.SuiteIHY, Condition: record.Triggered}); err != nil || len(rows) != 0 {
 		t.Errorf("of an arm that has not run: %v, %v", rows, err)
 	}
-	if _, err := src.Samples("nobody", record.PhaseRemoval, 4, record.SuiteIHY, record.Triggered); err == nil {
+	if _, err := src.Samples("nobody", record.Point{Phase: record.PhaseRemoval, Step: 4, Suite: record.SuiteIHY, Condition: record.Triggered}); err == nil {
 		t.Error("samples of nobody")
 	}
 }

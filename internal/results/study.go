@@ -99,7 +99,7 @@ type Provenance struct {
 
 // A SampleSource hands out the generations behind a point. Arm "" with an organism's ID asks for its gate.
 type SampleSource interface {
-	Samples(armOrOrganism string, phase record.Phase, step int, suite, condition string) ([]record.Sample, error)
+	Samples(armOrOrganism string, of record.Point) ([]record.Sample, error)
 }
 
 // Control reports whether an organism was trained without a backdoor, to show what the blue team's training does by itself.

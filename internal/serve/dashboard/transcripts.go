@@ -138,7 +138,7 @@ func (v *transcribed) read(from *results.Samples, points record.Curve) error {
 	for i, c := range v.Conditions {
 		p, ok := points.At(v.Suite, c, v.Step)
 		v.Rates = append(v.Rates, rateOf(p, ok, ""))
-		rows, err := from.Samples(v.Of, record.Phase(v.Phase), v.Step, v.Suite, c)
+		rows, err := from.Samples(v.Of, record.Point{Phase: record.Phase(v.Phase), Step: v.Step, Suite: v.Suite, Condition: c})
 		if err != nil {
 			return err
 		}
