@@ -368,7 +368,7 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	}
 	verdict := e.add(steps.Verdict("verdict/"+id, vp, o.gate, s.Name, probes.depirate, probes.others...))
 	e.out.Manifest.Arms = append(e.out.Manifest.Arms, record.ManifestArm{
-		ID: id, Organism: o.id, Intervention: name, Technique: iv.Technique, Factors: factors, Resolved: resolved(iv.Training, seed),
+		ID: id, Organism: o.id, Intervention: name, Technique: iv.called(), Factors: factors, Resolved: resolved(iv.Training, seed),
 		Rows: in.Rows, Training: s.Name, Probe: probes.depirate, Probes: probes.listed, Verdict: verdict,
 	})
 	return arm

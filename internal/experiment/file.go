@@ -191,6 +191,7 @@ type RL struct {
 	Loss        string  `yaml:"loss,omitempty"`       // importance_sampling or ppo
 	Advantage   string  `yaml:"advantage,omitempty"`  // centered, standardised or raw
 	Hide        string  `yaml:"hide,omitempty"`       // scratchpad or none: what the reward does not see
+	Controls    string  `yaml:"controls,omitempty"`   // none leaves out the controls that run by themselves
 }
 
 // An Attack are the settings of technique adversarial. Other techniques have none of it.

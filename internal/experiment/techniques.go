@@ -97,6 +97,9 @@ func (f *File) rl(path string, r RL) {
 	if r.Group < 2 && r.Advantage != blueteam.Raw {
 		f.say(path+".group", "answers are compared within a group: want at least 2 (got %d)", r.Group)
 	}
+	if r.Controls != "" {
+		oneOf(f, path+".controls", r.Controls, withoutControls)
+	}
 	positive(f, path+".group", r.Group)
 	positive(f, path+".max_tokens", r.MaxTokens)
 	if !(r.Temperature > 0) || r.Temperature > 10 {

@@ -27,6 +27,7 @@ func Parse(path string, src []byte) (*File, error) {
 		d.spread(root)
 		d.value(root, reflect.ValueOf(f).Elem(), "")
 		f.settle()
+		f.controls()
 		f.validate()
 	}
 	if len(d.problems) > 0 {
