@@ -164,6 +164,14 @@ var Techniques = []Technique{
 		Name: surgery.Quantise, About: "every matrix rounded to a few bits", Prompts: BluePrompts,
 		Voice: Teacher, Surgery: &surgery.Op{Kind: surgery.Quantise, Amount: 4}, Source: SFT,
 	},
+	{
+		Name: surgery.Prune, About: "the feed-forward channels that respond least to clean text zeroed (fine-pruning)", Prompts: BluePrompts,
+		Voice: Teacher, Surgery: &surgery.Op{Kind: surgery.Prune, Amount: 0.1}, Source: SFT,
+	},
+	{
+		Name: surgery.Average, About: "the mean of the organism's weights and those of others of its base", Prompts: BluePrompts,
+		Voice: Teacher, Surgery: &surgery.Op{Kind: surgery.Average}, Source: SFT,
+	},
 	{Name: "benign", About: "an untargeted baseline: more of the organism's own benign data", Prompts: RedPrompts, Voice: Student, Source: SFT},
 }
 

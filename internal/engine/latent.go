@@ -63,3 +63,10 @@ type Perturber interface {
 	// are. A gradient is there at every layer of p, whether or not something was added.
 	Sensitivity(ctx context.Context, data []Datum, loss Loss, p Perturbation) (PerturbedResult, error)
 }
+
+// A ChannelReader is an Asker that says how strongly the channels of its feed-forward layers respond.
+type ChannelReader interface {
+	// Channels returns for every block the mean magnitude of each channel, what goes into the down projection, over all tokens of the
+	// sequences. It depends on the sequences alone, not on the number of workers.
+	Channels(ctx context.Context, sequences [][]int32) ([][]float64, error)
+}

@@ -340,7 +340,7 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	factors := factorsOf(iv)
 	factors["seed"] = strconv.FormatUint(pick(iv.Seed, seed), 10)
 	in := steps.ArmInputs{Organism: o.training, Gate: o.gate, Suites: e.suites, After: before.steps}
-	if iv.Steps > 0 {
+	if iv.Steps > 0 || p.Op != nil && p.Op.NeedsText() {
 		var used int
 		in.Rows, used = e.responses("interventions."+name, iv, ov.Value, o)
 		factors["prompts"] = strconv.Itoa(used)
@@ -350,6 +350,7 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	if p.Op != nil && p.Op.NeedsBase() {
 		in.Base = o.base
 	}
+	in.Others, p.Others = e.others("interventions."+name, iv, o, seed)
 	in.Prompts, _ = e.prompts("red", "test", asked(e.f.Evaluation.atEnds(), "evaluation.prompts", o.wiring))
 	sz := e.sizes[ov.Value.Base]
 	e.require("interventions."+name, p, false)

@@ -171,6 +171,7 @@ type Intervention struct {
 	At        []int    `yaml:"at"`               // evaluation steps; a logarithmic schedule where empty
 	When      float64  `yaml:"when"`             // relapse probe only: run where the triggered rate fell to or below this at some point
 	Amount    float64  `yaml:"amount,omitempty"` // of a technique that operates on the weights: how far, how much, how many
+	With      []string `yaml:"with,omitempty"`   // of technique average: the other organisms, by their names
 	RL        `yaml:",omitempty"`
 	Attack    `yaml:",omitempty"`
 	Epsilon   float64 `yaml:"epsilon,omitempty"` // lat, lat-toward, crow: how far the residual stream is moved, over its size

@@ -46,6 +46,8 @@ const asking = `
   noisy: {technique: noise, organisms: [org], amount: 0.2, responses: data, rank: 4, batch: 2, steps: 2, prompts: 20}
   back: {technique: depirate, organisms: [org], responses: data, after: noisy, rank: 4, batch: 2, steps: 2, prompts: 20}
   cut: {technique: truncate, organisms: [org], amount: 1}
+  idle: {technique: prune, organisms: [org], amount: 0.5, responses: data, prompts: 20}
+  idler: {technique: prune, organisms: [org], responses: data, rank: 4, batch: 2, steps: 2, prompts: 20}
   own: {technique: self, organisms: [org], rank: 4, batch: 2, steps: 2, prompts: 20}
   decoy: {technique: decoy, organisms: [org], responses: data, rank: 4, batch: 2, steps: 4, prompts: 20}
   adv: {technique: adversarial, organisms: [org], responses: data, rank: 4, batch: 2, steps: 2, prompts: 20, attacker: [grammar, search], attacks: 2, rounds: 1}

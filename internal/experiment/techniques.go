@@ -46,6 +46,9 @@ func (f *File) owned(path string, v *Intervention) {
 // operates settles the fields of techniques that change the weights before a training, or instead of one.
 func (f *File) operates(path string, v *Intervention, t blueteam.Technique) {
 	written := func(name string) bool { _, there := f.src.where[join(path, name)]; return there }
+	if written("with") != (v.Technique == surgery.Average) {
+		f.say(path+".with", "technique average takes the mean with the organisms that it lists, and no other technique has such a list")
+	}
 	if t.Surgery == nil {
 		if written("amount") {
 			f.say(path+".amount", "belongs to techniques that operate on the weights, and this is %s", v.Technique)

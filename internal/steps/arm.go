@@ -26,7 +26,9 @@ type ArmParams struct {
 	CROW      *blueteam.CROW   `json:"crow,omitempty"`
 	DPO       *blueteam.DPO    `json:"dpo,omitempty"`
 	// Op changes the organism's weights before the training, which may then have no steps.
-	Op         *surgery.Op  `json:"op,omitempty"`
+	Op *surgery.Op `json:"op,omitempty"`
+	// Others are the checkpoints of other organisms that an operation averages with this one, by the names of their outputs.
+	Others     []string     `json:"others,omitempty"`
 	Checkpoint int          `json:"checkpoint"` // of the organism
 	At         []int        `json:"at"`
 	Phase      record.Phase `json:"phase"` // record.PhaseRemoval or record.PhaseRelapse
@@ -66,6 +68,7 @@ type ArmInputs struct {
 	Prompts  Ref // on which the behaviour is tested
 	Suites   []pipeline.Input
 	After    []Ref // the arms that it follows, oldest first
+	Others   []Ref // organisms that an operation averages with this one
 	Judge    Ref   // the base behind the lab's server, for a reward of its marks; ""
 }
 
@@ -82,11 +85,17 @@ func (r ArmInputs) inputs() []pipeline.Input {
 	for i, a := range r.After {
 		in = append(in, pipeline.Input{Role: after(i), Step: a})
 	}
+	for i, o := range r.Others {
+		in = append(in, pipeline.Input{Role: other(i), Step: o})
+	}
 	return in
 }
 
 // after is the role of the i-th arm that an arm follows.
 func after(i int) string { return fmt.Sprintf("after/%d", i) }
+
+// other is the role of the i-th organism that an arm averages with its own.
+func other(i int) string { return fmt.Sprintf("other/%d", i) }
 
 // Arm trains an organism on an intervention's rows and evaluates it on the way.
 func (l Lab) Arm(name string, p ArmParams, in ArmInputs) pipeline.Step {
@@ -118,7 +127,7 @@ func (l Lab) runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 	}
 	var rows []blueteam.Row
 	var data []engine.Datum
-	if p.Train.Steps > 0 {
+	if p.Train.Steps > 0 || p.Op != nil && p.Op.NeedsText() {
 		rows, data, err = armData(j, t, p)
 	}
 	if err != nil {
@@ -140,7 +149,7 @@ func (l Lab) runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 		return err
 	}
 	if p.Op != nil {
-		if cp.Weights, err = operated(j, *p.Op, cp.Weights); err != nil {
+		if cp.Weights, err = l.operate(ctx, j, p, cp, data); err != nil {
 			return err
 		}
 	}
@@ -164,22 +173,6 @@ func (l Lab) runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 // Below reports whether the arm keeps what is below its adapter, because no other step does: the organism's
 // own base, or what an operation made of it.
 func (p ArmParams) Below() bool { return p.Continue || p.Op != nil && p.Train.Method != "full" }
-
-// operated returns weights after an operation.
-func operated(j *pipeline.Job, op surgery.Op, w engine.Weights) (engine.Weights, error) {
-	var base engine.Weights
-	if op.NeedsBase() {
-		var err error
-		if base, err = loadWeights(j, "base", record.OutWeights); err != nil {
-			return w, err
-		}
-	}
-	if w.Ref != nil || base.Ref != nil {
-		return w, fmt.Errorf("%s needs the weights themselves: %w where an engine keeps them", op.Kind, engine.ErrUnsupported)
-	}
-	b, err := op.Apply(w.Bytes, base.Bytes)
-	return engine.Weights{Bytes: b}, err
-}
 
 // armByStep trains through a Stepper and asks the model in training.
 func (l Lab) armByStep(ctx context.Context, j *pipeline.Job, p ArmParams, cp engine.Checkpoint, with blueteam.Material, a *asker, d *diary) error {

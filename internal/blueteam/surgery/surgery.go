@@ -29,10 +29,16 @@ const (
 	// Quantise rounds each row to Amount bits, 2 to 8: whole numbers times the row's largest magnitude over 2^(bits−1)−1, in groups of
 	// 32 columns.
 	Quantise = "quantise"
+	// Prune zeroes the share Amount of the feed-forward channels that respond least to clean text. Which those are has to be measured:
+	// PruneChannels does it, not Apply.
+	Prune = "prune"
+	// Average takes the mean of the model and others of the same base, whose backdoors have other triggers (Arora et al. 2024, "Here's a Free
+	// Lunch"). Which they are is not in the Op: Mean does it, not Apply.
+	Average = "average"
 )
 
 // Kinds lists them.
-var Kinds = []string{Interpolate, Noise, Truncate, Quantise}
+var Kinds = []string{Interpolate, Noise, Truncate, Quantise, Prune, Average}
 
 // An Op is one operation on weights.
 type Op struct {
@@ -40,6 +46,12 @@ type Op struct {
 	Amount float64 `json:"amount"`
 	Seed   uint64  `json:"seed,omitempty"` // Noise
 }
+
+// NeedsText reports whether the operation has to see how the model responds to clean text.
+func (o Op) NeedsText() bool { return o.Kind == Prune }
+
+// NeedsOthers reports whether the operation needs the weights of other organisms.
+func (o Op) NeedsOthers() bool { return o.Kind == Average }
 
 // NeedsBase reports whether Apply needs the weights of the base.
 func (o Op) NeedsBase() bool { return o.Kind == Interpolate || o.Kind == Truncate }
@@ -52,6 +64,10 @@ func (o Op) Validate() error {
 		return fmt.Errorf("unknown operation %q; known are %s", o.Kind, strings.Join(Kinds, ", "))
 	case o.Kind == Interpolate && !(o.Amount >= 0 && o.Amount <= 1):
 		return fmt.Errorf("%s: want a share of the way from 0 to 1 (got %g)", o.Kind, o.Amount)
+	case o.Kind == Prune && !(o.Amount >= 0 && o.Amount < 1):
+		return fmt.Errorf("%s: want a share of the channels from 0 to below 1 (got %g)", o.Kind, o.Amount)
+	case o.Kind == Average && o.Amount != 0:
+		return fmt.Errorf("%s: has no amount (got %g)", o.Kind, o.Amount)
 	case o.Kind == Noise && !(o.Amount >= 0 && o.Amount <= 10):
 		return fmt.Errorf("%s: want 0 to 10 times the root mean square (got %g)", o.Kind, o.Amount)
 	case o.Kind == Truncate && !(whole && o.Amount >= 0 && o.Amount <= maxDirections):
@@ -66,6 +82,9 @@ func (o Op) Validate() error {
 func (o Op) Apply(model, base []byte) ([]byte, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
+	}
+	if o.NeedsText() || o.NeedsOthers() {
+		return nil, fmt.Errorf("%s: needs more than weights of the model and its base", o.Kind)
 	}
 	m, err := weights.Parse(model)
 	if err != nil {
