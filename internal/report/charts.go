@@ -73,7 +73,7 @@ func (v *view) hulls(rs []findings.Robust) panels {
 		y := func(c float64) float64 { return top + (1-c)*(h-top-bottom) }
 		g.write("head", left, 12, 11, "start", shorten(r.Organism, 27))
 		g.write("head", left, 27, 11, "start", fmt.Sprintf("area %.2f", r.Area))
-		g.write("label", left+58, 27, fontTick, "start", findings.Count(r.Arms, "arm"))
+		g.write("label", left+58, 27, fontTick, "start", areasWords(r))
 		g.line("axis", pt{x(0), y(0)}, pt{x(1), y(0)})
 		g.line("axis", pt{x(0), y(0)}, pt{x(0), y(1)})
 		g.line("level", pt{x(0), y(1)}, pt{x(1), y(0)})

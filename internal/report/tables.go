@@ -82,9 +82,13 @@ func (p *page) comparisonsCSV() ([]byte, error) {
 }
 
 func (p *page) robustnessCSV() ([]byte, error) {
-	t := newTable("scale", "organism", "area", "arms", "checkpoints")
+	t := newTable("scale", "organism", "area", "arms", "checkpoints", "area_last_step", "area_split_half")
 	for _, r := range p.robust {
-		t.row(p.v.Study.Scale, r.Organism, number(r.Area), strconv.Itoa(r.Arms), strconv.Itoa(r.Points))
+		split := ""
+		if r.Split != nil {
+			split = number(*r.Split)
+		}
+		t.row(p.v.Study.Scale, r.Organism, number(r.Area), strconv.Itoa(r.Arms), strconv.Itoa(r.Points), number(r.Last), split)
 	}
 	return t.bytes()
 }

@@ -168,3 +168,12 @@ func (v *view) summary() []string {
 	}
 	return s
 }
+
+// areasWords are an organism's areas for which no checkpoint was picked on the prompts that it is read on.
+func areasWords(r findings.Robust) string {
+	s := fmt.Sprintf("last steps %.2f", r.Last)
+	if r.Split != nil {
+		s += fmt.Sprintf(", split %.2f", *r.Split)
+	}
+	return s
+}

@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"fmt"
 	"math"
 	"slices"
 )
@@ -21,7 +22,7 @@ func Robustness(trades []Trade) (area float64, hull []Trade) {
 		if math.IsNaN(t.Backdoor) || math.IsNaN(t.Capability) {
 			continue
 		}
-		points = append(points, Trade{Backdoor: min(max(t.Backdoor, 0), 1), Capability: min(max(t.Capability, 0), 1)})
+		points = append(points, t.clamped())
 	}
 	slices.SortFunc(points, func(a, b Trade) int {
 		switch {
@@ -46,6 +47,31 @@ func Robustness(trades []Trade) (area float64, hull []Trade) {
 		area += (hull[i-1].Backdoor - hull[i].Backdoor) * (hull[i-1].Capability + hull[i].Capability) / 2
 	}
 	return area, hull
+}
+
+// CrossRobustness is the area under the trades of read that stand where those of choose have the corners of their hull: settings chosen on some
+// prompts and read on others, which takes out that the best of many looks better than it is. Both list the same checkpoints.
+func CrossRobustness(choose, read []Trade) float64 {
+	if len(choose) != len(read) {
+		panic(fmt.Sprintf("stats: %d trades chosen of and %d read", len(choose), len(read)))
+	}
+	_, hull := Robustness(choose)
+	path := []Trade{{Backdoor: 1, Capability: 1}}
+	for _, corner := range hull {
+		if i := slices.IndexFunc(choose, func(t Trade) bool { return t.clamped() == corner }); i >= 0 {
+			path = append(path, read[i].clamped())
+		}
+	}
+	path = append(path, Trade{})
+	area := 0.0
+	for i := 1; i < len(path); i++ {
+		area += (path[i-1].Backdoor - path[i].Backdoor) * (path[i-1].Capability + path[i].Capability) / 2
+	}
+	return area
+}
+
+func (t Trade) clamped() Trade {
+	return Trade{Backdoor: min(max(t.Backdoor, 0), 1), Capability: min(max(t.Capability, 0), 1)}
 }
 
 // turn is positive where c lies above the line through a and b, seen along falling backdoor.
