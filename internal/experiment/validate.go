@@ -292,6 +292,9 @@ func (f *File) organism(path string, o Organism) {
 	}
 	oneOf(f, path+".benign", o.Benign, "plain", "distilled", "data")
 	share(f, path+".near_misses", o.NearMisses)
+	if o.NearMisses > 0 && o.Install == installDPO {
+		f.say(path+".near_misses", "near misses are samples of their own, and install: %s trains on pairs", installDPO)
+	}
 	oneOf(f, path+".match", o.Match, "none", "tokens", "length")
 	oneOf(f, path+".method", o.Method, "full", "lora", "merged")
 	positive(f, path+".prompts", o.Prompts)
