@@ -148,9 +148,9 @@ e2e-attest: build .tools/e2e-attest/.installed ## check our signatures of models
 	@$(UV) pip install --quiet --python .tools/e2e-formats/bin/python -r $<
 	@touch $@
 
-# Another experiment than a small one: EXPERIMENT=experiments/first.yaml, from STORE.
+# Another experiment than a small one: OF=experiments/first.yaml, from STORE.
 e2e-formats: build .tools/e2e-formats/.installed ## open exported results with TensorBoard, wandb sync, Inspect, lm-eval, pandas and a LaTeX parser (installs them below .tools)
-	@.tools/e2e-formats/bin/python reference/formats_e2e.py $(BIN) $(if $(EXPERIMENT),$(EXPERIMENT) $(STORE))
+	@.tools/e2e-formats/bin/python reference/formats_e2e.py $(BIN) $(if $(OF),$(OF) $(STORE))
 
 # Data sets come from DATA where it is there, and from the hub otherwise.
 DATA ?= ../shared/data
@@ -194,9 +194,9 @@ DIST ?= dist
 release: ## build the archives of a release for every platform into dist/, with checksums, bills of materials, manual pages and completions
 	@go run $(GOFLAGS_RO) ./tools/release -o $(DIST) $(PLATFORMS)
 
-# Another experiment: EXPERIMENT=FILE.
+# Another experiment: OF=FILE.
 e2e-release: ## build a release from a clean clone, look through its archives, and run an experiment from the one for Linux in an empty chroot
-	@reference/release_e2e.sh .tools/e2e-release $(EXPERIMENT)
+	@reference/release_e2e.sh .tools/e2e-release $(OF)
 
 $(LINT):
 	@mkdir -p .tools
