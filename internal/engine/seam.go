@@ -25,8 +25,13 @@ type Jobber interface {
 	Name() string // as a Stepper's
 	Capabilities() Capabilities
 	// Train returns the checkpoints at the steps of p.Keep, in their order. progress may be called from any goroutine, one
-	// call at a time. After an interruption the same call goes on from what p.Dir holds.
+	// call at a time. After an interruption the same call goes on from what p.Dir holds; it may want fewer checkpoints then.
 	Train(ctx context.Context, p Plan, progress func(Progress)) ([]Checkpoint, error)
+}
+
+// A Releaser is a Jobber whose checkpoints take room. Release lets one go that nobody will ask for again.
+type Releaser interface {
+	Release(ctx context.Context, c Checkpoint) error
 }
 
 // An Opener opens checkpoints to be asked.
@@ -172,4 +177,26 @@ type opener struct{ Stepper }
 // Open implements Opener.
 func (o opener) Open(ctx context.Context, c Checkpoint, s Settings) (Asker, error) {
 	return o.Load(ctx, c, s)
+}
+
+// A Merger adds an adapter to the weights of a model that is not here.
+type Merger interface {
+	Merge(ctx context.Context, c Checkpoint) (Checkpoint, error)
+}
+
+// A TrainEstimator is an engine that knows beforehand what a training takes on devices of its own.
+type TrainEstimator interface {
+	// Estimate says what training on a model of this configuration takes; one that cannot fit is an error with the arithmetic.
+	Estimate(config []byte, w Work) (TrainCost, error)
+}
+
+// TrainCost is what a training takes elsewhere.
+type TrainCost struct {
+	Devices    int
+	Memory     int64   // bytes of each device
+	Explain    string  // the arithmetic of the memory
+	Checkpoint int64   // bytes of one checkpoint
+	Seconds    float64 // of all devices together
+	Stated     bool    // the rate behind the seconds is the user's, not a guess
+	Price      float64 // in the user's currency; 0 where none is known
 }

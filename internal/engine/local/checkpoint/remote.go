@@ -50,6 +50,19 @@ func Look(ctx context.Context, h *hub.Client, id, revision string) (Remote, erro
 	return r, nil
 }
 
+// ReadConfig reads a config.json by itself.
+func ReadConfig(path string) (llama.Config, error) {
+	b, err := readSmall(filepath.Dir(path), filepath.Base(path))
+	if err != nil {
+		return llama.Config{}, err
+	}
+	c, err := llama.ParseConfig(b)
+	if err != nil {
+		return c, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
 // Fetch brings the files of the checkpoint here and returns their folder.
 func (r Remote) Fetch(ctx context.Context, h *hub.Client) (dir string, err error) {
 	return r.fetch(ctx, h, true)

