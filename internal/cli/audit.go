@@ -258,7 +258,7 @@ func (o *auditor) checkpoint(ctx context.Context, name string) (engine.Checkpoin
 	if err != nil {
 		return engine.Checkpoint{}, err
 	}
-	m, err := finder{client}.Find(ctx, g)
+	m, err := finder{hub: client}.Find(ctx, g)
 	if err != nil {
 		return engine.Checkpoint{}, err
 	}

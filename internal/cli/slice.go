@@ -26,7 +26,7 @@ func (b *bundle) slice(ctx context.Context, whole []byte) (part []byte, ok bool)
 	if err != nil {
 		return nil, false
 	}
-	x, err := b.app.expand(ctx, b.file, f, experiment.NewSources(b.data.data, client, finder{client}))
+	x, err := b.app.expand(ctx, b.file, f, experiment.NewSources(b.data.data, client, finder{hub: client, shelf: b.app.shelf()}))
 	if err != nil {
 		return nil, false
 	}

@@ -108,7 +108,7 @@ func (a *app) sampleCheckpoint(ctx context.Context, name string, o sampleFlags) 
 	if err != nil {
 		return err
 	}
-	m, err := finder{client}.Find(ctx, g)
+	m, err := finder{hub: client, shelf: a.shelf()}.Find(ctx, g)
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ import (
 type Engine struct {
 	Tinker *Tinker `yaml:"tinker,omitempty"`
 	Ask    *Asker  `yaml:"ask,omitempty"` // asks checkpoints; what trains does where it is left out
+	Job    *Job    `yaml:"job,omitempty"`
 }
 
 // localEngine is the name of the embedded engine in a file.
@@ -30,6 +31,7 @@ const localEngine = engine.Local
 type engineKind struct {
 	name         string
 	trains, asks bool
+	models       bool // takes models of any size as folders: they are not read into the store
 	// check says what is wrong with its settings, which are set.
 	check func(f *File, path string)
 	// spec returns what of the settings enters keys, all of them as the command line's row wants them, and the names that the
@@ -48,6 +50,7 @@ var engineKinds = []engineKind{
 				tinker.Settings{URL: t.URL, Models: t.Models, Dialect: tinker.Dialect(t.Dialect), InFlight: t.InFlight}, t.Models
 		},
 	},
+	jobKind,
 	{
 		name: "ask", asks: true,
 		check: func(f *File, path string) { f.Engine.Ask.check(f, path) },
@@ -202,6 +205,16 @@ func (f *File) engines() {
 	if len(trains) > 1 {
 		f.say("engine", "one engine trains (got %s)", strings.Join(trains, " and "))
 	}
+}
+
+// shelved reports whether models that somebody else made stay folders, since the engine which trains takes them so.
+func (e Engine) shelved() bool {
+	for _, k := range e.named() {
+		if k.models {
+			return true
+		}
+	}
+	return false
 }
 
 // specs are the engines that the file names, as the lab takes them.

@@ -46,6 +46,7 @@ type Expansion struct {
 	Wirings  map[string]Wiring  // by organism
 	Lab      steps.Lab          // with the engines that the file names
 	Needs    []Need             // what the plan asks of the engine that trains
+	Abroad   []Abroad           // what trainings take on devices of the engine that trains
 }
 
 // An expander collects steps. Steps that are determined by the same values are one step, whoever asks for them.
@@ -242,7 +243,7 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64, lent 
 	factors := organismFactors(o, pick(o.Seed, seed), p.at)
 	if o.Given != "" {
 		p.at = 0
-		e.givenOrganism(path, p.training, o.Given, w)
+		e.givenOrganism(path, p.training, o.Given, o.Base, w)
 	} else {
 		var n int
 		benign, n = e.benign(path, o, w, p.base)
@@ -253,6 +254,7 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64, lent 
 		e.require(path, op.AsArm(), len(e.keep[p.training]) > 1)
 		s := e.lab.Organism(p.training, op, p.base, red)
 		e.charge(&s, sz.organism(tp, sz.seen(o.Training)))
+		e.abroad(path, s, sz, tp, o.Training, e.keep[p.training])
 		e.add(s)
 		if o.Method == "lora" {
 			p.lora = &tp.LoRA
@@ -356,6 +358,7 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	e.require("interventions."+name, p, false)
 	s := e.judge(p, &in).Arm("arm/"+id, p, in)
 	e.charge(&s, sz.arm(e.f, iv, false))
+	e.abroad("interventions."+name, s, sz, p.Train, iv.Training, p.At)
 	arm := plannedArm{
 		chain: append(slices.Clone(before.chain), link(iv, p)), steps: append(slices.Clone(before.steps), e.add(s)), tail: tail,
 	}

@@ -74,8 +74,9 @@ type Base struct {
 	Path     string     `yaml:"path"`    // a folder with a Hugging Face checkpoint
 	Hub      string     `yaml:"hub"`     // a Hugging Face repository
 	Revision string     `yaml:"revision"`
-	Chat     string     `yaml:"chat"`  // chat format; the one that the checkpoint's template stands for where empty
-	Train    *BaseTrain `yaml:"train"` // trained from nothing
+	Config   string     `yaml:"config,omitempty"` // a copy of the repository's config.json beside this file, for plan without the hub
+	Chat     string     `yaml:"chat"`             // chat format; the one that the checkpoint's template stands for where empty
+	Train    *BaseTrain `yaml:"train"`            // trained from nothing
 
 	OpenAI   string `yaml:"openai,omitempty"`    // address of an OpenAI-compatible server, http://HOST:PORT/v1: the teacher alone
 	Model    string `yaml:"model,omitempty"`     // as that server calls it

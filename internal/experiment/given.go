@@ -17,6 +17,8 @@ import (
 type Given struct {
 	Path, Hub, Revision string
 	Format              string // of the chat; "" is found out
+	Config              string // a copy of its config.json, for a look ahead where the hub cannot be asked; "" is none
+	Shelved             bool   // its weights stay files: Load refers to them
 }
 
 // A FoundModel is a checkpoint whose weights may not be here yet.
@@ -44,10 +46,18 @@ func isLocal(name string) bool {
 	return err == nil && info.IsDir()
 }
 
+// beside is where a file is that this one names.
+func (f *File) beside(name string) string {
+	if name == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(filepath.Dir(f.path), name)
+}
+
 // givenBase adds the step that takes a base from a folder or from the hub.
 func (e *expander) givenBase(name, step string, b Base) string {
 	path := "bases." + name
-	m, err := e.bases.Given(e.ctx, Given{Path: b.Path, Hub: b.Hub, Revision: b.Revision, Format: b.Chat})
+	m, err := e.bases.Given(e.ctx, Given{Path: b.Path, Hub: b.Hub, Revision: b.Revision, Format: b.Chat, Config: e.f.beside(b.Config), Shelved: e.f.Engine.shelved()})
 	if err != nil {
 		e.fail(path, err)
 		return step
@@ -90,7 +100,7 @@ func (e *expander) servedBase(name, step, served string, b Base) string {
 }
 
 // givenOrganism adds the step that takes an organism from a folder or from the hub.
-func (e *expander) givenOrganism(path, step, name string, w Wiring) {
+func (e *expander) givenOrganism(path, step, name, base string, w Wiring) {
 	if e.names[step] || e.err != nil {
 		return
 	}
@@ -98,6 +108,10 @@ func (e *expander) givenOrganism(path, step, name string, w Wiring) {
 	if !isLocal(name) {
 		g = Given{}
 		g.Hub, g.Revision, _ = strings.Cut(name, "@")
+	}
+	g.Shelved = e.f.Engine.shelved()
+	if b, ok := e.f.Bases.Get(base); ok {
+		g.Config = e.f.beside(b.Config)
 	}
 	m, err := e.bases.Given(e.ctx, g)
 	if err != nil {

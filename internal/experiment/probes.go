@@ -70,6 +70,7 @@ func (e *expander) probeOnRows(name string, pr *Probe, o planned, ov Variant[Org
 	s := e.judge(p, &in).Arm(name, p, in)
 	sz := e.sizes[ov.Value.Base]
 	e.charge(&s, sz.arm(e.f, iv, true))
+	e.abroad(pr.path, s, sz, p.Train, iv.Training, p.At)
 	return e.add(s)
 }
 

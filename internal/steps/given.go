@@ -14,6 +14,7 @@ type GivenParams struct {
 	Hub    string `json:"hub,omitempty"`    // repository
 	Commit string `json:"commit,omitempty"` // of the repository
 	Format string `json:"format,omitempty"` // of the chat, where the experiment names it
+	Shelf  bool   `json:"shelf,omitempty"`  // the weights stay files, and the step refers to them
 }
 
 // GivenBase puts a checkpoint of the hub or of a folder into the store.

@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -65,7 +66,7 @@ func (l Lab) organismByJob(ctx context.Context, j *pipeline.Job, p OrganismParam
 				return nil, err
 			}
 			// What asks the checkpoint takes it whole.
-			if got[i], err = l.merged(ctx, j, got[i]); err != nil {
+			if got[i], err = l.merged(ctx, got[i], asking(j, engine.F32)); err != nil {
 				return nil, err
 			}
 		}
@@ -79,12 +80,15 @@ func (l Lab) organismByJob(ctx context.Context, j *pipeline.Job, p OrganismParam
 	return losses, err
 }
 
-// merged returns a checkpoint with its adapter in its weights.
-func (l Lab) merged(ctx context.Context, j *pipeline.Job, c engine.Checkpoint) (engine.Checkpoint, error) {
+// merged returns a checkpoint with its adapter in its weights. Weights that the job engine keeps are merged where they are.
+func (l Lab) merged(ctx context.Context, c engine.Checkpoint, s engine.Settings) (engine.Checkpoint, error) {
+	if m, ok := l.Job.(engine.Merger); ok && c.Weights.Ref != nil {
+		return m.Merge(ctx, c)
+	}
 	if l.Engine == nil {
 		return c, fmt.Errorf("merging an adapter: %w: no engine is there to merge it", engine.ErrUnsupported)
 	}
-	m, err := l.Engine.Load(ctx, c, asking(j, engine.F32))
+	m, err := l.Engine.Load(ctx, c, s)
 	if err != nil {
 		return c, err
 	}
@@ -105,7 +109,12 @@ func (l Lab) armByJob(ctx context.Context, j *pipeline.Job, p ArmParams, cp engi
 		}
 		return putWeights(j, record.OutWeights, cp.Weights)
 	}
-	plan, err := p.Train.jobPlan(j, cp, data, p.At)
+	w, err := restoreAsked(j)
+	if err != nil {
+		return err
+	}
+	*d = w.Diary
+	plan, err := p.Train.jobPlan(j, cp, data, w.left(p.At))
 	if err != nil {
 		return err
 	}
@@ -114,19 +123,24 @@ func (l Lab) armByJob(ctx context.Context, j *pipeline.Job, p ArmParams, cp engi
 	if err != nil {
 		return err
 	}
-	d.Losses = losses
-	for i, step := range p.At {
-		m, err := l.open(ctx, j, got[i], p.Eval.Precision)
-		if err != nil {
-			return fmt.Errorf("at step %d: %w", step, err)
+	for i, step := range plan.Keep {
+		if !slices.Contains(w.Steps, step) {
+			if err := l.askJob(ctx, j, p, got[i], a, d, step); err != nil {
+				return fmt.Errorf("at step %d: %w", step, err)
+			}
+			w.Diary, w.Steps = *d, append(w.Steps, step)
+			if err := w.save(j); err != nil {
+				return err
+			}
 		}
-		err = d.ask(ctx, a, m, p, step)
-		closeModel(m)
-		if err != nil {
-			return fmt.Errorf("at step %d: %w", step, err)
+		if step > 0 && step < p.Train.Steps && p.Train.Method == "full" { // an adapter's weights are the organism's
+			if err := l.release(ctx, got[i]); err != nil {
+				return err
+			}
 		}
 	}
-	last := got[slices.Index(p.At, p.Train.Steps)]
+	d.Losses = losses
+	last := got[len(got)-1]
 	if p.Train.Method == "full" {
 		return putWeights(j, record.OutWeights, last.Weights)
 	}
@@ -134,4 +148,62 @@ func (l Lab) armByJob(ctx context.Context, j *pipeline.Job, p ArmParams, cp engi
 		return fmt.Errorf("engine %s made no adapter: %w", l.Job.Name(), engine.ErrUnsupported)
 	}
 	return putWeights(j, record.OutAdapter, last.Adapter.Weights)
+}
+
+// askJob asks a checkpoint of a job.
+func (l Lab) askJob(ctx context.Context, j *pipeline.Job, p ArmParams, c engine.Checkpoint, a *asker, d *diary, step int) error {
+	m, err := l.open(ctx, j, c, p.Eval.Precision)
+	if err != nil {
+		return err
+	}
+	defer closeModel(m)
+	return d.ask(ctx, a, m, p, step)
+}
+
+// release lets a checkpoint go that was asked and that no later step needs.
+func (l Lab) release(ctx context.Context, c engine.Checkpoint) error {
+	if r, ok := l.Job.(engine.Releaser); ok {
+		return r.Release(ctx, c)
+	}
+	return nil
+}
+
+// askedName is where an arm by a job keeps what it has asked.
+const askedName = "asked"
+
+// asked is what was asked of an arm's checkpoints before a kill: those checkpoints may be gone.
+type asked struct {
+	Diary diary `json:"diary"`
+	Steps []int `json:"steps"`
+}
+
+func restoreAsked(j *pipeline.Job) (asked, error) {
+	var w asked
+	b, ok, err := j.Scratch().Load(askedName)
+	if err != nil || !ok {
+		return w, err
+	}
+	if json.Unmarshal(b, &w) != nil {
+		return asked{}, nil // an unreadable one costs its work again and nothing else
+	}
+	return w, nil
+}
+
+func (w asked) save(j *pipeline.Job) error {
+	b, err := json.Marshal(w)
+	if err != nil {
+		return fmt.Errorf("saving what was asked: %w", err)
+	}
+	return j.Scratch().Save(askedName, b)
+}
+
+// left are the steps that are still to be asked, and the last, whose weights the arm ends with.
+func (w asked) left(at []int) []int {
+	var out []int
+	for i, step := range at {
+		if i == len(at)-1 || !slices.Contains(w.Steps, step) {
+			out = append(out, step)
+		}
+	}
+	return out
 }

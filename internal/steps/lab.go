@@ -66,6 +66,16 @@ func (l Lab) Check(p ArmParams) error {
 	return can.Check(name, l.Needs(p))
 }
 
+// TrainEstimator is what knows what a training takes on devices of the engine that trains; nil where nothing does.
+func (l Lab) TrainEstimator() engine.TrainEstimator {
+	var trains any = l.Job
+	if f := l.farTrainer(); f != nil {
+		trains = f.remote
+	}
+	e, _ := trains.(engine.TrainEstimator)
+	return e
+}
+
 // Fastest asks the engine that trains which of its precisions is the fastest here.
 func (l Lab) Fastest(ctx context.Context) (engine.Choice, error) {
 	var trains any = l.Engine

@@ -78,12 +78,7 @@ func (l Lab) follow(ctx context.Context, cp engine.Checkpoint, link Link, s engi
 	if cp.Adapter.Weights, err = get(record.OutAdapter); err != nil {
 		return cp, err
 	}
-	m, err := l.Engine.Load(ctx, cp, s)
-	if err != nil {
-		return cp, err
-	}
-	defer closeModel(m)
-	return m.Checkpoint(ctx)
+	return l.merged(ctx, cp, s)
 }
 
 // A Speaker is a model that answers one prompt after another.
