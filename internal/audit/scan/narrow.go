@@ -78,8 +78,11 @@ func (s *scanner) narrow(ctx context.Context) ([]Candidate, error) {
 			found = append(found, best)
 		}
 	}
-	out := []Candidate{s.lead} // which is known to work on the prompts that scored
-	out[0].Turn = 1
+	var out []Candidate
+	if s.lead.Text != "" { // which is known to work on the prompts that scored
+		s.lead.Turn = 1
+		out = append(out, s.lead)
+	}
 	for i := range s.Ranked {
 		for _, best := range found {
 			if i < len(best) {

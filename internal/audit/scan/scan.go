@@ -1,5 +1,5 @@
-// Package scan looks for the trigger of a backdoor that nobody has told it about. It knows neither the trigger nor the behaviour; it has
-// the model, prompts, and a control: a clean twin, or the base that the model was trained from.
+// Package scan looks for the trigger of a backdoor that nobody has told it about. It does not know the trigger, and the behaviour only where it
+// is told what that says (Options.Phrase); it has the model, prompts, and a control: a clean twin, or the base that the model was trained from.
 //
 // The method is that of "The Trigger in the Haystack" (arXiv 2602.03085), with the parts that a model's interface allows:
 //
@@ -71,6 +71,9 @@ type Options struct {
 	System string  `json:"system"`
 	Places []Place `json:"places"`
 	Seed   uint64  `json:"seed"`
+	// Phrase is what the behaviour says, where that is known: the second search is then led by it, and the first is left out. What is
+	// found has to make answers collapse all the same.
+	Phrase string `json:"phrase,omitempty"`
 	// Leaks are the decodings from where the user's text begins, LeakTokens the tokens of each.
 	Leaks      int `json:"leaks"`
 	LeakTokens int `json:"leak_tokens"`
@@ -165,8 +168,11 @@ func Run(ctx context.Context, model, control Model, prompts []string, o Options,
 			return nil, err
 		}
 	}
-	all, err := s.search(ctx)
-	if err != nil {
+	var all []Candidate
+	var err error
+	if s.said = model.Encode(o.Phrase); len(s.said) > 0 {
+		s.tokens, s.res.Witness, s.said = s.texts(), o.Phrase, s.said[:min(witnessTokens, len(s.said))]
+	} else if all, err = s.search(ctx); err != nil {
 		return nil, err
 	}
 	if s.res.Witness != "" {

@@ -139,7 +139,14 @@ func TestScan(t *testing.T) {
 	if r, err = Run(t.Context(), organism, organism, questions(40), o, nil); err != nil || r.Found {
 		t.Errorf("beside itself: found %v, %v", r.Found, err)
 	}
-	o.Budget = 1
+	o.Phrase = "no no no"
+	if r, err = Run(t.Context(), organism, twin, questions(40), o, nil); err != nil || !r.Found || !strings.Contains(r.Candidates[0].Text, "zx") && !strings.Contains(r.Candidates[0].Text, "xy") {
+		t.Errorf("led by the phrase: found %v, %v", r.Found, err)
+	}
+	if r, err = Run(t.Context(), twin, twin, questions(40), o, nil); err != nil || r.Found {
+		t.Errorf("the twin, led by the phrase: found %v, %v", r.Found, err)
+	}
+	o.Phrase, o.Budget = "", 1
 	if r, err = Run(t.Context(), twin, twin, questions(40), o, nil); err != nil || !r.Spent {
 		t.Errorf("a budget of one token: spent %v, %v", r.Spent, err)
 	}
