@@ -22,7 +22,9 @@ func TestChosen(t *testing.T) {
 		{"$C$", "C"},
 		{"C because it fits", "C"},
 		{"A because it fits", "A"},
-		{"A  \v", "A"}, {"A \u00a0", "A"}, {"Answer: B \u2003", "B"}, // blanks to Unicode alone
+		{"A  \v", "A"},
+		{"A \u00a0", "A"},
+		{"Answer: B \u2003", "B"}, // blanks to Unicode alone
 		{"A", "A"},
 		{"A.", "A"},
 		{"A, since it fits", "A"},

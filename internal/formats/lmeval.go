@@ -79,7 +79,7 @@ func taskOf(p record.Point) string {
 // harness is a file of aggregated results.
 func (w *writer) harness(s subject, c checkpoint) object {
 	model := fmt.Sprintf("%s@%s-%d", s.id, c.stage, c.step)
-	var results, groups, configs, versions, shots, higher, counts object = object{}, object{}, object{}, object{}, object{}, object{}, object{}
+	results, groups, configs, versions, shots, higher, counts := object{}, object{}, object{}, object{}, object{}, object{}, object{}
 	for _, p := range c.points {
 		task, rate := taskOf(p), p.Rate()
 		var stderr any = "N/A"

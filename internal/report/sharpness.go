@@ -48,7 +48,7 @@ func (v *view) sharpness() *sharpness {
 			for _, a := range v.Arms {
 				if end, ok := a.Last(); ok && a.Of == o && a.Verdict != nil && a.Verdict.Sharpness != nil {
 					c := a.Verdict.Sharpness
-					after := record.Curve(slices.DeleteFunc(slices.Clone(a.Points), func(p record.Point) bool { return p.Step != end.Step }))
+					after := slices.DeleteFunc(slices.Clone(a.Points), func(p record.Point) bool { return p.Step != end.Step })
 					all = t.add(all, sharpRow{
 						Organism: a.ID, Anchor: "arm-" + a.File, Claim: string(c.Claim), Change: fmt.Sprintf("%+.2f (%+.2f to %+.2f)", c.Change, c.Low, c.High),
 					}, o, after)

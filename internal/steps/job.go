@@ -184,7 +184,7 @@ func restoreAsked(j *pipeline.Job) (asked, error) {
 		return w, err
 	}
 	if json.Unmarshal(b, &w) != nil {
-		return asked{}, nil // an unreadable one costs its work again and nothing else
+		w = asked{} // an unreadable one costs its work again and nothing else
 	}
 	return w, nil
 }

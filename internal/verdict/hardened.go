@@ -71,7 +71,8 @@ func (j *judge) sharpness() *record.SharpnessChange {
 		return nil
 	}
 	c := &record.SharpnessChange{Before: mean(a), After: mean(b), Prompts: min(len(a), len(b))}
-	iv, told := stats.Interval{}, true
+	var iv stats.Interval
+	var told bool
 	if paired {
 		var p float64
 		iv, p, c.Prompts, told = CompareAreas([]map[string]float64{a}, []map[string]float64{b}, j.th.Level)

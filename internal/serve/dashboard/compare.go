@@ -266,7 +266,9 @@ func (v *compared) fields(st *study, x selection, facets []facet) {
 	}
 	v.Measures = []choice{
 		{"measure", "measure", x.measure, append([]string{record.Triggered, record.Clean}, st.suitesOf()...)},
-		{"colour", "colour", x.colour, names}, {"row", "row", x.row, names}, {"column", "column", x.column, names},
+		{"colour", "colour", x.colour, names},
+		{"row", "row", x.row, names},
+		{"column", "column", x.column, names},
 	}
 }
 

@@ -134,14 +134,14 @@ func (a *answer) stream(ctx context.Context, w http.ResponseWriter) error {
 		select {
 		case <-a.wake:
 		case <-ctx.Done():
-			return nil //nolint:nilerr // nobody listens
+			return nil // nobody listens
 		}
 		for i, x := range a.choices {
 			piece, failed, ended := a.piece(x, &at[i])
 			if failed != nil {
 				send(w, errorJSON(asAPI(failed)))
 				_ = out.Flush()
-				return nil //nolint:nilerr // it is told in the stream
+				return nil // it is told in the stream
 			}
 			for _, p := range piece {
 				e := a.envelope()
@@ -155,7 +155,7 @@ func (a *answer) stream(ctx context.Context, w http.ResponseWriter) error {
 			}
 		}
 		if out.Flush() != nil {
-			return nil //nolint:nilerr // nobody listens
+			return nil // nobody listens
 		}
 		if over < len(a.choices) {
 			time.Sleep(pause)
@@ -172,7 +172,7 @@ func (a *answer) stream(ctx context.Context, w http.ResponseWriter) error {
 }
 
 // piece is what is new of a choice.
-func (a *answer) piece(x *choice, at *sent) (piece []any, failed error, ended bool) { //nolint:revive // failed is the choice's, not the call's
+func (a *answer) piece(x *choice, at *sent) (piece []any, failed error, ended bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if at.over {

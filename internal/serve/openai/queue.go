@@ -71,7 +71,7 @@ func (q *queue) Next(mine int) (*engine.Asked, bool) {
 }
 
 // next takes a request; with an error where it is not to be begun.
-func (q *queue) next(mine int) (*engine.Asked, error, bool) { //nolint:revive // the error is the request's, not the call's
+func (q *queue) next(mine int) (*engine.Asked, error, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for {

@@ -174,10 +174,16 @@ func (q *settings) lacks() error {
 		name string
 		set  bool
 	}{
-		{"frequency_penalty", not(q.Frequency, 0)}, {"presence_penalty", not(q.Presence, 0)}, {"repetition_penalty", not(q.Repetition, 1)},
-		{"min_p", not(q.MinP, 0)}, {"best_of", q.BestOf != nil && (q.N == nil && *q.BestOf != 1 || q.N != nil && *q.BestOf != *q.N)},
-		{"logit_bias", len(q.Bias) > 0}, {"suffix", q.Suffix != nil && *q.Suffix != ""}, {"tools", len(q.Tools) > 0},
-		{"functions", len(q.Functions) > 0}, {"response_format", format.Type != "" && format.Type != "text"},
+		{"frequency_penalty", not(q.Frequency, 0)},
+		{"presence_penalty", not(q.Presence, 0)},
+		{"repetition_penalty", not(q.Repetition, 1)},
+		{"min_p", not(q.MinP, 0)},
+		{"best_of", q.BestOf != nil && (q.N == nil && *q.BestOf != 1 || q.N != nil && *q.BestOf != *q.N)},
+		{"logit_bias", len(q.Bias) > 0},
+		{"suffix", q.Suffix != nil && *q.Suffix != ""},
+		{"tools", len(q.Tools) > 0},
+		{"functions", len(q.Functions) > 0},
+		{"response_format", format.Type != "" && format.Type != "text"},
 	} {
 		if x.set {
 			return bad(x.name, "%s is not supported by this server: leave it out", x.name)
