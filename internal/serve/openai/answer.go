@@ -155,7 +155,7 @@ func (a *answer) stream(ctx context.Context, w http.ResponseWriter) error {
 			}
 		}
 		if out.Flush() != nil {
-			return nil // nobody listens
+			return nil //nolint:nilerr // nobody listens
 		}
 		if over < len(a.choices) {
 			time.Sleep(pause)
