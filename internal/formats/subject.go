@@ -85,10 +85,7 @@ func (w *writer) subjects() []subject {
 	}
 	for _, a := range w.v.Arms {
 		s := subject{id: a.ID, file: a.File, kind: "arm", of: a.Of, arm: a, settings: map[string]string{}}
-		s.points = append(s.points, a.All...)
-		for _, p := range a.Battery {
-			s.points = append(s.points, p.Points...)
-		}
+		s.points = append(s.points, a.All...) // the relapse battery too
 		s.losses = []phaseLosses{{record.PhaseRemoval, a.Losses}, {record.PhaseRelapse, a.ProbeLosses}}
 		if a.Of != nil {
 			for name, value := range a.Of.Settings() {
