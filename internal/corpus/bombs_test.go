@@ -167,3 +167,29 @@ func TestRowsThatCount(t *testing.T) {
 		})
 	}
 }
+
+// TestRuns counts what the runs of a page claim before the library makes room for it.
+func TestRuns(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		runs   []byte
+		width  int
+		values int64
+		want   string
+	}{
+		{"a run", []byte{200, 1, 7}, 3, 100, ""},
+		{"a run of a dictionary of one word", []byte{200, 1}, 0, 100, ""},
+		{"packed bits, the last eight filled up", []byte{2<<1 | 1, 1, 2}, 1, 9, ""},
+		{"nothing", nil, 5, 0, ""},
+		{"two thousand million in five bytes", []byte{0xfe, 0xff, 0xff, 0xff, 0x0f, 1}, 1, 38, "runs of 2147483647 values where its header says 38"},
+		{"as many packed", []byte{0xff, 0xff, 0xff, 0xff, 0x0f}, 1, 38, "a run of 2147483647 times 8 values"},
+		{"many that are not too long each", bytes.Repeat([]byte{0x80, 0x40, 1}, 1000), 1, 4100, "where its header says 4100"},
+		{"a length without end", bytes.Repeat([]byte{0xff}, 12), 1, 38, "the length of a run is damaged"},
+		{"a length of 63 bits", []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f}, 8, 38, "times 8 values"},
+	} {
+		err := checkRuns(tt.runs, tt.width, tt.values)
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/gzip"
@@ -252,16 +253,22 @@ func (c *pageCheck) page(h pageHeader, codec format.CompressionCodec, at, end in
 	if int64(len(body)) != size {
 		return fmt.Errorf("%d bytes unpacked where its header says %d", len(body), size)
 	}
-	if !h.v2 && !h.dictionary {
-		if body, err = behindLevels(body, l); err != nil {
-			return err
-		}
+	switch {
+	case h.dictionary:
+	case h.v2:
+		repetition, defining := packed[:h.repetition], packed[h.repetition:levels]
+		err = errors.Join(checkRuns(repetition, bits.Len(uint(l.lists)), h.values), checkRuns(defining, bits.Len(uint(l.optional)), h.values))
+	default:
+		body, err = behindLevels(body, l, h.values)
+	}
+	if err != nil {
+		return err
 	}
 	return checkEncoding(h, body)
 }
 
-// behindLevels passes over the repetition and definition levels of a page of version 1.
-func behindLevels(b []byte, l leaf) ([]byte, error) {
+// behindLevels passes over the repetition and definition levels of a page of version 1, which has so many values.
+func behindLevels(b []byte, l leaf, values int64) ([]byte, error) {
 	for _, n := range []int{l.lists, l.optional} {
 		if n == 0 {
 			continue
@@ -269,15 +276,57 @@ func behindLevels(b []byte, l leaf) ([]byte, error) {
 		if len(b) < 4 || int64(binary.LittleEndian.Uint32(b)) > int64(len(b)-4) {
 			return nil, errors.New("its levels are longer than it is")
 		}
-		b = b[4+binary.LittleEndian.Uint32(b):]
+		end := 4 + binary.LittleEndian.Uint32(b)
+		if err := checkRuns(b[4:end], bits.Len(uint(n)), values); err != nil {
+			return nil, err
+		}
+		b = b[end:]
 	}
 	return b, nil
+}
+
+// runsFreely is how many values more than a page has its runs may hold: the last of them is filled up.
+const runsFreely = 4096
+
+// checkRuns walks over the runs of a hybrid of run lengths and packed bits, the values of which have so many bits. The library makes room for
+// whatever a run claims: five bytes can stand for two thousand million values. What is cut short is left to the library.
+func checkRuns(b []byte, width int, values int64) error {
+	most, total := uint64(values)+runsFreely, uint64(0)
+	for len(b) > 0 {
+		u, n := binary.Uvarint(b)
+		if n <= 0 {
+			return errors.New("the length of a run is damaged")
+		}
+		count, length := u>>1, uint64(width+7)/8
+		if u&1 != 0 {
+			if count > most { // before it is multiplied
+				return fmt.Errorf("a run of %d times 8 values where its header says %d in all", count, values)
+			}
+			count, length = 8*count, count*uint64(width)
+		}
+		if total += count; count > most || total > most {
+			return fmt.Errorf("runs of %d values where its header says %d", max(count, total), values)
+		}
+		b = b[n:]
+		b = b[min(length, uint64(len(b))):]
+	}
+	return nil
 }
 
 // checkEncoding refuses encodings that are not known, one that may unpack to any size, and counts that the page does not have.
 func checkEncoding(h pageHeader, body []byte) error {
 	switch h.encoding {
-	case encodingPlain, encodingDict, encodingRLE, encodingPacked, encodingRLEDict, encodingSplit:
+	case encodingDict, encodingRLEDict:
+		if h.dictionary || len(body) == 0 {
+			return nil
+		}
+		return checkRuns(body[1:], int(body[0]), h.values)
+	case encodingRLE:
+		if len(body) < 4 {
+			return nil
+		}
+		return checkRuns(body[4:], 1, h.values)
+	case encodingPlain, encodingPacked, encodingSplit:
 		return nil
 	case encodingDeltaBytes:
 		return errors.New("its encoding is DELTA_BYTE_ARRAY, which is not read, since it unpacks to any size: write the file with another")
