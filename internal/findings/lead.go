@@ -36,11 +36,12 @@ func (v *View) Leads() []string {
 	if s := v.sharpLead(); s != "" {
 		out = append(out, s)
 	}
-	for i, s := range v.Sharpers() {
-		if i == mostSharpers {
-			break
+	said := 0
+	for _, s := range v.Sharpers() { // those that are not told apart stand in the table
+		if s.Told && said < mostSharpers {
+			said++
+			out = append(out, s.Sentence())
 		}
-		out = append(out, s.Sentence())
 	}
 	return out
 }

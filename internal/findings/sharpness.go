@@ -46,9 +46,13 @@ type Sharper struct {
 }
 
 // Sharpers compare every organism with the first of the same base and trigger, over the prompts of the gate that both were asked, seed by seed. They
-// need GatherSharpness. Controls have no trigger to know.
+// need GatherSharpness. Controls have no trigger to know. What is told is told at a level corrected for the number of comparisons.
 func (v *View) Sharpers() []Sharper {
-	var out []Sharper
+	type pair struct {
+		of, against   string
+		first, second []map[string]float64
+	}
+	var pairs []pair
 	for i, c := range v.Columns {
 		if c.Control() {
 			continue
@@ -65,11 +69,18 @@ func (v *View) Sharpers() []Sharper {
 					}
 				}
 			}
-			if iv, p, n, told := verdict.CompareAreas(first, second, v.Thresholds.Level); n > 0 {
-				out = append(out, Sharper{c.Name(), ref.Name(), iv.Estimate, iv.Low, iv.High, p, n, told})
-			}
+			pairs = append(pairs, pair{c.Name(), ref.Name(), first, second})
 			break // with the first alone
 		}
+	}
+	var out []Sharper
+	for _, x := range pairs {
+		iv, p, n, _ := verdict.CompareAreas(x.first, x.second, v.Thresholds.Level)
+		if n == 0 {
+			continue
+		}
+		_, _, _, told := verdict.CompareAreas(x.first, x.second, 1-(1-v.Thresholds.Level)/float64(len(pairs)))
+		out = append(out, Sharper{x.of, x.against, iv.Estimate, iv.Low, iv.High, p, n, told})
 	}
 	return out
 }
