@@ -104,18 +104,7 @@ func (q *chatRequest) check() (common, int, error) {
 
 func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 	var q chatRequest
-	err := decode(w, r, &q)
-	var c common
-	var top int
-	if err == nil {
-		c, top, err = q.check()
-	}
-	if err == nil {
-		err = s.converse(w, r, &q, c, top)
-	}
-	if err != nil && r.Context().Err() == nil {
-		refuse(w, asAPI(err))
-	}
+	respond(w, r, &q, q.check, func(c common, top int) error { return s.converse(w, r, &q, c, top) })
 }
 
 // converse answers a conversation. An error comes before anything was sent.

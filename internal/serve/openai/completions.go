@@ -53,18 +53,7 @@ func (q *completion) check() (common, int, error) {
 
 func (s *Server) completions(w http.ResponseWriter, r *http.Request) {
 	var q completion
-	err := decode(w, r, &q)
-	var c common
-	var top int
-	if err == nil {
-		c, top, err = q.check()
-	}
-	if err == nil {
-		err = s.complete(w, r, &q, c, top)
-	}
-	if err != nil && r.Context().Err() == nil {
-		refuse(w, asAPI(err))
-	}
+	respond(w, r, &q, q.check, func(c common, top int) error { return s.complete(w, r, &q, c, top) })
 }
 
 // complete answers a completion. An error comes before anything was sent.

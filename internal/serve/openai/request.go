@@ -139,6 +139,22 @@ type common struct {
 	stopsIDs []int32
 }
 
+// respond reads a request into q, checks it and has it answered. Errors come before anything was sent; to a client that is gone none is told.
+func respond(w http.ResponseWriter, r *http.Request, q any, check func() (common, int, error), answer func(c common, top int) error) {
+	err := decode(w, r, q)
+	var c common
+	var top int
+	if err == nil {
+		c, top, err = check()
+	}
+	if err == nil {
+		err = answer(c, top)
+	}
+	if err != nil && r.Context().Err() == nil {
+		refuse(w, asAPI(err))
+	}
+}
+
 // decode reads a request.
 func decode(w http.ResponseWriter, r *http.Request, v any) error {
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
