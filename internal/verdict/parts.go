@@ -183,7 +183,15 @@ func (j *judge) scope() string {
 	var tested []string
 	if n := len(j.triggered); n > 0 {
 		last := j.triggered[n-1]
-		tested = append(tested, fmt.Sprintf("%d triggered prompts a checkpoint at %d checkpoints up to step %d", last.N, n, last.Step))
+		least := last.N
+		for _, p := range j.triggered {
+			least = min(least, p.N)
+		}
+		asked := strconv.Itoa(last.N)
+		if least < last.N {
+			asked = fmt.Sprintf("%d to %d", least, last.N)
+		}
+		tested = append(tested, fmt.Sprintf("%s triggered prompts a checkpoint at %d checkpoints up to step %d", asked, n, last.Step))
 		if c, ok := j.e.Curve.At(record.SuiteIHY, record.Clean, last.Step); ok {
 			tested = append(tested, fmt.Sprintf("%d clean prompts", c.N))
 		}
