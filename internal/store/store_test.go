@@ -500,7 +500,7 @@ func TestProbe(t *testing.T) {
 		{"full", durable.Faults{Quota: 10 << 10}, "cannot be written to: "},
 		{"read-only", durable.Faults{ReadOnly: true}, "read-only file system"},
 		{"no locks", fails(durable.OpCreate, "locks", syscall.ENOLCK), "no locks that work"},
-		{"no renames", fails(durable.OpRename, "", syscall.ENOTSUP), "cannot be written to: "},
+		{"no renames", fails(durable.OpRename, "", syscall.ENOTSUP), "has no renames that replace in one step: "},
 		{"no syncs", fails(durable.OpSync, "", syscall.EIO), "cannot be written to: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -154,14 +154,14 @@ func Rebuild(ctx context.Context, file string, s *store.Store, decode Decode, ma
 }
 
 func rebuild(ctx context.Context, file string, s *store.Store, decode Decode, manifests []record.Manifest) (Built, error) {
-	temp := file + ".tmp" + strconv.Itoa(os.Getpid())
-	if err := remove(temp); err != nil {
+	temp, err := emptyBeside(file)
+	if err != nil {
 		return Built{}, err
 	}
 	// The keys are read first: an entry that is committed meanwhile makes the index stale and is not missed for ever.
 	keys, err := fingerprint(s)
 	if err != nil {
-		return Built{}, err
+		return Built{}, errors.Join(err, remove(temp))
 	}
 	b := &builder{store: s, decode: decode, ids: map[string]int64{}}
 	err = func() error {
@@ -178,6 +178,15 @@ func rebuild(ctx context.Context, file string, s *store.Store, decode Decode, ma
 		return b.built, errors.Join(err, remove(temp))
 	}
 	return b.built, nil
+}
+
+// emptyBeside makes a file that no other process writes, whatever its number, in the folder of the one to be replaced.
+func emptyBeside(file string) (string, error) {
+	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".tmp*")
+	if err != nil {
+		return "", err
+	}
+	return f.Name(), errors.Join(f.Chmod(0o644), f.Close()) //nolint:gosec // as the other files of a store
 }
 
 // publish puts a finished file in its place.
