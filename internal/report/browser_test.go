@@ -229,6 +229,7 @@ func TestRealReport(t *testing.T) {
 	t.Run("cells", func(t *testing.T) { everyArm(tab{t, ctx}, all.Study) })
 	t.Run("transcripts by click", func(t *testing.T) { everyCell(tab{t, ctx}, all.Study) })
 	t.Run("print", func(t *testing.T) { toPDF(tab{t, ctx}) })
+	t.Run("filter", func(t *testing.T) { everyFilter(tab{t, ctx}, len(all.Study.Arms)) })
 	if w := wrong(); len(w) > 0 {
 		t.Errorf("the page complained:\n%s", strings.Join(w, "\n"))
 	}

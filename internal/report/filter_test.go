@@ -2,6 +2,7 @@ package report_test
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,4 +94,48 @@ func TestFilter(t *testing.T) {
 	if w := wrong(); len(w) > 0 {
 		t.Errorf("the page complained:\n%s", strings.Join(w, "\n"))
 	}
+}
+
+// everyFilter sets each choice of the page's filter in turn, three times: fewer arms show, and the median time, layout included, is
+// under 100 ms.
+func everyFilter(b tab, arms int) {
+	type choice struct {
+		Name, Value string
+		Arms        int
+		Took        []float64
+	}
+	choices := eval[[]choice](b, `[...document.querySelectorAll("#filter select")].flatMap(el => [...el.options].filter(o => o.value).map(o => {
+		const set = value => {
+			el.value = value;
+			const begun = performance.now();
+			el.dispatchEvent(new Event("input", {bubbles: true}));
+			document.body.offsetHeight;
+			return performance.now() - begun;
+		};
+		const took = [], all = [];
+		let shown = 0;
+		for (let i = 0; i < 3; i++) {
+			took.push(set(o.value));
+			shown = document.querySelectorAll("#arms .arm:not([hidden])").length;
+			all.push(set(""));
+		}
+		return {name: el.name, value: o.value, arms: shown, took: took.concat(all)};
+	}))`)
+	worst := 0.0
+	for _, c := range choices {
+		if c.Arms < 1 || c.Arms > arms {
+			b.Errorf("%s %s: %d arms of %d", c.Name, c.Value, c.Arms, arms)
+		}
+		for _, took := range [][]float64{c.Took[:3], c.Took[3:]} {
+			slices.Sort(took)
+			if took[1] > 100 {
+				b.Errorf("%s %s: %.0f ms", c.Name, c.Value, took[1])
+			}
+			worst = max(worst, took[1])
+		}
+	}
+	if len(choices) < 2 {
+		b.Errorf("%d choices to filter by", len(choices))
+	}
+	b.Logf("%d arms, %d choices, the slowest took %.0f ms", arms, len(choices), worst)
 }
