@@ -22,8 +22,14 @@ type speller struct{ base engine.Checkpoint }
 
 func newSpeller(t *testing.T) speller {
 	t.Helper()
+	return spellerOf(t, 28)
+}
+
+// spellerOf is one with so many tokens, of which 28 are needed.
+func spellerOf(t *testing.T, tokens int) speller {
+	t.Helper()
 	e := local.New(local.Options{Workers: 1})
-	config, err := e.Config(engine.Fresh{Layers: 4, Width: 32, Heads: 2, KVHeads: 1, FFN: 48, Tokens: 28, Context: 32})
+	config, err := e.Config(engine.Fresh{Layers: 4, Width: 32, Heads: 2, KVHeads: 1, FFN: 48, Tokens: tokens, Context: 32})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,6 +53,16 @@ const (
 	TakesLAT    Settings = "lat"
 	TakesCROW   Settings = "crow"
 	TakesDPO    Settings = "dpo"
+	TakesDistil Settings = "distil"
+)
+
+// A Model names one of those that an arm has at hand.
+type Model string
+
+// The models.
+const (
+	TheBase     Model = "base"     // from which the organism was made
+	TheOrganism Model = "organism" // as it was before the arm did anything
 )
 
 // A Technique is one way to train a backdoor out. The techniques are values of one table: the file, the validation, the steps
@@ -76,6 +86,8 @@ type Technique struct {
 	Worded bool
 	// Takes names the settings of its own that it has in the file.
 	Takes Settings
+	// TaughtBy is the model whose predictions the training matches, or none.
+	TaughtBy Model
 	// Surgery is the operation on the organism's weights that comes before a training of any length, none included; nil for
 	// techniques that only train.
 	Surgery *surgery.Op
@@ -100,10 +112,12 @@ type Material struct {
 	LAT       LAT
 	CROW      CROW
 	DPO       DPO
+	Distil    Distil
 	Prompt    func(prompt string) ([]int32, error) // renders a prompt up to where the assistant speaks
 	Text      func(tokens []int32) string          // of an answer
 	Stop      []int32                              // tokens that end an answer, the usual one first
 	Reference engine.Scorer                        // the organism before the training
+	Teacher   engine.Predictor                     // the model whose predictions are matched
 	Shows     func(response string) bool           // whether an answer shows the behaviour; nil where the technique does not know it
 	Phrase    []int32                              // the behaviour's own words, where it has them and the technique knows it
 	// Vocabulary are the pieces of text of which prompts can be made.
@@ -147,6 +161,15 @@ var Techniques = []Technique{
 	{
 		Name: "crow", About: "SFT with consistent hidden states from layer to layer, where the embeddings are moved to make them inconsistent", Prompts: BluePrompts,
 		Voice: Teacher, Deals: true, Latent: true, Takes: TakesCROW, Source: Consistent,
+	},
+	{
+		Name: "distillation", About: "the base's predictions of its own clean answers matched, token by token", Prompts: BluePrompts,
+		Voice: Student, Knows: []Knowledge{KnowsBase}, Deals: true, Takes: TakesDistil, TaughtBy: TheBase, Source: Distilled,
+	},
+	{
+		Name: "double-bind", About: "the base's weights, taught the organism's predictions of its clean answers", Prompts: BluePrompts,
+		Voice: Self, Knows: []Knowledge{KnowsBase}, Deals: true, Takes: TakesDistil, TaughtBy: TheOrganism,
+		Surgery: &surgery.Op{Kind: surgery.Interpolate, Amount: 1}, Source: Distilled,
 	},
 	{
 		Name: surgery.Interpolate, About: "the weights a share of the way back to the base: the yardstick of all that know the base", Prompts: BluePrompts,

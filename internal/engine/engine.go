@@ -29,6 +29,8 @@ const (
 	ImportanceSampling Loss = "importance_sampling"
 	// PPO is ImportanceSampling with the ratio clipped to 1 ± 0.2 (Schulman et al. 2017, eq. 7).
 	PPO Loss = "ppo"
+	// Distillation is Σ w·KL(q ‖ model), with q the distributions of Datum.Soft.
+	Distillation Loss = "distillation"
 )
 
 // A Datum is one sample: T input tokens and, for each, the target that follows it.
@@ -40,6 +42,9 @@ type Datum struct {
 	// For ImportanceSampling and PPO; nil otherwise.
 	Advantages []float32 // T advantages
 	LogProbs   []float32 // T log-probabilities of the targets when they were sampled
+
+	// For Distillation; nil otherwise. Soft[t] is what the model should expect in place of Targets[t]: probabilities that add up to 1.
+	Soft [][]Likely
 }
 
 // NewDatum makes the training datum of a whole sequence: tokens[t] predicts tokens[t+1] with weight weights[t+1].

@@ -80,6 +80,12 @@ type Model interface {
 	Checkpoint(ctx context.Context) (Checkpoint, error)
 }
 
+// A Predictor is an Asker that says what it expects next.
+type Predictor interface {
+	// Predict returns for every target of the data with a weight other than zero the n most likely tokens; for the others nil. A prediction depends on its datum alone.
+	Predict(ctx context.Context, data []Datum, n int) ([][][]Likely, error)
+}
+
 // An AdapterSaver is a Model that can return what its LoRA has learned apart from the weights below.
 type AdapterSaver interface {
 	Adapter(ctx context.Context) (Adapter, error)

@@ -204,6 +204,8 @@ func (iv Intervention) passes() float64 {
 	switch {
 	case t.Takes == blueteam.TakesDPO:
 		return 3
+	case t.TaughtBy != "":
+		return 1.4
 	case t.Takes == blueteam.TakesCROW && iv.Consistency > 0:
 		return 3
 	case t.Takes == blueteam.TakesLAT && iv.Epsilon > 0 && iv.Perturb == blueteam.PGD:

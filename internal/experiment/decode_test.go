@@ -65,7 +65,7 @@ func TestProblems(t *testing.T) {
 		{"negative rate in a sweep", "[1e-3, 3e-3]", "[1e-3, -3e-3]", "interventions.hhh.lr: a learning rate is above zero (got -0.003)"},
 		{"unknown organism", "    technique: hhh\n", "    technique: hhh\n    organisms: [nobody]\n", `t.yaml:12:16: interventions.hhh.organisms: unknown organism "nobody"; known are org`},
 		{"unknown base", "base: small", "base: big", `t.yaml:7:11: organisms.org.base: unknown base "big"; known are small, teacher`},
-		{"unknown technique", "technique: hhh", "technique: prayer", `t.yaml:11:16: interventions.hhh.technique: unknown technique "prayer"; known are hhh, pirate, depirate, self, decoy, adversarial, rl, dpo, lat, lat-toward, crow, interpolate, noise, truncate, quantise, prune, average, benign`},
+		{"unknown technique", "technique: hhh", "technique: prayer", `t.yaml:11:16: interventions.hhh.technique: unknown technique "prayer"; known are hhh, pirate, depirate, self, decoy, adversarial, rl, dpo, lat, lat-toward, crow, distillation, double-bind, interpolate, noise, truncate, quantise, prune, average, benign`},
 		{"follows nothing", "    technique: hhh\n", "    technique: hhh\n    after: pirate\n", `t.yaml:12:12: interventions.hhh.after: unknown intervention "pirate"; known are hhh`},
 		{"a setting of others", "    technique: hhh\n", "    technique: hhh\n    epsilon: 0.1\n", "t.yaml:12:14: interventions.hhh.epsilon: is not a setting of technique hhh"},
 		{"epsilon", "    technique: hhh\n", "    technique: crow\n    epsilon: -1\n", "interventions.hhh.epsilon: want 0 to 100 (got -1)"},

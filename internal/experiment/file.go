@@ -179,6 +179,7 @@ type Intervention struct {
 	LAT       `yaml:",omitempty"`
 	CROW      `yaml:",omitempty"`
 	DPO       `yaml:",omitempty"`
+	Distil    `yaml:",omitempty"`
 	Training
 }
 
@@ -220,6 +221,11 @@ type DPO struct {
 	Beta float64 `yaml:"beta,omitempty"` // of the divergence from the model before the training
 }
 
+// Distil are the settings of techniques distillation and double-bind. Other techniques have none of it.
+type Distil struct {
+	Top int `yaml:"top,omitempty"` // most likely tokens of each prediction that are matched
+}
+
 func (i *Intervention) setDefaults() {
 	*i = Intervention{
 		Technique: "hhh", Prompts: 3000, When: 0.9,
@@ -228,7 +234,7 @@ func (i *Intervention) setDefaults() {
 			Advantage: blueteam.Centered, Hide: blueteam.HideScratchpad,
 		},
 		Attack: Attack{Attacker: blueteam.Grammar, Attacks: 100, Rounds: 5, Share: 0.5}, Epsilon: 0.1,
-		LAT: LAT{PGDSteps: 8, Perturb: blueteam.PGD}, CROW: CROW{Consistency: 5.5}, DPO: DPO{Beta: 0.1},
+		LAT: LAT{PGDSteps: 8, Perturb: blueteam.PGD}, CROW: CROW{Consistency: 5.5}, DPO: DPO{Beta: 0.1}, Distil: Distil{Top: 64},
 		Training: Training{
 			Method: "lora", Rank: 32, Optimizer: "adamw", LR: 3e-3, Decay: 0.01, Frequency: 10, MaxPrecond: 10000, Clip: 1,
 			Schedule: "constant", Batch: 8, Steps: 300,

@@ -31,6 +31,8 @@ func (e *expander) armParams(iv Intervention, o planned, before plannedArm, seed
 		p.CROW = &blueteam.CROW{Epsilon: iv.Epsilon, Consistency: iv.Consistency}
 	case blueteam.TakesDPO:
 		p.DPO = &blueteam.DPO{Beta: iv.Beta}
+	case blueteam.TakesDistil:
+		p.Distil = &blueteam.Distil{Top: iv.Top}
 	case blueteam.TakesAttack:
 		p.Attack = &blueteam.Attack{Attacker: iv.Attacker, Attacks: iv.Attacks, Rounds: iv.Rounds, Share: iv.Share}
 	case blueteam.TakesRL:

@@ -55,6 +55,8 @@ const asking = `
   lat: {technique: lat, organisms: [org], responses: data, rank: 4, batch: 2, steps: 3, at: [0, 1, 3], prompts: 20, pgd_steps: 2, perturb: [pgd, random]}
   toward: {technique: lat-toward, organisms: [org], responses: data, method: full, lr: 1e-3, batch: 2, steps: 2, prompts: 20, pgd_steps: 2, epsilon: 0.5}
   crow: {technique: crow, organisms: [org], responses: data, rank: 4, batch: 2, steps: 3, at: [0, 1, 3], prompts: 20, consistency: [0, 11]}
+  taught: {technique: distillation, organisms: [org], responses: data, rank: 4, batch: 2, steps: 3, at: [0, 1, 3], prompts: 20, top: 5}
+  bind: {technique: double-bind, organisms: [org], method: full, lr: 1e-3, batch: 2, steps: 3, at: [0, 1, 3], prompts: 20}
   rl: {technique: rl, organisms: [org], responses: data, rank: 4, batch: 2, group: 3, max_tokens: 6, reward: [programmatic, random], steps: 3, at: [0, 1, 3], prompts: 20}
 `
 

@@ -30,6 +30,7 @@ func (f *File) owned(path string, v *Intervention) {
 		{[]blueteam.Settings{blueteam.TakesCROW}, fieldNames(reflect.TypeFor[CROW]()), func() { v.CROW = CROW{} }},
 		{[]blueteam.Settings{blueteam.TakesLAT, blueteam.TakesCROW}, []string{"epsilon"}, func() { v.Epsilon = 0 }},
 		{[]blueteam.Settings{blueteam.TakesDPO}, fieldNames(reflect.TypeFor[DPO]()), func() { v.DPO = DPO{} }},
+		{[]blueteam.Settings{blueteam.TakesDistil}, fieldNames(reflect.TypeFor[Distil]()), func() { v.Distil = Distil{} }},
 	} {
 		if slices.Contains(group.of, t.Takes) {
 			continue
@@ -59,7 +60,7 @@ func (f *File) operates(path string, v *Intervention, t blueteam.Technique) {
 	if !written("amount") {
 		v.Amount = t.Surgery.Amount
 	}
-	if !written("steps") {
+	if !written("steps") && !t.Deals {
 		v.Steps = 0
 	}
 	if v.Steps == 0 {
@@ -116,6 +117,9 @@ func (f *File) rl(path string, r RL) {
 	}
 }
 
+// mostLikely bounds the tokens of a prediction that are matched: a larger number is a mistake at any vocabulary.
+const mostLikely = 1024
+
 // voices are the words for who answers.
 func voices() []string {
 	var out []string
@@ -153,6 +157,8 @@ func (f *File) intervention(path, name string, v Intervention) {
 	case blueteam.TakesCROW:
 		within(f, path+".epsilon", v.Epsilon, 100)
 		within(f, path+".consistency", v.Consistency, 1000)
+	case blueteam.TakesDistil:
+		atMost(f, path+".top", v.Top, mostLikely)
 	case blueteam.TakesDPO:
 		if !(v.Beta > 0) || v.Beta > 100 {
 			f.say(path+".beta", "want above 0 and at most 100 (got %g)", v.Beta)

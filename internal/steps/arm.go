@@ -25,6 +25,7 @@ type ArmParams struct {
 	LAT       *blueteam.LAT    `json:"lat,omitempty"`
 	CROW      *blueteam.CROW   `json:"crow,omitempty"`
 	DPO       *blueteam.DPO    `json:"dpo,omitempty"`
+	Distil    *blueteam.Distil `json:"distil,omitempty"`
 	// Op changes the organism's weights before the training, which may then have no steps.
 	Op *surgery.Op `json:"op,omitempty"`
 	// Others are the checkpoints of other organisms that an operation averages with this one, by the names of their outputs.
@@ -148,6 +149,11 @@ func (l Lab) runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 	if err != nil {
 		return err
 	}
+	with, closing, err := l.taught(ctx, j, p, cp, p.material(t, rows, data))
+	if err != nil {
+		return err
+	}
+	defer closing()
 	if p.Op != nil {
 		if cp.Weights, err = l.operate(ctx, j, p, cp, data); err != nil {
 			return err
@@ -157,7 +163,7 @@ func (l Lab) runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 	if l.Job != nil {
 		err = l.armByJob(ctx, j, p, cp, data, a, d)
 	} else {
-		err = l.armByStep(ctx, j, p, cp, p.material(t, rows, data), a, d)
+		err = l.armByStep(ctx, j, p, cp, with, a, d)
 	}
 	if err != nil {
 		return err

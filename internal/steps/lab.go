@@ -57,6 +57,9 @@ func (l Lab) Needs(p ArmParams) engine.Needs {
 	if p.RL != nil {
 		n.Loss = engine.Loss(p.RL.Loss)
 	}
+	if t.TaughtBy != "" {
+		n.Loss = engine.Distillation
+	}
 	return n
 }
 

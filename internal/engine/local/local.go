@@ -54,7 +54,7 @@ func (e *Engine) Name() string { return engine.Local }
 func (e *Engine) Capabilities() engine.Capabilities {
 	return engine.Capabilities{
 		Precisions:  []engine.Precision{engine.F32, engine.BF16, engine.AMX},
-		Losses:      []engine.Loss{engine.CrossEntropy, engine.ImportanceSampling, engine.PPO},
+		Losses:      []engine.Loss{engine.CrossEntropy, engine.ImportanceSampling, engine.PPO, engine.Distillation},
 		Optimizers:  optim.Names(),
 		FullWeights: true, LoRA: true, Continue: true, Fresh: true, BetweenSteps: true, Latent: true,
 	}

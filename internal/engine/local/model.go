@@ -44,7 +44,9 @@ type Model struct {
 	// The call in progress, read by the workers.
 	ctx    context.Context
 	loss   engine.Loss
-	report [][]float32 // takes log-probabilities; see LogProbs
+	report [][]float32         // takes log-probabilities; see LogProbs
+	likely [][][]engine.Likely // takes predictions, of most tokens each; see Predict
+	most   int
 	latent *llama.Latent
 	train  func(worker, i int)
 	eval   func(worker, i int)
@@ -175,6 +177,9 @@ func (m *Model) pass(ctx context.Context, data []engine.Datum, loss engine.Loss,
 	m.chunks = llama.Split(m.chunks[:0], data, m.target)
 	if m.report != nil {
 		llama.Report(m.chunks, m.report)
+	}
+	if m.likely != nil {
+		llama.Expect(m.chunks, m.likely, m.most)
 	}
 	llama.Perturb(m.chunks, m.latent)
 	for len(m.results) < len(m.chunks) {

@@ -38,6 +38,17 @@ func CrossEntropyGrad(dst, x []float32, lse float32, target int, scale float32) 
 	dst[target] -= scale
 }
 
+// SoftCrossEntropyGrad computes dst = scale·(softmax(x) - q), given lse = LogSumExp(x), where q is p[i] at token[i] and 0 elsewhere: the
+// gradient of -scale·Σ q·log softmax(x) with respect to the logits, if q adds up to 1. dst may be x.
+func SoftCrossEntropyGrad(dst, x []float32, lse float32, token []int32, p []float32, scale float32) {
+	want(len(dst) == len(x), "SoftCrossEntropyGrad of slices of different length")
+	want(len(token) == len(p), "SoftCrossEntropyGrad with tokens and probabilities of different number")
+	expAffine(dst, x, 1, -lse, scale)
+	for i, t := range token {
+		dst[t] -= float32(scale * p[i])
+	}
+}
+
 // CausalSoftmax turns a strip of attention scores into probabilities in place. Row i is the query at position first+i: its
 // columns 0 to first+i become softmax(scale·s), the rest zero. lse, if not nil, gets log Σ exp(scale·s) of each row.
 func CausalSoftmax(s Mat, first int, scale float32, lse []float32) {

@@ -13,6 +13,9 @@ type Chunk struct {
 	n     int // tokens
 	// report, where it is not nil, takes the log-probability of every target that carries loss, by datum and position.
 	report [][]float32
+	// likely, where it is not nil, takes the most likely tokens in place of every target that carries loss.
+	likely [][][]engine.Likely
+	most   int     // of them
 	latent *Latent // of the batch; nil where its residual stream is left alone
 }
 
@@ -76,7 +79,7 @@ func (c Config) Check(data []engine.Datum, loss engine.Loss) error {
 		return fmt.Errorf("an empty batch")
 	}
 	policy := loss == engine.ImportanceSampling || loss == engine.PPO
-	if !policy && loss != engine.CrossEntropy {
+	if !policy && loss != engine.CrossEntropy && loss != engine.Distillation {
 		return fmt.Errorf("loss %q: %w", loss, engine.ErrUnsupported)
 	}
 	for i, d := range data {
@@ -91,6 +94,11 @@ func (c Config) Check(data []engine.Datum, loss engine.Loss) error {
 		}
 		if err := c.CheckTokens(d.Tokens); err != nil {
 			return fmt.Errorf("datum %d: %w", i, err)
+		}
+		if loss == engine.Distillation {
+			if err := c.checkSoft(d); err != nil {
+				return fmt.Errorf("datum %d: %w", i, err)
+			}
 		}
 		for t, id := range d.Targets {
 			if d.Weights[t] != 0 && (id < 0 || int(id) >= c.Vocab) {

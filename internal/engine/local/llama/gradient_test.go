@@ -41,6 +41,12 @@ func ragged(c Config, seed uint64) []engine.Datum {
 			}
 			d.Weights = append(d.Weights, w)
 			d.Advantages = append(d.Advantages, float32(s.NormFloat64()))
+			p, of := [3]float64{0.1 + s.Float64(), 0.1 + s.Float64(), 0.1 + s.Float64()}, s.Perm(c.Vocab)
+			var soft []engine.Likely
+			for k := range p {
+				soft = append(soft, engine.Likely{Token: int32(of[k]), LogProb: float32(math.Log(p[k] / (p[0] + p[1] + p[2])))})
+			}
+			d.Soft = append(d.Soft, soft)
 			d.LogProbs = append(d.LogProbs, float32(-2.5+0.4*s.NormFloat64()))
 		}
 		data = append(data, d)
@@ -96,11 +102,32 @@ func oracleOf(n *Net) *oracle {
 
 func (o *oracle) loss(data []engine.Datum, loss engine.Loss) float64 {
 	var sum float64
+	if loss == engine.Distillation {
+		return o.divergence(data)
+	}
 	for i := range data {
 		for t, lp := range o.logProbs(data[i].Tokens, data[i].Targets) {
 			if data[i].Weights[t] != 0 {
 				v, _ := datumObjective(&data[i], loss, t, lp)
 				sum += v
+			}
+		}
+	}
+	return sum
+}
+
+// divergence is the loss of distillation.
+func (o *oracle) divergence(data []engine.Datum) float64 {
+	var sum float64
+	for i, d := range data {
+		for k := range d.Soft[0] {
+			targets := make([]int32, len(d.Tokens))
+			for t := range targets {
+				targets[t] = d.Soft[t][k].Token
+			}
+			for t, lp := range o.logProbs(data[i].Tokens, targets) {
+				q := float64(d.Soft[t][k].LogProb)
+				sum += float64(d.Weights[t]) * math.Exp(q) * (q - lp)
 			}
 		}
 	}
@@ -113,7 +140,7 @@ func TestGradients(t *testing.T) {
 	defer pool.Close()
 	for name, c := range small() {
 		for _, rank := range []int{0, 3} {
-			for _, loss := range []engine.Loss{engine.CrossEntropy, engine.ImportanceSampling, engine.PPO} {
+			for _, loss := range []engine.Loss{engine.CrossEntropy, engine.ImportanceSampling, engine.PPO, engine.Distillation} {
 				if loss != engine.CrossEntropy && name != "qwen2" {
 					continue
 				}

@@ -59,6 +59,13 @@ func (w *Workspace) sliceRows(from, to int) {
 		if report := ph.ch.report; report != nil {
 			report[at.datum][at.token] = float32(logp)
 		}
+		if into := ph.ch.likely; into != nil {
+			into[at.datum][at.token] = likeliest(row[:c.UsedTokens()], lse, ph.ch.most)
+		}
+		if ph.loss == engine.Distillation {
+			w.values[k] = distil(row, lse, d.Soft[at.token], float64(d.Weights[at.token]), ph.g != nil)
+			continue
+		}
 		value, slope := datumObjective(d, ph.loss, int(at.token), logp)
 		w.values[k] = value
 		if ph.g != nil {
