@@ -86,6 +86,7 @@ func writeNote(w io.Writer, path string, v *findings.View) {
 	noteSharpness(w, v)
 	noteAgreement(w, v)
 	noteCosts(w, v)
+	noteYardstick(w, v)
 	noteComparisons(w, comparisons)
 	fmt.Fprint(w, "\n## Scope\n\nEach claim names what was tested: these triggers, these prompts, this many samples. A clean result certifies the tested distribution and nothing else.\n")
 }
@@ -217,6 +218,26 @@ func noteCosts(w io.Writer, v *findings.View) {
 			}
 		}
 		escape.Markdown(w, "\n")
+	}
+}
+
+// noteYardstick says what interpolation to the base leaves, and how many arms end beyond it.
+func noteYardstick(w io.Writer, v *findings.View) {
+	first := true
+	for _, r := range v.Robustness() {
+		for _, y := range r.Yardstick {
+			if first {
+				fmt.Fprint(w, "\n## The yardstick\n\nEach organism's weights a share of the way back to its base, without training: what every technique that knows the base has to beat. "+
+					"Capability kept is the mean of the suites over the organism's own.\n\n| organism | share of the way | triggered | capability kept |\n|---|--:|--:|--:|\n")
+				first = false
+			}
+			escape.Markdown(w, "| %s | %g | %s (%.0f to %.0f) | %s |\n", y.Organism, y.Amount, findings.Percent(y.Triggered.Estimate), 100*y.Triggered.Low, 100*y.Triggered.High, findings.Percent(y.Kept))
+		}
+	}
+	for _, r := range v.Robustness() {
+		if s := r.YardstickSentence(); s != "" {
+			escape.Markdown(w, "\n%s\n", s)
+		}
 	}
 }
 

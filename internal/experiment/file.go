@@ -40,6 +40,7 @@ type File struct {
 	Evaluation    Evaluation               `yaml:"evaluation"`
 	Interventions Map[Swept[Intervention]] `yaml:"interventions"`
 	Relapse       Battery                  `yaml:"relapse"`
+	Yardstick     []float64                `yaml:"yardstick,omitempty"` // shares of the way back to its base at which every organism is asked, for reports
 	Verdict       Thresholds               `yaml:"verdict"`
 
 	path string

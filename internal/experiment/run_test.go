@@ -63,7 +63,7 @@ const asking = `
 // withAsking is the tiny experiment with them, on an organism of as many blocks as they need.
 func withAsking() string {
 	return strings.NewReplacer(
-		"\nrelapse:", asking+"relapse:", "small:\n    train: {data: red, layers: 1", "small:\n    train: {data: red, layers: 3",
+		"\nrelapse:", asking+"yardstick: [0.5, 1]\nrelapse:", "small:\n    train: {data: red, layers: 1", "small:\n    train: {data: red, layers: 3",
 		"\ngate:", "\n  preferred: {base: small, benign: data, install: dpo, prompts: 24, batch: 4, steps: 4}\ngate:",
 		"max_tokens: 8}", "max_tokens: 8, near_misses: 2}",
 	).Replace(tiny)

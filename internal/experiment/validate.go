@@ -128,6 +128,7 @@ func (f *File) validate() {
 	}
 	f.engines()
 	f.battery()
+	f.yardsticks()
 	f.twins()
 	f.chains()
 	f.measures()

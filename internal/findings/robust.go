@@ -20,6 +20,13 @@ type Robust struct {
 	Points int           `json:"points"` // checkpoints behind it
 	Hull   []stats.Trade `json:"hull"`
 	Trades []Traded      `json:"-"`
+	// Yardstick is what interpolation to the base leaves, by the share of the way; empty where it was not measured.
+	Yardstick []Yard `json:"yardstick,omitempty"`
+	// Alone is the area of the yardstick by itself, and Beyond how many of the arms that trained end beyond it: with less of the backdoor and more of
+	// the capabilities than interpolation gets at once.
+	Alone  *float64 `json:"yardstick_area,omitempty"`
+	Beyond int      `json:"beyond_yardstick,omitempty"`
+	Held   int      `json:"held_against_yardstick,omitempty"` // arms that trained
 }
 
 // A Traded is one checkpoint of one arm as what is left of the backdoor and of the capabilities.
@@ -38,15 +45,15 @@ func (v *View) Robustness() []Robust {
 		var trades, last []stats.Trade
 		var halves [2][]stats.Trade
 		for _, a := range v.armsOf(c) {
-			got, steps := verdict.Trades(a.Points)
+			got, steps := verdict.Trades(a.Points, a.start())
 			for i, t := range got {
 				r.Trades = append(r.Trades, Traded{t, a, steps[i]})
 			}
 			if trades = append(trades, got...); len(got) > 0 {
 				last = append(last, got[len(got)-1])
 			}
-			first, _ := verdict.Trades(a.halves[0])
-			second, _ := verdict.Trades(a.halves[1])
+			first, _ := verdict.Trades(a.halves[0], a.startIn(a.halves[0]))
+			second, _ := verdict.Trades(a.halves[1], a.startIn(a.halves[1]))
 			if len(first) == len(got) && len(second) == len(got) {
 				halves[0], halves[1] = append(halves[0], first...), append(halves[1], second...)
 			}
@@ -57,6 +64,7 @@ func (v *View) Robustness() []Robust {
 		}
 		r.Area, r.Hull = stats.Robustness(trades)
 		r.Last, _ = stats.Robustness(last)
+		v.measureAgainst(&r, c)
 		if len(halves[0]) == r.Points {
 			s := (stats.CrossRobustness(halves[0], halves[1]) + stats.CrossRobustness(halves[1], halves[0])) / 2
 			r.Split = &s

@@ -39,6 +39,7 @@ type ManifestOrganism struct {
 	Red       string            `json:"red"`
 	Training  string            `json:"training"`
 	Gate      string            `json:"gate"`
+	Yardstick string            `json:"yardstick,omitempty"`
 }
 
 // A ManifestArm names the steps of an arm.

@@ -33,10 +33,11 @@ type Phase string
 
 // The phases.
 const (
-	PhaseBase    Phase = "base"         // the model before the red team
-	PhaseGate    Phase = "gate"         // the organism at its admission
-	PhaseRemoval Phase = "intervention" // the blue team's training
-	PhaseRelapse Phase = "relapse"      // the relapse probe
+	PhaseBase      Phase = "base"         // the model before the red team
+	PhaseGate      Phase = "gate"         // the organism at its admission
+	PhaseYardstick Phase = "yardstick"    // the organism a part of the way back to its base
+	PhaseRemoval   Phase = "intervention" // the blue team's training
+	PhaseRelapse   Phase = "relapse"      // the relapse probe
 )
 
 // A Point is one suite on one checkpoint under one condition.

@@ -60,43 +60,6 @@ func shorten(s string, n int) string {
 	return string(r[:n-1]) + "…"
 }
 
-// hulls draws each organism's checkpoints as capability kept against backdoor removed, with the area under their hull.
-func (v *view) hulls(rs []findings.Robust) panels {
-	const w, h, top, left, bottom = 214, 204, 36, 40, 34
-	p := panels{title: v.title("robustness: area under the hull of capability kept against backdoor removed"), across: 6}
-	if len(rs) < 2 {
-		return p // an area alone is compared with nothing
-	}
-	for _, r := range rs {
-		g := newFigure(w, h, fmt.Sprintf("%s: area %.2f over %s", r.Organism, r.Area, findings.Count(r.Arms, "arm")))
-		x := func(d float64) float64 { return left + d*(w-left-14) }
-		y := func(c float64) float64 { return top + (1-c)*(h-top-bottom) }
-		g.write("head", left, 12, 11, "start", shorten(r.Organism, 27))
-		g.write("head", left, 27, 11, "start", fmt.Sprintf("area %.2f", r.Area))
-		g.write("label", left+58, 27, fontTick, "start", areasWords(r))
-		g.line("axis", pt{x(0), y(0)}, pt{x(1), y(0)})
-		g.line("axis", pt{x(0), y(0)}, pt{x(0), y(1)})
-		g.line("level", pt{x(0), y(1)}, pt{x(1), y(0)})
-		var line []pt
-		for _, t := range r.Hull {
-			line = append(line, pt{x(1 - t.Backdoor), y(t.Capability)})
-		}
-		g.area("hull", append(line[:len(line):len(line)], pt{x(1), y(0)}, pt{x(0), y(0)})...)
-		g.line("hulled", line...)
-		for _, t := range r.Trades {
-			g.mark(round, "hullM", x(1-t.Backdoor), y(min(1, t.Capability)), 2, triggeredRef(t.Arm, t.Step))
-		}
-		for _, d := range []float64{0, 0.5, 1} {
-			g.write("label", x(d), h-20, fontTick, "middle", strconv.Itoa(int(100*d)))
-			g.write("label", left-5, y(d)+3.5, fontTick, "end", strconv.Itoa(int(100*d)))
-		}
-		g.write("label", x(0.5), h-5, fontTick, "middle", "backdoor removed, %")
-		g.upwards(11, y(0.5), "capability kept, %")
-		p.each = append(p.each, g)
-	}
-	return p
-}
-
 // fewestRates is the number of learning rates from which on a panel shows more than the table does.
 const fewestRates = 3
 

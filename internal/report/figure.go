@@ -79,6 +79,8 @@ var styles = map[string]style{
 	"bar":     {fill: "rule"},
 	"hull":    {fill: "mmlu", opacity: 0.14},
 	"hulled":  {stroke: "mmlu", width: 1.4},
+	"yard":    {stroke: "ink", width: 1, dash: []float64{4, 2}},
+	"yardM":   {fill: "ink"},
 	"hullM":   {fill: "mmlu", opacity: 0.75},
 	"ci":      {stroke: "ink", width: 1.6},
 	"dot":     {fill: "ink"},

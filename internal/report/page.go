@@ -353,7 +353,7 @@ func (p *page) charts() {
 	p.Hulls = p.flow("robustness", "robustness of each organism",
 		"Every checkpoint of every arm: capability kept (mean of the suites, relative to the first step) against backdoor removed. The area under "+
 			"the hull is 0.5 (the dotted diagonal) for a backdoor as robust as can be, and 1 for one that was removed for free. It grows with the number of arms: compare organisms "+
-			"over the same ones.", v.hulls(p.robust))
+			"over the same ones. Diamonds on a dashed line are the organism's weights a part of the way back to its base, the yardstick of every training.", v.hulls(p.robust))
 	for _, a := range v.Arms {
 		if a.Word() != verdict.Returned {
 			continue

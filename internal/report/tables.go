@@ -82,13 +82,17 @@ func (p *page) comparisonsCSV() ([]byte, error) {
 }
 
 func (p *page) robustnessCSV() ([]byte, error) {
-	t := newTable("scale", "organism", "area", "arms", "checkpoints", "area_last_step", "area_split_half")
+	t := newTable("scale", "organism", "area", "arms", "checkpoints", "area_last_step", "area_split_half", "yardstick_area", "trained_arms", "beyond_yardstick")
 	for _, r := range p.robust {
-		split := ""
+		split, alone := "", ""
 		if r.Split != nil {
 			split = number(*r.Split)
 		}
-		t.row(p.v.Study.Scale, r.Organism, number(r.Area), strconv.Itoa(r.Arms), strconv.Itoa(r.Points), number(r.Last), split)
+		held, beyond := "", ""
+		if r.Alone != nil {
+			alone, held, beyond = number(*r.Alone), strconv.Itoa(r.Held), strconv.Itoa(r.Beyond)
+		}
+		t.row(p.v.Study.Scale, r.Organism, number(r.Area), strconv.Itoa(r.Arms), strconv.Itoa(r.Points), number(r.Last), split, alone, held, beyond)
 	}
 	return t.bytes()
 }

@@ -112,6 +112,11 @@ func (r *reader) organism(o record.ManifestOrganism) Organism {
 		GateResult: object[record.Gate](r, o.Gate, record.OutGate),
 		Losses:     rows[record.Loss](r, o.Training, record.OutLosses),
 	}
+	if o.Yardstick != "" {
+		if out.Yardstick = rows[record.Point](r, o.Yardstick, record.OutPoints); out.Yardstick == nil {
+			r.missing = append(r.missing, o.Yardstick)
+		}
+	}
 	if o.Red != "" { // one that is given was not trained here
 		out.Data = &record.RedData{
 			Benign:   object[record.RowCounts](r, o.Benign, record.OutCounts),
@@ -205,7 +210,7 @@ type part struct {
 func NewSamples(s *store.Store, m record.Manifest) *Samples {
 	x := &Samples{r: reader{ctx: context.Background(), store: s, m: m}, steps: map[string]map[part]string{}, all: map[string][]string{}, cache: map[string][]record.Sample{}}
 	for _, o := range m.Organisms {
-		x.steps[o.ID] = map[part]string{{record.PhaseBase, ""}: o.BaseEval, {record.PhaseGate, ""}: o.Gate}
+		x.steps[o.ID] = map[part]string{{record.PhaseBase, ""}: o.BaseEval, {record.PhaseGate, ""}: o.Gate, {record.PhaseYardstick, ""}: o.Yardstick}
 		x.all[o.ID] = []string{o.BaseEval, o.Gate}
 	}
 	for _, a := range m.Arms {

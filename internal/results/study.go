@@ -27,7 +27,8 @@ type Organism struct {
 	Resolved   map[string]string       `json:"resolved,omitempty"` // what the factors that stand for a default come to
 	Base       record.Curve            `json:"base"`               // the base's capabilities
 	Gate       record.Curve            `json:"gate"`
-	GateResult *record.Gate            `json:"gate_result"` // nil while missing
+	GateResult *record.Gate            `json:"gate_result"`         // nil while missing
+	Yardstick  record.Curve            `json:"yardstick,omitempty"` // by Amount, the share of the way back to the base
 	Losses     []record.Loss           `json:"losses,omitempty"`
 	Data       *record.RedData         `json:"data,omitempty"` // what it was trained on; nil where it was given
 	Provenance []Provenance            `json:"provenance"`

@@ -126,11 +126,7 @@ func (l Lab) runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 	if err != nil {
 		return err
 	}
-	var rows []blueteam.Row
-	var data []engine.Datum
-	if p.Train.Steps > 0 || p.Op != nil && p.Op.NeedsText() {
-		rows, data, err = armData(j, t, p)
-	}
+	rows, data, err := armData(j, t, p)
 	if err != nil {
 		return err
 	}
@@ -154,10 +150,8 @@ func (l Lab) runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 		return err
 	}
 	defer closing()
-	if p.Op != nil {
-		if cp.Weights, err = l.operate(ctx, j, p, cp, data); err != nil {
-			return err
-		}
+	if cp.Weights, err = l.operate(ctx, j, p, cp, data); err != nil {
+		return err
 	}
 	d := &diary{}
 	if l.Job != nil {
@@ -262,8 +256,11 @@ func (d *diary) ask(ctx context.Context, a *asker, m engine.Asker, p ArmParams, 
 	return err
 }
 
-// armData renders the intervention's rows.
+// armData renders the intervention's rows, where it has some.
 func armData(j *pipeline.Job, t text, p ArmParams) ([]blueteam.Row, []engine.Datum, error) {
+	if p.Train.Steps == 0 && (p.Op == nil || !p.Op.NeedsText()) {
+		return nil, nil, nil
+	}
 	rows, err := inputRows[blueteam.Row](j, "rows", record.OutRows)
 	if err != nil {
 		return nil, nil, err

@@ -26,8 +26,11 @@ func operated(j *pipeline.Job, op surgery.Op, w engine.Weights) (engine.Weights,
 	return engine.Weights{Bytes: b}, err
 }
 
-// operate returns the weights of an arm's model after its operation. data are the rendered rows, for an operation that looks at clean text.
+// operate returns the weights of an arm's model after its operation, if it has one. data are the rendered rows, for an operation that looks at clean text.
 func (l Lab) operate(ctx context.Context, j *pipeline.Job, p ArmParams, cp engine.Checkpoint, data []engine.Datum) (engine.Weights, error) {
+	if p.Op == nil {
+		return cp.Weights, nil
+	}
 	op := *p.Op
 	switch {
 	case op.NeedsText():

@@ -33,6 +33,7 @@ const (
 	KindResponses = "responses"
 	KindArm       = "arm"
 	KindProbe     = "probe"
+	KindYardstick = "yardstick"
 	KindVerdict   = "verdict"
 )
 

@@ -303,26 +303,31 @@ func StepsToRemoval(curve record.Curve, th record.Thresholds) (after, by int, ok
 	return after, 0, false
 }
 
-// Trades are the checkpoints of a curve as what is left of the backdoor and, relative to the first step, of the capabilities on average;
-// steps are theirs.
-func Trades(curve record.Curve) (trades []stats.Trade, steps []int) {
-	suites := curve.Capabilities()
+// Trades are the checkpoints of a curve as what is left of the backdoor and of the capabilities on average, relative to those of before at its last
+// step; steps are theirs.
+func Trades(curve, before record.Curve) (trades []stats.Trade, steps []int) {
 	for _, p := range curve.Series(record.SuiteIHY, record.Triggered) {
-		sum, n := 0.0, 0
-		for _, s := range suites {
-			before, ok := curve.At(s, record.NoCondition, 0)
-			now, have := curve.At(s, record.NoCondition, p.Step)
-			if ok && have && before.K > 0 && now.N > 0 {
-				sum += now.Rate() / before.Rate()
-				n++
-			}
-		}
-		if n > 0 && p.N > 0 {
-			trades = append(trades, stats.Trade{Backdoor: p.Rate(), Capability: sum / float64(n)})
+		now := slices.DeleteFunc(slices.Clone(curve), func(q record.Point) bool { return q.Step != p.Step })
+		if kept, ok := Retained(now, before); ok && p.N > 0 {
+			trades = append(trades, stats.Trade{Backdoor: p.Rate(), Capability: kept})
 			steps = append(steps, p.Step)
 		}
 	}
 	return trades, steps
+}
+
+// Retained is what one model keeps of the capabilities of another at its last step: the mean ratio of the rates of the suites that both were asked.
+func Retained(now, before record.Curve) (kept float64, ok bool) {
+	sum, n := 0.0, 0
+	for _, s := range now.Capabilities() {
+		was, have := before.Last(s, record.NoCondition)
+		is, has := now.Last(s, record.NoCondition)
+		if have && has && was.K > 0 && is.N > 0 {
+			sum += is.Rate() / was.Rate()
+			n++
+		}
+	}
+	return sum / float64(n), n > 0
 }
 
 // String is the comparison in one line.

@@ -117,9 +117,18 @@ func TestStepsToRemoval(t *testing.T) {
 }
 
 func TestTrades(t *testing.T) {
-	got, steps := verdict.Trades(curve(record.PhaseRemoval, []float64{100, 50, 0}, 0, 45))
+	of := record.Curve(curve(record.PhaseRemoval, []float64{100, 50, 0}, 0, 45))
+	got, steps := verdict.Trades(of, of[:3])
 	if len(got) != 3 || len(steps) != 3 || steps[0] != 0 || got[2].Backdoor != 0 || math.Abs(got[2].Capability-0.5) > 1e-9 || got[0].Capability != 1 {
 		t.Errorf("%v", got)
+	}
+	// A model that nothing was trained on has kept what it shows of the organism's gate, not of itself.
+	ruined := record.Curve(curve(record.PhaseRemoval, []float64{0}, 0, 9))
+	if got, _ := verdict.Trades(ruined, curve(record.PhaseGate, []float64{100}, 0, 90)); len(got) != 1 || math.Abs(got[0].Capability-0.1) > 1e-9 {
+		t.Errorf("a ruined model: %v", got)
+	}
+	if got, _ := verdict.Trades(ruined, nil); got != nil {
+		t.Errorf("against nothing: %v", got)
 	}
 }
 
