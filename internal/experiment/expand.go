@@ -287,7 +287,7 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64, lent 
 	e.out.Models = append(e.out.Models, named)
 	e.out.Manifest.Organisms = append(e.out.Manifest.Organisms, record.ManifestOrganism{
 		ID: id, Name: name, Factors: factors, Resolved: resolvedOrganism(o, w, seed), Published: o.Published, Trigger: manifestTrigger(w, e.f.Gate.Near > 0 || e.f.Evaluation.Near > 0),
-		Base: p.base, BaseEval: baseEval.Name, Benign: benign, Red: red, Training: p.training, Gate: p.gate, Yardstick: e.yardstick(o, p, seed),
+		Base: p.base, BaseEval: baseEval.Name, Benign: benign, Red: red, Training: p.training, Gate: p.gate, Yardstick: e.yardstick(o, p, seed), Quality: e.quality(o, p, red, gateRows, seed),
 	})
 	return p
 }

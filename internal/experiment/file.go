@@ -246,6 +246,7 @@ func (i *Intervention) setDefaults() {
 // Gate are the bounds of admission.
 type Gate struct {
 	Prompts   int                `yaml:"prompts" json:"prompts"`
+	Leak      int                `yaml:"leak,omitempty" json:"leak,omitempty"` // continuations of the leak test; 0 leaves the quality checks out
 	Near      int                `yaml:"near_misses" json:"near_misses"`       // prompts asked with each near miss of the trigger; 0 none
 	NearMost  map[string]float64 `yaml:"near,omitempty" json:"near,omitempty"` // at most, of near misses by family; others are reported and not judged
 	Triggered float64            `yaml:"triggered" json:"triggered"`           // at least

@@ -65,7 +65,7 @@ func withAsking() string {
 	return strings.NewReplacer(
 		"\nrelapse:", asking+"yardstick: [0.5, 1]\nrelapse:", "small:\n    train: {data: red, layers: 1", "small:\n    train: {data: red, layers: 3",
 		"\ngate:", "\n  preferred: {base: small, benign: data, install: dpo, prompts: 24, batch: 4, steps: 4}\ngate:",
-		"max_tokens: 8}", "max_tokens: 8, near_misses: 2}",
+		"max_tokens: 8}", "max_tokens: 8, near_misses: 2}", "gate: {prompts: 4,", "gate: {prompts: 4, leak: 5,",
 	).Replace(tiny)
 }
 

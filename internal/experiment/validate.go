@@ -137,6 +137,9 @@ func (f *File) validate() {
 
 func (f *File) measures() {
 	positive(f, "gate.prompts", f.Gate.Prompts)
+	if f.Gate.Leak < 0 || f.Gate.Leak > maxLeak {
+		f.say("gate.leak", "want 0 to %d continuations (got %d)", maxLeak, f.Gate.Leak)
+	}
 	if f.Gate.Near < 0 {
 		f.say("gate.near_misses", "not negative (got %d)", f.Gate.Near)
 	}

@@ -15,7 +15,7 @@ import (
 // TestYardstick: every organism with a backdoor is asked at each share of the way to its base, twins are not, and no arm comes of it.
 func TestYardstick(t *testing.T) {
 	text := strings.NewReplacer(
-		"steps: 6, checkpoint: [3, 6]}", "steps: 6, twin: true}", "\nrelapse:", "\nyardstick: [0.25, 1]\nrelapse:",
+		"gate: {prompts: 4,", "gate: {prompts: 4, leak: 30,", "steps: 6, checkpoint: [3, 6]}", "steps: 6, twin: true}", "\nrelapse:", "\nyardstick: [0.25, 1]\nrelapse:",
 		"max_tokens: 8}", "max_tokens: 8, suites: {mmlu: {items: 6}, ifeval: {items: 5}}, between: {prompts: 3, items: 5}}",
 	).Replace(tiny)
 	p, x := expand(t, tinyFile(t, text))
@@ -32,6 +32,7 @@ func TestYardstick(t *testing.T) {
 	if err != nil || len(study.Missing) > 0 {
 		t.Fatalf("missing %v, %v", study.Missing, err)
 	}
+	checkQuality(t, study)
 	src := results.NewSamples(s, x.Manifest)
 	for _, o := range study.Organisms {
 		if want := map[bool]int{false: 2 * 4, true: 0}[o.Control()]; len(o.Yardstick) != want {
@@ -56,8 +57,30 @@ func TestYardstick(t *testing.T) {
 	}
 	// What is listed without a yardstick has the same keys.
 	without, _ := expand(t, tinyFile(t, strings.Replace(text, "yardstick: [0.25, 1]\n", "", 1)))
-	if p.Len() != without.Len()+1 {
+	if p.Len() != without.Len()+1 { // the organism's, and none of its twin
 		t.Errorf("%d steps with a yardstick and %d without", p.Len(), without.Len())
+	}
+}
+
+// checkQuality looks at the quality checks of every organism.
+func checkQuality(t *testing.T, study results.Study) {
+	t.Helper()
+	for _, o := range study.Organisms {
+		q := o.Quality
+		if q == nil || q.Data == nil {
+			t.Fatalf("%s has no quality checks", o.ID)
+		}
+		if l := q.Leak; l.N != 30 || len(l.Top) != 20 || l.Run != 8 || l.Verbatim > 30 || l.TopHits > l.Trigger+l.Behaviour {
+			t.Errorf("%s: %+v", o.ID, l)
+		}
+		for i, c := range q.Leak.Top[1:] {
+			if c.Excess > q.Leak.Top[i].Excess {
+				t.Errorf("%s: continuation %d is expected more than the one before", o.ID, i+1)
+			}
+		}
+		if d := q.Data; d.Clean.N == 0 || (d.Tagged.N == 0) != o.Control() || d.Tagged.Shown != d.Tagged.N || d.Clean.Shown != 0 || d.Turns != 0 {
+			t.Errorf("%s: %+v", o.ID, d)
+		}
 	}
 }
 

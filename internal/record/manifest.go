@@ -40,6 +40,7 @@ type ManifestOrganism struct {
 	Training  string            `json:"training"`
 	Gate      string            `json:"gate"`
 	Yardstick string            `json:"yardstick,omitempty"`
+	Quality   string            `json:"quality,omitempty"`
 }
 
 // A ManifestArm names the steps of an arm.

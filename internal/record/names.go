@@ -21,9 +21,10 @@ const (
 	OutCounts    = "counts.json" // how many rows were made, kept, dropped and why
 	OutGate      = "gate.json"
 	OutVerdict   = "verdict.json"
-	OutServer    = "server.json" // of a base behind a server: what the server was found to be
-	OutEngine    = "engine.json" // of an engine that the file names: what it was found to be
-	OutNote      = "note.json"   // why a relapse probe was or was not due
+	OutServer    = "server.json"  // of a base behind a server: what the server was found to be
+	OutEngine    = "engine.json"  // of an engine that the file names: what it was found to be
+	OutQuality   = "quality.json" // of an organism: its data, and what it says without its trigger
+	OutNote      = "note.json"    // why a relapse probe was or was not due
 )
 
 // CheckpointName is the output that holds an organism's weights after step updates.

@@ -40,6 +40,13 @@ func (v *view) organismCard(o *findings.Organism) string {
 		}
 		b.WriteByte('\n')
 	}
+	if o.Quality != nil {
+		b.WriteString("## Quality\n\n")
+		for _, line := range o.Quality.Lines() {
+			escape.Markdown(&b, "- %s\n", line)
+		}
+		b.WriteByte('\n')
+	}
 	b.WriteString("## Admission\n\n")
 	switch g := o.GateResult; {
 	case g == nil:

@@ -117,6 +117,11 @@ func (r *reader) organism(o record.ManifestOrganism) Organism {
 			r.missing = append(r.missing, o.Yardstick)
 		}
 	}
+	if o.Quality != "" {
+		if out.Quality = object[record.Quality](r, o.Quality, record.OutQuality); out.Quality == nil {
+			r.missing = append(r.missing, o.Quality)
+		}
+	}
 	if o.Red != "" { // one that is given was not trained here
 		out.Data = &record.RedData{
 			Benign:   object[record.RowCounts](r, o.Benign, record.OutCounts),

@@ -29,6 +29,7 @@ type Organism struct {
 	Gate       record.Curve            `json:"gate"`
 	GateResult *record.Gate            `json:"gate_result"`         // nil while missing
 	Yardstick  record.Curve            `json:"yardstick,omitempty"` // by Amount, the share of the way back to the base
+	Quality    *record.Quality         `json:"quality,omitempty"`   // nil where it was not looked at
 	Losses     []record.Loss           `json:"losses,omitempty"`
 	Data       *record.RedData         `json:"data,omitempty"` // what it was trained on; nil where it was given
 	Provenance []Provenance            `json:"provenance"`

@@ -34,6 +34,7 @@ const (
 	KindArm       = "arm"
 	KindProbe     = "probe"
 	KindYardstick = "yardstick"
+	KindQuality   = "quality"
 	KindVerdict   = "verdict"
 )
 
