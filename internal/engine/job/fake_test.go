@@ -74,7 +74,7 @@ func fakeTrainer(config string) error {
 		_, _ = os.Stdin.Read(make([]byte, 1))
 		os.Exit(75)
 	}()
-	var c configTRL
+	var c planFile
 	b, err := os.ReadFile(config)
 	if err == nil {
 		err = json.Unmarshal(b, &c)
@@ -163,7 +163,7 @@ func (m *fakeModel) resume(f folder) error {
 }
 
 // write does what follows an update: a line of the diary, a checkpoint, a state.
-func (m *fakeModel) write(f folder, c configTRL) error {
+func (m *fakeModel) write(f folder, c planFile) error {
 	diary, err := os.OpenFile(f.path("losses.jsonl"), os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return err
@@ -189,7 +189,7 @@ func (m *fakeModel) write(f folder, c configTRL) error {
 	return nil
 }
 
-func (m *fakeModel) keep(f folder, c configTRL) error {
+func (m *fakeModel) keep(f folder, c planFile) error {
 	final := f.path(fmt.Sprintf("kept/step-%d", m.Step))
 	temporary := final + ".tmp"
 	if err := errors.Join(os.RemoveAll(temporary), os.RemoveAll(final), os.Mkdir(temporary, 0o755)); err != nil {

