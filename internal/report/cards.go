@@ -224,7 +224,7 @@ func Curve(study results.Study, arm string) ([]byte, error) {
 	v := newView(study)
 	for _, a := range v.Arms {
 		if a.ID == arm {
-			return v.curves([]*findings.Arm{a}, v.title(a.ID)).file(), nil
+			return v.curves([]*findings.Arm{a}, nil, v.title(a.ID)).file(), nil
 		}
 	}
 	return nil, fmt.Errorf("the study has no arm %q", arm)

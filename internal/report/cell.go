@@ -107,8 +107,9 @@ func rateY(rate float64) float64 {
 	return cellTop + (1-rate)*(cellH-cellTop-cellBottom)
 }
 
-// curves draws a cell: the gate's points, the curve of every seed, and the relapse probe, each phase on ground of its own.
-func (v *view) curves(arms []*findings.Arm, title string) *figure {
+// curves draws a cell: the gate's points, the curve of every seed, and the relapse probe, each phase on ground of its own; behind them the
+// curves that were measured elsewhere and are laid beside.
+func (v *view) curves(arms []*findings.Arm, beside []results.External, title string) *figure {
 	f := newFigure(cellW, cellH, title)
 	right := float64(cellW - cellRight)
 	probe := axis{most: v.MaxProbe}
@@ -157,6 +158,9 @@ func (v *view) curves(arms []*findings.Arm, title string) *figure {
 			}
 			f.write("label", a.at(s), cellH-5, fontTick, anchor, strconv.Itoa(s))
 		}
+	}
+	for _, x := range beside {
+		v.laid(f, x, main, probe)
 	}
 	for _, l := range v.looksOf() {
 		for _, a := range arms {
@@ -250,6 +254,9 @@ func (v *view) said(c *findings.Cell) string {
 			fmt.Fprintf(&b, "triggered rate %s at step %d, %s at step %d; ", findings.Percent(s[0].Rate()), s[0].Step, findings.Percent(end.Rate()), end.Step)
 		}
 		b.WriteString(a.Word())
+	}
+	for _, x := range v.besideCell(c) {
+		fmt.Fprintf(&b, ". Measured elsewhere, %s: %s", x.Name, v.saidOutside(x))
 	}
 	return b.String()
 }

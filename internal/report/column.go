@@ -31,7 +31,7 @@ func DrawArms(study results.Study, arms []string, title string, points float64) 
 	const head = 18
 	f := newFigure(cellW, cellH+head, v.title(title))
 	f.write("head", 6, 12, 10, "start", shorten(v.title(title), 58))
-	f.place(v.curves(chosen, ""), 0, head)
+	f.place(v.curves(chosen, nil, ""), 0, head)
 	f.points = points
 	return Drawing{figure: f}, nil
 }

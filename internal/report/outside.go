@@ -20,8 +20,8 @@ type outside struct {
 	SVG                 template.HTML
 }
 
-// outside draws each of the study's external curves on axes of the study's kind, long enough for both. Nothing else of the page reads them,
-// but for the choice of two arms to lay over each other, where their name says what they are.
+// outside draws each of the study's external curves on axes of the study's kind, long enough for both. Besides, they can be chosen to be laid
+// over another arm, and those with the name of an arm are in its cell of the grid, where they look like nothing of ours. Nothing else reads them.
 func (v *view) outside() []outside {
 	var out []outside
 	for _, x := range v.Study.External {
@@ -41,13 +41,64 @@ func (v *view) outside() []outside {
 			}
 		}
 		f := newFigure(cellW, cellH, x.Name+", measured elsewhere")
-		f.place((&view{&wide}).curves([]*findings.Arm{{Arm: a, All: slices.Concat(a.Points, a.Probe)}}, ""), 0, 0)
+		f.place((&view{&wide}).curves([]*findings.Arm{{Arm: a, All: slices.Concat(a.Points, a.Probe)}}, nil, ""), 0, 0)
 		out = append(out, outside{
 			Name: x.Name, Format: x.Format, Files: strings.Join(x.Files, ", "), Said: v.saidOutside(x),
 			SVG: template.HTML(f.inline()), //nolint:gosec // drawn by us, text escaped
 		})
 	}
 	return out
+}
+
+// awayName is what the legend calls a curve that is laid beside ours.
+const awayName = "triggered, measured elsewhere"
+
+// besideCell are the curves measured elsewhere that belong into a cell: their name is that of one of its arms, or of the arm without the factors
+// behind the @; what follows a colon is theirs to choose ("plain/hhh: our cluster").
+func (v *view) besideCell(c *findings.Cell) []results.External {
+	var out []results.External
+	for _, x := range v.Study.External {
+		if slices.ContainsFunc(c.Arms, func(a *findings.Arm) bool { return belongs(x.Name, a.ID) }) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+func belongs(name, arm string) bool {
+	name, _, _ = strings.Cut(name, ":")
+	name = strings.TrimSpace(name)
+	plain, _, _ := strings.Cut(arm, "@")
+	return name != "" && (name == arm || name == plain)
+}
+
+// laidBeside says whether any curve of the grid was measured elsewhere.
+func (v *view) laidBeside() bool {
+	return slices.ContainsFunc(v.Study.External, func(x results.External) bool {
+		return slices.ContainsFunc(v.Arms, func(a *findings.Arm) bool { return belongs(x.Name, a.ID) })
+	})
+}
+
+// laid draws the triggered rate of a curve that was measured elsewhere, as far as the cell's axes reach: hollow squares on a dashed line, without
+// transcripts.
+func (v *view) laid(f *figure, x results.External, main, probe axis) {
+	for _, part := range []struct {
+		phase record.Phase
+		axis  axis
+	}{{record.PhaseRemoval, main}, {record.PhaseRelapse, probe}} {
+		var line []pt
+		for _, p := range x.Points.Series(record.SuiteIHY, record.Triggered) {
+			if p.Phase == part.phase && p.Probe == "" && p.N > 0 && p.Step <= part.axis.most {
+				line = append(line, pt{part.axis.at(p.Step), rateY(p.Rate())})
+			}
+		}
+		if len(line) > 1 {
+			f.line("away", line...)
+		}
+		for _, p := range line {
+			f.mark(square, "awayM", p.x, p.y, 2.6, "")
+		}
+	}
 }
 
 // saidOutside is each measure's last point in words.

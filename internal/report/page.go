@@ -245,15 +245,6 @@ func colours() string {
 	return ":root{" + light.String() + "}@media screen and (prefers-color-scheme:dark){:root{color-scheme:dark;" + dark.String() + "}}"
 }
 
-func (p *page) legend() {
-	for _, l := range p.v.named() {
-		f := newFigure(30, 12, l.name)
-		f.line(l.class, pt{1, 6}, pt{29, 6})
-		f.mark(l.marker, l.class+"M", 15, 6, 3, "")
-		p.Legend = append(p.Legend, legend{Name: l.name, Class: l.class, SVG: template.HTML(f.inline())}) //nolint:gosec // drawn by us
-	}
-}
-
 // add keeps a figure for the files and answers it for the page.
 func (p *page) add(name, title, caption string, f *figure) *shown {
 	if f == nil {
@@ -316,12 +307,15 @@ func (v *view) gridCell(c *findings.Cell) gridCell {
 	if c.Row.Setting == "" {
 		g.Note = c.Arms[0].Setting
 	}
+	for _, x := range v.besideCell(c) {
+		g.Note = findings.Join(g.Note, "□ measured elsewhere: "+x.Name)
+	}
 	if len(measured) == 0 {
 		g.Empty = "missing: " + orElse(c.Arms[0].Missing, "not run yet")
 		return g
 	}
 	g.Said = v.said(c)
-	g.SVG = template.HTML(v.curves(measured, v.title(g.Said)).inline()) //nolint:gosec // drawn by us
+	g.SVG = template.HTML(v.curves(measured, v.besideCell(c), v.title(g.Said)).inline()) //nolint:gosec // drawn by us
 	return g
 }
 
