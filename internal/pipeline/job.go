@@ -156,6 +156,34 @@ func (j *Job) Live(output string, row any, thin bool) {
 	}
 }
 
+// liveExt ends the names of what is kept for those who watch.
+const liveExt = ".live"
+
+// LiveFile keeps an output as it is so far until the step is done, for whoever watches the run and reads it by ReadLive. It is for looking at
+// alone, and may be lost.
+func (j *Job) LiveFile(output string, b []byte) {
+	s := j.scratch
+	if x, ok := s.(stoppingScratch); ok { // which would end the step here, without a state
+		select {
+		case <-x.hold.Lost():
+			return
+		default:
+			s = x.Scratch
+		}
+	}
+	_ = s.Save(output+liveExt, b)
+}
+
+// ReadLive returns what a step that runs under a key has kept by LiveFile; nil where it has not.
+func ReadLive(s *store.Store, under, output string) ([]byte, error) {
+	key, err := digest.Parse(under)
+	if err != nil {
+		return nil, fmt.Errorf("the key of a step that runs: %w", err)
+	}
+	b, _, err := s.Scratch(key).Load(output + liveExt)
+	return b, err
+}
+
 // Workers returns how many workers the step may use from now on. The number grows when others have nothing to do and
 // shrinks when they have: a step that asks again every so often uses the machine best. Results must not depend on it.
 func (j *Job) Workers() int { return j.run.share(j.i) }

@@ -60,6 +60,7 @@ type journalLine struct {
 	Error   string  `json:"error,omitempty"`
 	Elapsed float64 `json:"elapsed,omitempty"` // seconds
 	Key     string  `json:"key,omitempty"`     // of a step that has its outputs
+	Under   string  `json:"under,omitempty"`   // the key under which a step runs, and keeps its state
 }
 
 // rowLine is a line of the file of live rows.
@@ -179,8 +180,12 @@ func (j *journal) event(e Event) {
 	if e.State.Finished() {
 		delete(j.last, e.Step)
 	}
-	if e.State == Cached || e.State == Done {
+	switch e.State {
+	case Cached, Done:
 		l.Key = e.Key.String()
+	case Running:
+		l.Under = e.Key.String()
+	default:
 	}
 	j.write(l)
 }

@@ -56,6 +56,7 @@ type LiveStep struct {
 	Why     string        `json:"why,omitempty"` // the error, or the gate's reason
 	State   State         `json:"-"`
 	Key     string        `json:"-"` // where it has its outputs
+	Under   string        `json:"-"` // where it keeps its state while it runs: see Job.LiveFile
 	Elapsed time.Duration `json:"-"` // where it has ended
 }
 
@@ -223,7 +224,7 @@ func (t *tally) add(l journalLine) {
 		s.Note = string(l.State) + ": " + l.Error
 		return
 	case Running:
-		s.Since, s.Workers, s.Note = instant(l.Time), l.Workers, ""
+		s.Since, s.Workers, s.Note, s.Under = instant(l.Time), l.Workers, "", l.Under
 		s.t0, s.t1, s.Done, s.Total = 0, 0, 0, 0
 	default:
 	}

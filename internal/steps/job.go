@@ -114,6 +114,7 @@ func (l Lab) armByJob(ctx context.Context, j *pipeline.Job, p ArmParams, cp engi
 		return err
 	}
 	*d = w.Diary
+	d.show(j, 0)
 	plan, err := p.Train.jobPlan(j, cp, data, w.left(p.At))
 	if err != nil {
 		return err
@@ -124,10 +125,11 @@ func (l Lab) armByJob(ctx context.Context, j *pipeline.Job, p ArmParams, cp engi
 		return err
 	}
 	for i, step := range plan.Keep {
-		if !slices.Contains(w.Steps, step) {
+		if shown := len(d.Points); !slices.Contains(w.Steps, step) {
 			if err := l.askJob(ctx, j, p, got[i], a, d, step); err != nil {
 				return fmt.Errorf("at step %d: %w", step, err)
 			}
+			d.show(j, shown)
 			w.Diary, w.Steps = *d, append(w.Steps, step)
 			if err := w.save(j); err != nil {
 				return err

@@ -128,6 +128,7 @@ func (l Lab) runProbe(ctx context.Context, j *pipeline.Job, p ProbeParams) error
 	if err != nil {
 		return err
 	}
+	d.show(j, 0)
 	all := p.settings()
 	for i, s := range all {
 		if i < d.Step {
@@ -138,7 +139,9 @@ func (l Lab) runProbe(ctx context.Context, j *pipeline.Job, p ProbeParams) error
 			return fmt.Errorf("probe %s at %s: %w", p.Probe, s.label, err)
 		}
 		b.label(s, points, samples)
+		shown := len(d.Points)
 		d.Points, d.Samples, d.Step = append(d.Points, points...), append(d.Samples, samples...), i+1
+		d.show(j, shown)
 		j.Progress(float64(i+1), float64(len(all)), fmt.Sprintf("%s probe, %s", p.Probe, s.label))
 		if err := b.save(d); err != nil {
 			return err

@@ -115,10 +115,15 @@ func (s *fitting) restore(ctx context.Context) error {
 	return nil
 }
 
-// show lets those who watch the run see the points from number from on.
-func (s *fitting) show(from int) {
-	for _, p := range s.diary.Points[from:] {
-		s.j.Live(record.OutPoints, p, false)
+func (s *fitting) show(from int) { s.diary.show(s.j, from) }
+
+// show lets those who watch the run see the points from number from on, and the texts behind all of them.
+func (d *diary) show(j *pipeline.Job, from int) {
+	if b, err := record.Encode(d.Samples); err == nil && len(d.Samples) > 0 { // what cannot be encoded fails where it is put
+		j.LiveFile(record.OutSamples, b)
+	}
+	for _, p := range d.Points[from:] {
+		j.Live(record.OutPoints, p, false)
 	}
 }
 

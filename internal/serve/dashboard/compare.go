@@ -277,6 +277,7 @@ type chart struct {
 	ID    string  `json:"id"`
 	Title string  `json:"title"`
 	Y     string  `json:"y"`
+	X     string  `json:"x,omitempty"` // what lines are over, where that is not the step
 	Rates bool    `json:"rates"`
 	Log   bool    `json:"log,omitempty"`
 	Lines []curve `json:"lines"`
@@ -286,7 +287,7 @@ type curve struct {
 	Name string     `json:"name"`
 	Hue  int        `json:"hue"`
 	Dash bool       `json:"dash,omitempty"`
-	X    []int      `json:"x"`
+	X    []float64  `json:"x"`
 	Y    []*float64 `json:"y"`
 	Low  []*float64 `json:"low,omitempty"`
 	High []*float64 `json:"high,omitempty"`
@@ -294,13 +295,17 @@ type curve struct {
 
 // curveOf makes a line of points.
 func curveOf(name string, hue int, dash, bands bool, points record.Curve) curve {
-	c := curve{Name: name, Hue: hue, Dash: dash, X: []int{}, Y: []*float64{}}
+	c := curve{Name: name, Hue: hue, Dash: dash, X: []float64{}, Y: []*float64{}}
 	for _, p := range points {
 		if p.N == 0 {
 			continue
 		}
 		iv := stats.Rate(p.K, p.N, level)
-		c.X, c.Y = append(c.X, p.Step), append(c.Y, number(p.Rate()))
+		at := float64(p.Step)
+		if p.Setting != "" {
+			at = p.Amount
+		}
+		c.X, c.Y = append(c.X, at), append(c.Y, number(p.Rate()))
 		if bands {
 			c.Low, c.High = append(c.Low, number(iv.Low)), append(c.High, number(iv.High))
 		}
@@ -349,16 +354,19 @@ func (s *Site) armData(w http.ResponseWriter, r *http.Request, st *study) {
 	if probe := st.probe(a); len(probe) > 0 {
 		charts = append(charts, ratesChart("probe", a.of.ID+": relapse probe", probe))
 	}
+	for _, x := range st.battery(a) {
+		charts = append(charts, batteryChart(a.of.ID, x))
+	}
 	s.mu.RUnlock()
-	loss := curve{Name: "loss", X: []int{}, Y: []*float64{}}
-	norm := curve{Name: "gradient norm", Hue: 1, X: []int{}, Y: []*float64{}}
-	rate := curve{Name: "learning rate", Hue: 2, X: []int{}, Y: []*float64{}}
+	loss := curve{Name: "loss", X: []float64{}, Y: []*float64{}}
+	norm := curve{Name: "gradient norm", Hue: 1, X: []float64{}, Y: []*float64{}}
+	rate := curve{Name: "learning rate", Hue: 2, X: []float64{}, Y: []*float64{}}
 	for _, l := range s.losses(st, a) {
 		for _, c := range []struct {
 			to *curve
 			v  float64
 		}{{&loss, l.Loss}, {&norm, l.GradNorm}, {&rate, l.LR}} {
-			c.to.X, c.to.Y = append(c.to.X, l.Step), append(c.to.Y, exactly(c.v))
+			c.to.X, c.to.Y = append(c.to.X, float64(l.Step)), append(c.to.Y, exactly(c.v))
 		}
 	}
 	charts = append(charts,

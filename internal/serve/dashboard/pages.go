@@ -214,6 +214,9 @@ type pointRow struct {
 	Rates []rate
 }
 
+// A probed is a probe of the relapse battery as the page of an arm has it.
+type probed struct{ Chart, Name, Note string }
+
 type armed struct {
 	ID, Word, Technique, Organism string
 	Reasons                       []string
@@ -223,6 +226,7 @@ type armed struct {
 	Points                        []pointRow
 	Probes                        bool   // a relapse probe is declared
 	Probe                         string // what became of it
+	Battery                       []probed
 	Data                          string // address of the charts' data
 	Figures                       []figureLink
 	Loss                          string // the newest, in words
@@ -247,6 +251,9 @@ func (s *Site) arm(w http.ResponseWriter, r *http.Request, st *study) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.facets)) {
 		v.Facts = append(v.Facts, [2]string{name, a.facets[name]})
+	}
+	for _, x := range st.battery(a) {
+		v.Battery = append(v.Battery, probed{"probe-" + x.Probe, x.Probe, x.Note})
 	}
 	v.points(st, a)
 	if l := st.live[a.of.Training]; l != nil {
@@ -287,6 +294,17 @@ func (v *armed) points(st *study, a *arm) {
 			for i := range suites {
 				p, ok := part.points.At(suites[i], conditions[i], step)
 				row.Rates = append(row.Rates, rateOf(p, ok, st.textsLink(a.of.ID, part.phase, step, suites[i])))
+			}
+			v.Points = append(v.Points, row)
+		}
+	}
+	for _, x := range st.battery(a) {
+		for _, s := range settingsOf(x.Points) {
+			row := pointRow{Phase: strings.TrimSpace("relapse, " + x.Probe + " " + s.setting), Step: s.step}
+			for i := range suites {
+				at := s.of(x.Points)
+				p, ok := at.At(suites[i], conditions[i], s.step)
+				row.Rates = append(row.Rates, rateOf(p, ok, st.probeTextsLink(a.of.ID, x.Probe, s, suites[i])))
 			}
 			v.Points = append(v.Points, row)
 		}

