@@ -1,3 +1,5 @@
+//go:build unix
+
 package openai_test
 
 import (
@@ -6,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -110,13 +113,18 @@ func TestLoad(t *testing.T) {
 	over(1)
 	direct(1)
 	var rates [2][]float64
+	whole, computed := time.Now(), processorTime(t)
 	for range turns {
 		for i, f := range []func(int) int{over, direct} {
+			n := each
+			if i == 1 {
+				n = max(1, each/2) // what the engine draws by itself varies less, and is no part of what has to be served
+			}
 			began := time.Now()
-			tokens := f(each)
+			tokens := f(n)
 			rates[i] = append(rates[i], float64(tokens)/time.Since(began).Seconds())
-			if tokens != each*clients*drawn {
-				t.Errorf("%d tokens of %d", tokens, each*clients*drawn)
+			if tokens != n*clients*drawn {
+				t.Errorf("%d tokens of %d", tokens, n*clients*drawn)
 			}
 		}
 		if soak {
@@ -126,6 +134,7 @@ func TestLoad(t *testing.T) {
 			t.Errorf("models take %d bytes of %d", got, memory)
 		}
 	}
+	t.Logf("%v, of processors %v", time.Since(whole).Round(time.Millisecond), (processorTime(t) - computed).Round(time.Millisecond))
 	if !soak {
 		return
 	}
@@ -134,6 +143,16 @@ func TestLoad(t *testing.T) {
 	if share < 0.85 {
 		t.Errorf("the server draws %.2f of the engine's tokens a second, want 0.85", share)
 	}
+}
+
+// processorTime is what this process has computed, which other work on the machine does not lengthen.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func sum(xs []float64) float64 {
