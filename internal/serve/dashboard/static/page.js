@@ -176,7 +176,12 @@
       }
     }, 150);
   });
-  matchMedia("(prefers-color-scheme:dark)").addEventListener("change", charts);
+  matchMedia("(prefers-color-scheme:dark)").addEventListener("change", () => {
+    for (const [figure, d] of drawn) {
+      if (!pending.has(figure)) pending.set(figure, d.chart);
+      later(figure);
+    }
+  });
   charts();
   if ("live" in document.body.dataset) {
     listen();
