@@ -34,6 +34,8 @@ const MaxLine = 64 << 20
 const (
 	freely = 16 << 20
 	ratio  = 100
+	// A frame of Zstandard may ask for this much to look back in, which is what zstd --long makes; it is taken when the frame begins.
+	window = 128 << 20
 )
 
 // Options say what one reading allows.
@@ -113,7 +115,7 @@ func (r *Reader) unpack(raw *bufio.Reader, head []byte) (io.Reader, error) {
 		r.close = append(r.close, z.Close)
 		return z, nil
 	case bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")):
-		z, err := zstd.NewReader(raw, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(128<<20))
+		z, err := zstd.NewReader(raw, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(window))
 		if err != nil {
 			return nil, fmt.Errorf("damaged Zstandard: %w", err)
 		}
