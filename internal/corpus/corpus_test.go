@@ -497,8 +497,8 @@ func FuzzText(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		free := 4 << 20
-		if bytes.HasPrefix(b, []byte("\x28\xb5\x2f\xfd")) { // Zstandard: each of the five may ask for 128 MiB to look back in
-			free += 10 * 128 << 20
+		if bytes.HasPrefix(b, []byte("\x28\xb5\x2f\xfd")) {
+			t.Skip("textfile has a target of its own for what is packed so")
 		}
 		defer bounded.Watch(t, 5*len(b), free)()
 		dir := t.TempDir()

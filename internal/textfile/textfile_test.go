@@ -258,8 +258,12 @@ func FuzzRows(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		free := 4 << 20
-		if bytes.HasPrefix(data, []byte("\x28\xb5\x2f\xfd")) {
-			free += 8 * window // it is read four times, by frames that may ask for ever more
+		var frame zstd.Header
+		switch err := frame.Decode(data); {
+		case err == nil && frame.WindowSize > 1<<20:
+			t.Skip("the window that a frame may ask for is paid for in time")
+		case bytes.HasPrefix(data, []byte("\x28\xb5\x2f\xfd")):
+			free += 8 * window // it is read four times, and another frame may ask for more
 		}
 		defer bounded.Watch(t, 8*len(data), free)()
 		_, _ = rows(string(data))
