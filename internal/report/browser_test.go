@@ -174,7 +174,9 @@ func everyCell(b browse.Tab, study results.Study) {
 			b.Errorf("a click on step %d of %s, %d of %d, opened %q, %q", p.Step, a.ID, p.K, p.N, title, rate)
 		}
 		n, hits := browse.Eval[int](b, `document.querySelectorAll("#samples .sample").length`), browse.Eval[int](b, `document.querySelectorAll("#samples .sample.hit").length`)
-		if n != p.N || hits != p.K {
+		// A large study's page carries some of a point's texts, and says how many.
+		some := n > 0 && n < p.N && strings.Contains(b.Text("viewer-note"), fmt.Sprintf("carries %d of %d generations", n, p.N))
+		if (n != p.N || hits != p.K) && !(some && hits <= p.K && n-hits <= p.N-p.K) {
 			b.Errorf("%s, step %d: %d transcripts with %d hits, want %d with %d", a.ID, p.Step, n, hits, p.N, p.K)
 		}
 		browse.Eval[chromedp.Void](b, `document.getElementById("close").click()`)
