@@ -15,7 +15,7 @@ import (
 const (
 	slots      = 64
 	cacheBytes = 2 << 30
-	keptBytes  = 128 << 20
+	keptBytes  = 384 << 20
 )
 
 // counter hands out the numbers of requests.
