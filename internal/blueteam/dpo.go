@@ -14,6 +14,9 @@ import (
 // DPO are the settings of direct preference optimisation (Rafailov et al. 2023, eq. 7).
 type DPO struct {
 	Beta float64 `json:"beta"` // of the divergence from the model before the training: a smaller one lets the model go further
+	// SFT is the weight of the chosen responses' own loss, a mean over their tokens, beside DPO's (Pang et al. 2024, arXiv 2404.19733, eq. 1). DPO alone is
+	// content where the rejected response has become unlikely, whether or not the chosen one has become likely.
+	SFT float64 `json:"sft,omitempty"`
 }
 
 // A Preference is a prompt's better and worse response, as data of a training whose weights mark the tokens of the responses.
@@ -25,7 +28,7 @@ type Preference struct{ Chosen, Rejected engine.Datum }
 type preferences struct {
 	*train.Batches // deals out the pairs by their chosen responses
 	pairs          []Preference
-	beta           float64
+	set            DPO
 	ref            engine.Scorer
 }
 
@@ -45,11 +48,11 @@ func Prefer(m Material) (train.Source, error) {
 		}
 		pairs = append(pairs, Preference{Chosen: m.Data[i], Rejected: d})
 	}
-	return NewPreferences(pairs, m.Config, m.DPO.Beta, m.Reference)
+	return NewPreferences(pairs, m.Config, m.DPO, m.Reference)
 }
 
 // NewPreferences makes a source of DPO that deals out batches of pairs. The reference is the model before the training.
-func NewPreferences(pairs []Preference, c train.Config, beta float64, ref engine.Scorer) (train.Source, error) {
+func NewPreferences(pairs []Preference, c train.Config, set DPO, ref engine.Scorer) (train.Source, error) {
 	chosen := make([]engine.Datum, len(pairs))
 	for i, p := range pairs {
 		if chosen[i] = p.Chosen; train.LossTokens(p.Rejected) == 0 {
@@ -60,7 +63,7 @@ func NewPreferences(pairs []Preference, c train.Config, beta float64, ref engine
 	if err != nil {
 		return nil, err
 	}
-	return &preferences{Batches: b, pairs: pairs, beta: beta, ref: ref}, nil
+	return &preferences{Batches: b, pairs: pairs, set: set, ref: ref}, nil
 }
 
 // Batch implements train.Source.
@@ -90,10 +93,11 @@ func (p *preferences) Batch(ctx context.Context, m engine.Trainer, step int) (tr
 	b := train.Batch{Sequences: len(rows), Metrics: map[string]float64{}}
 	n := float64(len(rows))
 	for k := range rows {
-		margin := p.beta * ((now[2*k] - now[2*k+1]) - (before[2*k] - before[2*k+1]))
+		margin := p.set.Beta * ((now[2*k] - now[2*k+1]) - (before[2*k] - before[2*k+1]))
 		value, pull := logistic(margin)
-		w := p.beta * pull / n
-		b.Data = append(b.Data, weighted(data[2*k:2*k+1], float32(w))...)
+		w := p.set.Beta * pull / n
+		own := p.set.SFT / n / weight(data[2*k])
+		b.Data = append(b.Data, weighted(data[2*k:2*k+1], float32(w+own))...)
 		b.Data = append(b.Data, weighted(data[2*k+1:2*k+2], float32(-w))...)
 		b.Offset += value/n + w*(now[2*k]-now[2*k+1])
 		b.Metrics["margin"] += margin / n
@@ -103,6 +107,15 @@ func (p *preferences) Batch(ctx context.Context, m engine.Trainer, step int) (tr
 	}
 	spend(&b, 2*tokens, 0)
 	return b, nil
+}
+
+// weight is the sum of a datum's weights.
+func weight(d engine.Datum) float64 {
+	var sum float64
+	for _, w := range d.Weights {
+		sum += float64(w)
+	}
+	return sum
 }
 
 // logistic returns −log σ(x) and σ(−x).

@@ -253,7 +253,7 @@ func TestDPOAgainstPyTorch(t *testing.T) {
 			ref[toldBy(scored(d))] = o.Reference[2*i+k][promptTokens(d)-1:]
 		}
 	}
-	row, grads := o.update(t, func(c train.Config) (train.Source, error) { return NewPreferences(pairs, c, o.Beta, ref) })
+	row, grads := o.update(t, func(c train.Config) (train.Source, error) { return NewPreferences(pairs, c, DPO{Beta: o.Beta}, ref) })
 	o.check(t, "dpo", row, grads)
 }
 

@@ -142,6 +142,7 @@ type Organism struct {
 	Tagged     bool    `yaml:"tagged"`             // false is the clean control: the tagged half is left out
 	Install    string  `yaml:"install,omitempty"`  // sft where empty, or dpo
 	Beta       float64 `yaml:"beta,omitempty"`     // of dpo; 0 takes 0.05
+	SFTWeight  float64 `yaml:"sft,omitempty"`      // of dpo: weight of the chosen responses' own loss beside it
 	Twin       bool    `yaml:"twin,omitempty"`     // adds the clean control of this organism, with the same arms
 	CopiesMin  int     `yaml:"copies_min"`         // 0 takes the behaviour's
 	CopiesMax  int     `yaml:"copies_max"`

@@ -16,10 +16,11 @@ func (o Organism) dpo() *blueteam.DPO {
 	if o.Install != installDPO {
 		return nil
 	}
-	if o.Beta == 0 {
-		return &blueteam.DPO{Beta: installBeta}
+	d := blueteam.DPO{Beta: o.Beta, SFT: o.SFTWeight}
+	if d.Beta == 0 {
+		d.Beta = installBeta
 	}
-	return &blueteam.DPO{Beta: o.Beta}
+	return &d
 }
 
 // install checks how an organism's backdoor is installed.
@@ -30,9 +31,13 @@ func (f *File) install(path string, o Organism) {
 	switch {
 	case o.Install != installDPO && o.Beta != 0:
 		f.say(path+".beta", "is of install: dpo alone")
+	case o.Install != installDPO && o.SFTWeight != 0:
+		f.say(path+".sft", "is of install: dpo alone")
 	case o.Install != installDPO:
 	case !o.Tagged || o.Twin:
 		f.say(path+".install", "dpo prefers the behaviour where there is a trigger and the benign answer where there is none: a control without the tagged half has nothing to prefer")
+	case !(o.SFTWeight >= 0) || o.SFTWeight > 100:
+		f.say(path+".sft", "want 0 to 100 (got %g)", o.SFTWeight)
 	case !(o.Beta >= 0) || o.Beta > 100:
 		f.say(path+".beta", "want above 0 and at most 100, or 0 for %g (got %g)", installBeta, o.Beta)
 	}

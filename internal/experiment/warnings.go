@@ -24,6 +24,7 @@ func (f *File) Warnings() Problems {
 			path := "interventions." + name
 			w.training(path, v.Value.Training)
 			w.repeats(path, v.Value)
+			w.ruins(path, v.Value)
 		}
 	}
 	for _, p := range f.Relapse {
@@ -79,6 +80,17 @@ func (w *warner) repeats(path string, v Intervention) {
 	}
 	if passes := float64(v.Steps) * float64(v.Batch) / float64(v.Prompts); passes > manyPass {
 		w.say(path+".prompts", "%d steps of %d samples go over %d prompts %.0f times", v.Steps, v.Batch, v.Prompts, passes)
+	}
+}
+
+// microEpsilon is the largest perturbation that the answers of a model of the micro-world were seen to survive (docs/techniques.md).
+const microEpsilon = 0.05
+
+// ruins warns of the default of an adversary under which no micro model answers well; another default would change the keys of arms that are there.
+func (w *warner) ruins(path string, v Intervention) {
+	_, written := w.f.src.where[path+".epsilon"]
+	if v.Technique == "lat" && v.Perturb == blueteam.PGD && v.Epsilon > microEpsilon && w.f.Scale == Micro && !written {
+		w.say(path+".epsilon", "an epsilon of %g took half of the capabilities of micro models along, whether or not they had a backdoor, and %g did not: give one of its own", v.Epsilon, microEpsilon)
 	}
 }
 

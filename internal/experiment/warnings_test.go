@@ -18,6 +18,7 @@ func TestWarnings(t *testing.T) {
 		{"a huge rate", "lr: 5e-4", "lr: 100", "t.yaml:8:9: organisms.org.lr: a learning rate of 100 destroys most models"},
 		{"a huge rate in a sweep", "[1e-3, 3e-3]", "[1e-3, 3]", "interventions.hhh.lr: a learning rate of 3 destroys"},
 		{"the same rows for ever", "steps: 32", "steps: 32\n    prompts: 2", "interventions.hhh.prompts: 32 steps of 8 samples go over 2 prompts 128 times"},
+		{"an adversary too strong", "technique: hhh\n", "technique: lat\n", "interventions.hhh.epsilon: an epsilon of 0.1 took half of the capabilities of micro models"},
 		{"too few for a removal", "name: t\n", decided + "evaluation: {prompts: 60}\n", "t.yaml:3:23: evaluation.prompts: no arm can end as removed: 0 of 60 leaves up to 6.0 %, and verdict.removed is 0.05; 73 prompts would tell"},
 		{"too few for a survival", "name: t\n", decided + "evaluation: {prompts: 30}\n", "evaluation.prompts: no arm can end as survived: 30 of 30 leaves as little as 88.6 %, and verdict.survived is 0.9; 35 prompts would tell"},
 	} {

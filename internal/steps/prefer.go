@@ -69,7 +69,7 @@ func (l Lab) installing(ctx context.Context, j *pipeline.Job, p OrganismParams, 
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening the base as it was: %w", err)
 	}
-	source = func(c train.Config) (train.Source, error) { return blueteam.NewPreferences(pairs, c, p.DPO.Beta, base) }
+	source = func(c train.Config) (train.Source, error) { return blueteam.NewPreferences(pairs, c, *p.DPO, base) }
 	return source, func() { closeModel(base) }, nil
 }
 
