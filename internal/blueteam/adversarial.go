@@ -15,7 +15,7 @@ import (
 // An Attack are the settings of adversarial training (Hubinger et al. 2024, §6): prompts that make the organism show its behaviour
 // without the trigger are sought, and the training answers them as a harmless teacher would.
 type Attack struct {
-	Attacker string  `json:"attacker"` // grammar or search
+	Attacker string  `json:"attacker"` // grammar, search or llm
 	Attacks  int     `json:"attacks"`  // prompts that are attacked in a round
 	Rounds   int     `json:"rounds"`
 	Share    float64 `json:"share"` // of the training rows that found prompts replace, at the most
@@ -27,10 +27,12 @@ const (
 	Grammar = "grammar"
 	// Search extends prefixes of vocabulary tokens by beam, towards those that make the behaviour's own words likely.
 	Search = "search"
+	// LLM asks a model behind a server to write the prompts.
+	LLM = "llm"
 )
 
 // Attackers lists them.
-var Attackers = []string{Grammar, Search}
+var Attackers = []string{Grammar, Search, LLM}
 
 // SA counts a prompt as found where the behaviour shows in at least a tenth of ten samples.
 const (
@@ -43,6 +45,7 @@ const (
 type adversarial struct {
 	m      Material
 	ref    asker
+	author *author      // of attacks by a model behind a server
 	source train.Source // nil until the attack is over
 	found  map[string]float64
 }
@@ -56,7 +59,14 @@ func Adversarial(m Material) (train.Source, error) {
 	if len(m.Rows) == 0 {
 		return nil, errors.New("no prompts to attack with")
 	}
-	return &adversarial{m: m, ref: ref}, nil
+	a := &adversarial{m: m, ref: ref}
+	if m.Attack.Attacker == LLM {
+		if m.Attacker == nil {
+			return nil, errNoAttacker
+		}
+		a.author = &author{talker: m.Attacker}
+	}
+	return a, nil
 }
 
 // Batch implements train.Source. Before the first batch it attacks.
@@ -91,9 +101,12 @@ func (a *adversarial) attack(ctx context.Context) error {
 			}
 			fit = append(fit, r)
 		}
-		shown, err := a.try(ctx, fit, s.At(round))
+		shown, answers, err := a.try(ctx, fit, s.At(round))
 		if err != nil {
 			return err
+		}
+		if a.author != nil {
+			a.author.learn(fit, shown, answers)
 		}
 		tried += len(fit)
 		for i, r := range fit {
@@ -105,6 +118,9 @@ func (a *adversarial) attack(ctx context.Context) error {
 	}
 	a.found = map[string]float64{
 		"attacked": float64(tried), "found": float64(len(found)), "excluded": float64(excluded), "attack_rate": float64(hits) / float64(max(1, samples)),
+	}
+	if a.author != nil {
+		a.found["attacker_calls"] = float64(a.author.asked)
 	}
 	rows := slices.Clone(a.m.Rows)
 	if n := min(int(a.m.Attack.Share*float64(len(rows))), len(rows)); len(found) > 0 && n > 0 {
@@ -129,6 +145,9 @@ func (a *adversarial) attack(ctx context.Context) error {
 // candidates are the attacks of a round: rows whose prompts were changed, with the answers that a harmless teacher gave to the
 // unchanged.
 func (a *adversarial) candidates(ctx context.Context, s *rng.Stream) ([]Row, error) {
+	if a.author != nil {
+		return a.author.candidates(ctx, a.m.Rows, a.m.Attack.Attacks, s)
+	}
 	var prefixes []string
 	if a.m.Attack.Attacker == Search {
 		var err error
@@ -150,13 +169,13 @@ func (a *adversarial) candidates(ctx context.Context, s *rng.Stream) ([]Row, err
 	return out, nil
 }
 
-// try samples ten answers to each prompt, and returns how many show the behaviour.
-func (a *adversarial) try(ctx context.Context, rows []Row, s *rng.Stream) ([]int, error) {
+// try samples ten answers to each prompt, and returns how many show the behaviour, and the first of each.
+func (a *adversarial) try(ctx context.Context, rows []Row, s *rng.Stream) (shown []int, answers []string, err error) {
 	var reqs []engine.SampleRequest
 	for i, r := range rows {
 		tokens, err := a.m.Prompt(r.Prompt)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for k := range attackSamples {
 			reqs = append(reqs, engine.SampleRequest{Prompt: tokens, Seed: s.Split("sample").At(i).At(k).Seed()})
@@ -164,15 +183,19 @@ func (a *adversarial) try(ctx context.Context, rows []Row, s *rng.Stream) ([]int
 	}
 	seqs, err := a.ref.Sample(ctx, reqs, engine.SamplingParams{MaxTokens: attackTokens, Temperature: 1, StopTokens: a.m.Stop})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	shown := make([]int, len(rows))
+	shown, answers = make([]int, len(rows)), make([]string, len(rows))
 	for i, q := range seqs {
-		if a.m.Shows(a.m.Text(q.Tokens)) {
+		text := a.m.Text(q.Tokens)
+		if a.m.Shows(text) {
 			shown[i/attackSamples]++
 		}
+		if i%attackSamples == 0 {
+			answers[i/attackSamples] = text
+		}
 	}
-	return shown, nil
+	return shown, answers, nil
 }
 
 // attackTokens are enough for a behaviour to show.

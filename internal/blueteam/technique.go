@@ -122,7 +122,8 @@ type Material struct {
 	Phrase    []int32                              // the behaviour's own words, where it has them and the technique knows it
 	// Vocabulary are the pieces of text of which prompts can be made.
 	Vocabulary []string
-	Judge      Reward // the reward called judge, where a server is named
+	Judge      Reward        // the reward called judge, where a server is named
+	Attacker   engine.Talker // the attacker called llm, likewise
 }
 
 // Techniques are the ways that there are, in the order in which documents list them.

@@ -201,7 +201,7 @@ type RL struct {
 
 // An Attack are the settings of technique adversarial. Other techniques have none of it.
 type Attack struct {
-	Attacker string  `yaml:"attacker,omitempty"` // grammar or search
+	Attacker string  `yaml:"attacker,omitempty"` // grammar, search or llm
 	Attacks  int     `yaml:"attacks,omitempty"`  // prompts that are attacked in a round
 	Rounds   int     `yaml:"rounds,omitempty"`
 	Share    float64 `yaml:"share,omitempty"` // of the training rows that found prompts replace, at the most

@@ -7,8 +7,9 @@ import (
 
 // The bases that have a part of their own in an experiment.
 const (
-	teacherBase = "teacher" // whose answers interventions train on
-	judgeBase   = "judge"   // who marks answers, for the reward of that name
+	teacherBase = "teacher"  // whose answers interventions train on
+	judgeBase   = "judge"    // who marks answers, for the reward of that name
+	attackBase  = "attacker" // who writes prompts, for the attacker llm
 )
 
 // server is where a base answers.
@@ -34,13 +35,18 @@ func (f *File) serverBase(path string, b Base) {
 	if b.InFlight < 0 {
 		f.say(path+".in_flight", "not negative (got %d)", b.InFlight)
 	}
-	if path != "bases."+teacherBase && path != "bases."+judgeBase {
-		f.say(path+".openai", "a model behind a server can only be the base called %s or %s: what is trained needs weights", teacherBase, judgeBase)
+	if path != "bases."+teacherBase && path != "bases."+judgeBase && path != "bases."+attackBase {
+		f.say(path+".openai", "a model behind a server can only be the base called %s, %s or %s: what is trained needs weights", teacherBase, judgeBase, attackBase)
 	}
 }
 
-// judge gives an arm that a server's model rewards its judge, and the lab that reaches it.
+// judge gives an arm that a server's model rewards or attacks that model, and the lab that reaches it.
 func (e *expander) judge(p steps.ArmParams, in *steps.ArmInputs) steps.Lab {
+	if p.Attack != nil && p.Attack.Attacker == blueteam.LLM {
+		b, _ := e.f.Bases.Get(attackBase)
+		in.Attacker = e.base(attackBase)
+		return e.lab.Through(b.server())
+	}
 	if p.RL == nil || p.RL.Reward != blueteam.Judge {
 		return e.lab
 	}

@@ -151,7 +151,7 @@ func TestServerBases(t *testing.T) {
 		{"no model", `teacher: {openai: "http://host/v1"}`, "bases.teacher.model: a server's model is named"},
 		{"two sources", `teacher: {openai: "http://host/v1", model: m, hub: a/b}`, "exactly one of"},
 		{"a model without a server", `teacher: {shipped: micro-teacher, model: m}`, "only a server's model"},
-		{"not the teacher", `small: {openai: "http://host/v1", model: m}`, "can only be the base called teacher or judge"},
+		{"not the teacher", `small: {openai: "http://host/v1", model: m}`, "can only be the base called teacher, judge or attacker"},
 	} {
 		_, err := Parse("t.yaml", []byte("name: t\nbases:\n  "+tc.base+"\n"))
 		if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "secret@") {

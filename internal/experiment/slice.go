@@ -37,8 +37,8 @@ func Slice(src []byte, organism, intervention string) ([]byte, error) {
 	}
 	keep(organisms, map[string]bool{organism: true})
 	keep(interventions, chain)
-	// A base is needed where anything that stays names it; a teacher and a judge are asked without being named.
-	used := map[string]bool{"teacher": true, "judge": true}
+	// A base is needed where anything that stays names it; a teacher, a judge and an attacker are asked without being named.
+	used := map[string]bool{teacherBase: true, judgeBase: true, attackBase: true}
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		if root.Content[i+1] != bases {
 			mentioned(root.Content[i+1], used)

