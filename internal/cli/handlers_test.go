@@ -57,7 +57,8 @@ var (
 func pick[T any](r requests, of []T) T { return of[r.IntN(len(of))] }
 
 func (r requests) next(ctx context.Context) *http.Request {
-	path, method, body := "", http.MethodGet, ""
+	var path, body string
+	method := http.MethodGet
 	switch r.IntN(8) {
 	case 0:
 		path = pick(r, pathsTried)
@@ -130,7 +131,7 @@ func everyHandler(t *testing.T) (h *hosted, pages, ids []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := serveFlags{tinker: true, dir: filepath.Join(dir, "tinker"), memory: 512, session: time.Minute}
+	f := serveFlags{tinker: true, dir: filepath.Join(dir, "tinker"), memory: 512, session: time.Second}
 	bases, err := a.servedBases(t.Context(), []string{"micro-small"}, f)
 	if err != nil {
 		t.Fatal(err)
@@ -176,7 +177,8 @@ func TestEveryHandler(t *testing.T) {
 		}
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, req)
-		if statuses[w.Code]++; w.Code >= 500 && !leaves && ctx.Err() == nil {
+		full := w.Code == http.StatusServiceUnavailable && strings.Contains(w.Body.String(), "finish a session") // random clients leave their models behind
+		if statuses[w.Code]++; w.Code >= 500 && !full && !leaves && ctx.Err() == nil {
 			t.Fatalf("%s %s: status %d: %.300s", req.Method, req.URL, w.Code, w.Body)
 		}
 		cancel()
@@ -188,6 +190,13 @@ func TestEveryHandler(t *testing.T) {
 		t.Errorf("the answers are %v: too few of a kind for the test to say much", statuses)
 	}
 	goroutinesNow, heapNow := left()
+	for range 20 { // sessions of clients that have left end by themselves, and their models with them
+		if goroutinesNow <= goroutines+5 {
+			break
+		}
+		time.Sleep(500 * time.Millisecond)
+		goroutinesNow, heapNow = left()
+	}
 	t.Logf("%d requests, answers %v; goroutines %d then %d; heap %d then %d KiB", n, statuses, goroutines, goroutinesNow, heap>>10, heapNow>>10)
 	if goroutinesNow > goroutines+5 {
 		b := make([]byte, 1<<20)

