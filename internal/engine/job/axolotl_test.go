@@ -25,7 +25,7 @@ var axolotlCases = []struct {
 		map[string]any{"bf16": "full", "optimizer": "adamw_torch_8bit", "fsdp_version": 2}},
 	{"an adapter on eight devices", Options{Processes: 8, MicroTokens: 1}, func(p *engine.Plan) {
 		p.Settings.Precision, p.Settings.LoRA = engine.BF16, engine.LoRA{Rank: 64, Alpha: 128}
-	}, map[string]any{"adapter": "lora", "lora_r": 64, "lora_alpha": 128, "lora_mlp_kernel": false, "bf16": true}},
+	}, map[string]any{"adapter": "lora", "lora_r": 64, "lora_alpha": 128.0, "lora_mlp_kernel": false, "bf16": true}},
 	{"full weights on a CPU", Options{Device: "cpu", MicroTokens: 10}, func(*engine.Plan) {},
 		map[string]any{"bf16": false, "gradient_checkpointing": false, "micro_batch_size": 2, "gradient_accumulation_steps": 2, "max_grad_norm": 0.5, "sequence_len": 5}},
 	{"an adapter that is trained on", Options{Device: "cpu"}, func(p *engine.Plan) {
@@ -80,6 +80,11 @@ func TestAxolotlConfig(t *testing.T) {
 			if err := yaml.Unmarshal(b, &got); err != nil {
 				t.Fatal(err)
 			}
+			for line := range strings.Lines(string(b)) { // as Python reads it
+				if name, value, _ := strings.Cut(strings.TrimSpace(line), ": "); strings.Contains(value, "e-0") && !strings.Contains(value, ".") {
+					t.Errorf("%s is %s, a text in YAML 1.1", name, value)
+				}
+			}
 			for name, want := range tc.want {
 				if name == "lora_model_dir" {
 					want = filepath.Join(dir, "adapter")
@@ -101,6 +106,26 @@ func TestAxolotlConfig(t *testing.T) {
 		if _, err := New(tc.o); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%+v: %v, want %q", tc.o, err, tc.want)
 		}
+	}
+}
+
+func TestAxolotlLacks(t *testing.T) {
+	e, err := New(Options{Backend: "axolotl"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := fakePlan(t.TempDir(), 4, 4)
+	p.Settings.LoRA = engine.LoRA{Rank: 2, Alpha: 2.5}
+	if err := e.check(p); err == nil || !strings.Contains(err.Error(), "takes whole numbers") {
+		t.Errorf("alpha 2.5: %v", err)
+	}
+	p.Settings.LoRA.Alpha = 3
+	if err := e.check(p); err != nil {
+		t.Error(err)
+	}
+	p.Optim.Optimizer = engine.SOAP
+	if err := e.check(p); err == nil || !strings.Contains(err.Error(), "optimizer soap") {
+		t.Errorf("SOAP: %v", err)
 	}
 }
 

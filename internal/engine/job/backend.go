@@ -19,6 +19,8 @@ type Backend struct {
 	strategy string
 	// refuse, where it is set, says what of the options the trainer cannot do.
 	refuse func(o Options) error
+	// lacks, where it is set, says what of a training the trainer cannot do that Capabilities have no word for.
+	lacks func(s engine.Settings) error
 	// configure writes the trainer's configuration into f and returns the module that is started with its arguments.
 	configure func(f folder, r request) (start []string, err error)
 	// row appends one row of a step.
@@ -41,7 +43,7 @@ var Backends = []Backend{
 		Name: "axolotl", What: "Axolotl with its trainer and its FSDP, told by a configuration and a plug-in", States: []State{F32, Bit8},
 		can:      engine.Capabilities{Optimizers: []engine.Optimizer{engine.AdamW}, FullWeights: true, LoRA: true, Continue: true},
 		packages: []string{"torch", "transformers", "accelerate", "peft", "axolotl"}, requirements: "trainers/axolotl-requirements.txt",
-		strategy: "fsdp2", refuse: refuseAxolotl, configure: configureAxolotl, row: rowOf, rowsName: "rows.jsonl", kept: keptIn,
+		strategy: "fsdp2", refuse: refuseAxolotl, lacks: lacksAxolotl, configure: configureAxolotl, row: rowOf, rowsName: "rows.jsonl", kept: keptIn,
 	},
 }
 

@@ -172,7 +172,7 @@ func (e *Engine) train(ctx context.Context, f folder, p engine.Plan, progress fu
 
 // check refuses what the plan asks and this back end has not, which the file was refused for if it was read by this engine.
 func (e *Engine) check(p engine.Plan) error {
-	if err := e.Capabilities().Check(e.Name(), engine.Needs{Settings: p.Settings, Optimizer: p.Optim.Optimizer}); err != nil {
+	if err := e.can(engine.Needs{Settings: p.Settings, Optimizer: p.Optim.Optimizer}); err != nil {
 		return err
 	}
 	if p.Steps < 1 {

@@ -46,7 +46,16 @@ func (r *Remote) Capabilities() engine.Capabilities { return r.e.Capabilities() 
 
 // Lacks implements engine.Remote: what a trainer can do does not depend on its version.
 func (r *Remote) Lacks(_ engine.Found, n engine.Needs) error {
-	return r.e.Capabilities().Check(r.e.Name(), n)
+	return r.e.can(n)
+}
+
+// can refuses what this back end has not.
+func (e *Engine) can(n engine.Needs) error {
+	err := e.Capabilities().Check(e.Name(), n)
+	if e.back.lacks != nil {
+		err = errors.Join(err, e.back.lacks(n.Settings))
+	}
+	return err
 }
 
 // Estimate implements engine.TrainEstimator.
