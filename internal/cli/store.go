@@ -180,10 +180,16 @@ func (a *app) verify(cmd *cobra.Command, args []string, f verifyFlags) error {
 		return err
 	}
 	defer func() { _ = s.Close() }()
+	// Models first: the references to one that is removed are missing objects then, whose entries go.
+	models, err := a.verifyShelf(cmd.Context(), s, f.repair)
+	if err != nil {
+		return err
+	}
 	rep, err := s.Verify(cmd.Context(), store.VerifyOptions{Repair: f.repair})
 	if err != nil {
 		return err
 	}
+	rep.Problems = append(rep.Problems, models...)
 	if a.json {
 		err = writeJSON(a.out, rep)
 	} else {
@@ -333,6 +339,7 @@ func (a *app) pruneCommand() *cobra.Command {
 				}
 				keep = keep.And(more)
 			}
+			keep.Models = a.pruneShelf(s)
 			rep, err := s.Prune(cmd.Context(), keep, !really)
 			if err != nil {
 				return err
@@ -340,21 +347,7 @@ func (a *app) pruneCommand() *cobra.Command {
 			if a.json {
 				return writeJSON(a.out, rep)
 			}
-			for _, step := range rep.Steps {
-				fmt.Fprintln(a.out, " ", escape.Text(step).Line())
-			}
-			word := "would remove"
-			if really {
-				word = "removed"
-			}
-			fmt.Fprintf(a.out, "%s %d entries, %d objects (%s); kept %d entries, %d objects\n",
-				word, rep.Entries, rep.Objects, bytesWords(rep.Bytes), rep.KeptEntries, rep.KeptObjects)
-			if rep.Waiting > 0 {
-				fmt.Fprintf(a.out, "%d of the kept entries may be needed by steps whose inputs are not in the store: run the experiments, then prune again\n", rep.Waiting)
-			}
-			if !really {
-				fmt.Fprintln(a.out, "nothing was removed; --yes removes it")
-			}
+			printPruned(a.out, rep, really)
 			return nil
 		},
 	}
@@ -363,6 +356,27 @@ func (a *app) pruneCommand() *cobra.Command {
 	d.add(c)
 	c.Flags().BoolVar(&really, "yes", false, "remove it")
 	return c
+}
+
+func printPruned(w io.Writer, rep store.PruneReport, really bool) {
+	for _, step := range rep.Steps {
+		fmt.Fprintln(w, " ", escape.Text(step).Line())
+	}
+	word := "would remove"
+	if really {
+		word = "removed"
+	}
+	fmt.Fprintf(w, "%s %d entries, %d objects (%s); kept %d entries, %d objects\n",
+		word, rep.Entries, rep.Objects, bytesWords(rep.Bytes), rep.KeptEntries, rep.KeptObjects)
+	if rep.Models > 0 {
+		fmt.Fprintf(w, "%s %d models (%s)\n", word, rep.Models, bytesWords(rep.ModelBytes))
+	}
+	if rep.Waiting > 0 {
+		fmt.Fprintf(w, "%d of the kept entries may be needed by steps whose inputs are not in the store: run the experiments, then prune again\n", rep.Waiting)
+	}
+	if !really {
+		fmt.Fprintln(w, "nothing was removed; --yes removes it")
+	}
 }
 
 // bytesWords prints a size for people.

@@ -24,6 +24,8 @@ type PruneReport struct {
 	Waiting     int      `json:"waiting"`   // entries kept because what is before them has to run first
 	KeptEntries int      `json:"kept_entries"`
 	KeptObjects int      `json:"kept_objects"`
+	Models      int      `json:"models"`      // models that are too large for objects, and lie beside them
+	ModelBytes  int64    `json:"model_bytes"` // on disk, without what others' files are linked to
 }
 
 // A Keep says what a pruning leaves: what every experiment that still matters needs.
@@ -32,11 +34,17 @@ type Keep struct {
 	// Entry decides about entries whose keys are not among Keys, since the key of a step is unknown until those before it have
 	// run; nil keeps none. Where it is set, the states of unfinished steps are kept too.
 	Entry func(Entry) bool
+	// Models, where it is set, is called last, while nobody else uses the store, with the entries that stay. It removes the models that none
+	// of them names, or in a dry run counts them.
+	Models func(ctx context.Context, kept []Entry, dryRun bool) (models int, bytes int64, err error)
 }
 
 // And keeps what either keeps.
 func (k Keep) And(o Keep) Keep {
-	all := Keep{Keys: slices.Concat(k.Keys, o.Keys), Entry: k.Entry}
+	all := Keep{Keys: slices.Concat(k.Keys, o.Keys), Entry: k.Entry, Models: k.Models}
+	if all.Models == nil {
+		all.Models = o.Models
+	}
 	switch {
 	case k.Entry == nil:
 		all.Entry = o.Entry
@@ -71,7 +79,7 @@ func (e *PruneRefused) Error() string {
 //
 // Entries go before their objects, so a crash leaves orphans and never an entry without its object.
 func (s *Store) Prune(ctx context.Context, keep Keep, dryRun bool) (PruneReport, error) {
-	p := &pruner{s: s, dry: dryRun, keys: map[digest.Digest]bool{}, wants: keep.Entry, named: map[digest.Digest]bool{}}
+	p := &pruner{s: s, dry: dryRun, keys: map[digest.Digest]bool{}, wants: keep.Entry, models: keep.Models, named: map[digest.Digest]bool{}}
 	for _, k := range keep.Keys {
 		p.keys[k] = true
 	}
@@ -86,7 +94,7 @@ func (s *Store) Prune(ctx context.Context, keep Keep, dryRun bool) (PruneReport,
 			}
 			defer release()
 		}
-		for _, pass := range []func(context.Context) error{p.sound, p.entries, p.objects, p.scratches, p.leftovers} {
+		for _, pass := range []func(context.Context) error{p.sound, p.entries, p.objects, p.scratches, p.leftovers, p.beside} {
 			if err := pass(ctx); err != nil {
 				return err
 			}
@@ -137,6 +145,8 @@ type pruner struct {
 	dry    bool
 	keys   map[digest.Digest]bool
 	wants  func(Entry) bool
+	models func(context.Context, []Entry, bool) (int, int64, error)
+	kept   []Entry
 	named  map[digest.Digest]bool // objects of kept entries
 	report PruneReport
 }
@@ -178,6 +188,7 @@ func (p *pruner) entries(ctx context.Context) error {
 		}
 		if ok && (p.keys[key] || waits) {
 			p.report.KeptEntries++
+			p.kept = append(p.kept, e)
 			for _, o := range e.Outputs {
 				p.named[o.Digest] = true
 			}
@@ -290,6 +301,14 @@ func (p *pruner) leftovers(context.Context) error {
 		}
 	}
 	return nil
+}
+
+// beside removes models that lie beside the objects.
+func (p *pruner) beside(ctx context.Context) (err error) {
+	if p.models != nil {
+		p.report.Models, p.report.ModelBytes, err = p.models(ctx, p.kept, p.dry)
+	}
+	return err
 }
 
 // list is ReadDir for folders that may be absent, and for folders alone: a link is not followed.

@@ -35,6 +35,8 @@ const (
 	WrongKind     = "not a file"     // a folder, link, pipe or device in the place of a file, or the other way round
 	DamagedState  = "damaged state"  // scratch of an unfinished step, which starts over
 	ForeignFile   = "foreign file"   // a name that the store does not use
+	DamagedModel  = "damaged model"  // of those that are too large for objects, and lie beside them
+	MissingModel  = "missing model"  // an entry names it
 )
 
 // A VerifyReport is what Verify found.

@@ -54,11 +54,7 @@ func (f folder) left(e *Engine, step int) (string, error) {
 // takeModel puts a checkpoint of full weights onto the shelf. Which is noted first, so that a kill in between is seen.
 func (f folder) takeModel(e *Engine, step int, model, owner string) (*engine.Ref, error) {
 	note := f.path(filepath.Join("taken", fmt.Sprintf("step-%d.json", step)))
-	if b, err := os.ReadFile(note); err == nil {
-		var r engine.Ref
-		if err := json.Unmarshal(b, &r); err != nil {
-			return nil, fmt.Errorf("%s: %w", note, err)
-		}
+	if r, err := readNote(note); err == nil {
 		if _, err := e.o.Shelf.Folder(r); err == nil {
 			return &r, nil
 		}
@@ -85,6 +81,18 @@ func (f folder) takeModel(e *Engine, step int, model, owner string) (*engine.Ref
 		return nil, err
 	}
 	return &r, e.o.Shelf.move(dir, m, owner)
+}
+
+// readNote reads which model was put onto the shelf.
+func readNote(path string) (r engine.Ref, err error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(b, &r); err != nil {
+		return r, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
 }
 
 // complete refuses a model of which a file or a tensor is missing, cut off, or not one of what was trained.
