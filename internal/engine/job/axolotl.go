@@ -41,7 +41,7 @@ type configAxolotl struct {
 	Clip      number            `yaml:"max_grad_norm"`
 	Schedule  string            `yaml:"lr_scheduler"`
 	Warmup    int               `yaml:"warmup_steps"`
-	BF16      any               `yaml:"bf16"` // false, true or full
+	BF16      bool              `yaml:"bf16"`
 	FP16      bool              `yaml:"fp16"`
 	TF32      bool              `yaml:"tf32"`
 	Attention string            `yaml:"attn_implementation"`
@@ -123,8 +123,6 @@ func configureAxolotl(f folder, r request) ([]string, error) {
 	if l := p.Settings.LoRA; l.Rank > 0 {
 		c.KernelMLP, c.KernelQKV, c.KernelO = new(bool), new(bool), new(bool)
 		c.Adapter, c.Folder, c.Rank, c.Alpha, c.Dropout, c.Targets = "lora", r.adapter, l.Rank, number(l.Alpha), new(float64), targets
-	} else if o.State == Bit8 {
-		c.Optimizer, c.BF16 = "adamw_torch_8bit", "full"
 	}
 	if o.Processes > 1 {
 		c.Version = 2

@@ -19,15 +19,21 @@ var axolotlCases = []struct {
 	change  func(p *engine.Plan)
 	want    map[string]any // fields of the configuration
 }{
-	{"full weights on eight devices", Options{Processes: 8}, func(p *engine.Plan) { p.Settings.Precision = engine.BF16 },
-		map[string]any{"bf16": true, "fsdp_version": 2, "optimizer": "adamw_torch", "gradient_checkpointing": true, "micro_batch_size": 1, "gradient_accumulation_steps": 1}},
-	{"moments of 8 bits", Options{Processes: 8, State: Bit8}, func(p *engine.Plan) { p.Settings.Precision = engine.BF16 },
-		map[string]any{"bf16": "full", "optimizer": "adamw_torch_8bit", "fsdp_version": 2}},
+	{
+		"full weights on eight devices",
+		Options{Processes: 8},
+		func(p *engine.Plan) { p.Settings.Precision = engine.BF16 },
+		map[string]any{"bf16": true, "fsdp_version": 2, "optimizer": "adamw_torch", "gradient_checkpointing": true, "micro_batch_size": 1, "gradient_accumulation_steps": 1},
+	},
 	{"an adapter on eight devices", Options{Processes: 8, MicroTokens: 1}, func(p *engine.Plan) {
 		p.Settings.Precision, p.Settings.LoRA = engine.BF16, engine.LoRA{Rank: 64, Alpha: 128}
 	}, map[string]any{"adapter": "lora", "lora_r": 64, "lora_alpha": 128.0, "lora_mlp_kernel": false, "bf16": true}},
-	{"full weights on a CPU", Options{Device: "cpu", MicroTokens: 10}, func(*engine.Plan) {},
-		map[string]any{"bf16": false, "gradient_checkpointing": false, "micro_batch_size": 2, "gradient_accumulation_steps": 2, "max_grad_norm": 0.5, "sequence_len": 5}},
+	{
+		"full weights on a CPU",
+		Options{Device: "cpu", MicroTokens: 10},
+		func(*engine.Plan) {},
+		map[string]any{"bf16": false, "gradient_checkpointing": false, "micro_batch_size": 2, "gradient_accumulation_steps": 2, "max_grad_norm": 0.5, "sequence_len": 5},
+	},
 	{"an adapter that is trained on", Options{Device: "cpu"}, func(p *engine.Plan) {
 		p.Settings.LoRA, p.Settings.Continue, p.Optim.ClipNorm = engine.LoRA{Rank: 2, Alpha: 4}, true, 0
 	}, map[string]any{"lora_model_dir": "adapter", "max_grad_norm": unclipped}},
@@ -100,7 +106,7 @@ func TestAxolotlConfig(t *testing.T) {
 		want string
 	}{
 		{Options{Device: "cpu", Processes: 2}, "whole copies where FSDP's shards were asked for"},
-		{Options{State: BF16}, "back end axolotl holds [f32 8bit]"},
+		{Options{State: BF16}, "back end axolotl holds [f32]"},
 	} {
 		tc.o.Backend = "axolotl"
 		if _, err := New(tc.o); err == nil || !strings.Contains(err.Error(), tc.want) {

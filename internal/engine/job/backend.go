@@ -40,7 +40,7 @@ var Backends = []Backend{
 		strategy: "fsdp2", configure: configureTRL, row: rowOf, rowsName: "rows.jsonl", kept: keptIn,
 	},
 	{
-		Name: "axolotl", What: "Axolotl with its trainer and its FSDP, told by a configuration and a plug-in", States: []State{F32, Bit8},
+		Name: "axolotl", What: "Axolotl with its trainer and its FSDP, told by a configuration and a plug-in", States: []State{F32},
 		can:      engine.Capabilities{Optimizers: []engine.Optimizer{engine.AdamW}, FullWeights: true, LoRA: true, Continue: true},
 		packages: []string{"torch", "transformers", "accelerate", "peft", "axolotl"}, requirements: "trainers/axolotl-requirements.txt",
 		strategy: "fsdp2", refuse: refuseAxolotl, lacks: lacksAxolotl, configure: configureAxolotl, row: rowOf, rowsName: "rows.jsonl", kept: keptIn,
