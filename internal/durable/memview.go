@@ -62,13 +62,13 @@ func (v *View) before(op Op) error {
 
 // look returns the names of a folder as this machine sees them. Both locks are held.
 func (v *View) look(dir *inode, path string, anew bool) map[string]*inode {
+	if v.faults.Stale == nil {
+		return dir.names
+	}
 	now := v.m.now()
 	s := v.names[dir]
 	if s == nil || anew || !now.Before(s.until) {
-		s = &seen{names: maps.Clone(dir.names), until: now}
-		if v.faults.Stale != nil {
-			s.until = now.Add(v.faults.Stale(path))
-		}
+		s = &seen{names: maps.Clone(dir.names), until: now.Add(v.faults.Stale(path))}
 		v.names[dir] = s
 	}
 	return s.names

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -38,9 +39,10 @@ func TestManyWorkers(t *testing.T) {
 	begun, used := time.Now(), processorTime(t)
 	var wg sync.WaitGroup
 	ran := make([]int, workers)
+	var ops atomic.Int64 // questions to the file system
 	for w := range workers {
 		wg.Go(func() {
-			s, err := store.Open("/s", store.Options{FS: m.View(durable.ViewFaults{}), Plain: true, Sharing: store.Sharing{Leases: true, Host: fmt.Sprint("host", w)}})
+			s, err := store.Open("/s", store.Options{FS: m.View(durable.ViewFaults{Before: func(durable.Op) { ops.Add(1) }}), Plain: true, Sharing: store.Sharing{Leases: true, Host: fmt.Sprint("host", w)}})
 			if err != nil {
 				t.Error(err)
 				return
@@ -64,8 +66,9 @@ func TestManyWorkers(t *testing.T) {
 		}
 	}
 	each := used / time.Duration(workers) / time.Duration(n)
-	t.Logf("%d steps, %d workers: %v, %v of processor time, %v a step for one worker, %v for all; %d steps ran, %d workers ran none",
-		n, workers, time.Since(begun).Round(time.Millisecond), used.Round(time.Millisecond), each, used/time.Duration(n), sum, idle)
+	questions := float64(ops.Load()) / float64(workers) / float64(n)
+	t.Logf("%d steps, %d workers: %v, %v of processor time, %v and %.1f questions to the file system a step for one worker, %v for all; %d steps ran, %d workers ran none",
+		n, workers, time.Since(begun).Round(time.Millisecond), used.Round(time.Millisecond), each, questions, used/time.Duration(n), sum, idle)
 	if sum != n {
 		t.Errorf("%d steps ran, want each of %d once", sum, n)
 	}
