@@ -95,10 +95,11 @@ e2e-skyrl: build | $(UV) ## probe SkyRL's Tinker server on CPU and train an orga
 e2e-openai: build ## take a teacher's answers from transformers serve, with a kill on the way, and have checkpoints asked by it (installs it below .tools, 5 GB with PyTorch)
 	@reference/openai_e2e.sh $(BIN) .tools/e2e-openai
 
-# The daemons are started by hand and end with the target. DISTURB (20) jobs are disturbed; EXPERIMENT is what runs.
-EXPERIMENT ?= experiments/first.yaml
+# The daemons are started by hand and end with the target. DISTURB (20) jobs are disturbed; EXPERIMENT is what runs, REFERENCE the store of a
+# local run of it, which is made where none is given.
+EXPERIMENT ?= experiments/messy.yaml
 
-e2e-slurm: build ## run an experiment on a real Slurm with jobs killed, requeued, cancelled and preempted, compare every byte (needs Debian's slurm-wlm and munge, and root)
+e2e-slurm: build ## run an experiment on a real Slurm with jobs killed, requeued, cancelled, preempted and warned, compare every byte (needs Debian's slurm-wlm and munge, and root)
 	@reference/slurm_e2e.sh $(BIN) .tools/e2e-slurm $(EXPERIMENT)
 
 .tools/e2e-serve/.installed: reference/serve-requirements.txt | $(UV)

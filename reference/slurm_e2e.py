@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> int:
-    runs, disturbed = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+    runs, disturbed, interval = pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     done: dict[str, int] = {}
     attempts: dict[str, list[tuple[int, float, float]]] = {}  # of a step: when it began, from where, to where
     kinds: dict[str, str] = {}
@@ -47,6 +47,9 @@ def main() -> int:
     print(f"most steps of one training done twice after one interruption: {worst:.0f}")
     if twice:
         print(f"done twice: {twice}")
+        return 1
+    if worst > interval:
+        print(f"more was done twice than the {interval} steps between two saved states")
         return 1
     return 0
 

@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
-# slurm_e2e.sh PROGRAM DIR [EXPERIMENT]: runs an experiment as an array on a real Slurm that is started here by hand, with jobs killed, requeued and
-# preempted on the way, and compares every byte of the store with that of a local run.
+# slurm_e2e.sh PROGRAM DIR [EXPERIMENT]: runs an experiment as an array on a real Slurm that is started here by hand, with jobs killed, requeued,
+# cancelled, preempted and warned on the way, and compares every byte of the store with that of a local run. Before that it interrupts the watch
+# twice: the jobs must go on the first time, and be cancelled the second.
 #
 # It needs Debian's slurm-wlm and munge (apt-get install slurm-wlm munge), root, and ends what it starts. DISTURB is how many jobs are
-# disturbed (20), LEASE the workers' lease (6s), NODES the number of nodes (3).
+# disturbed (20), EVERY the seconds between two (6), LEASE the workers' lease (6s), NODES the number of nodes (3), each of CPUS processors (2).
+# REFERENCE is the store of a finished local run of the same file by the same program; without it one is made below DIR.
 set -euo pipefail
 
 program=$(realpath "$1")
 mkdir -p "$2"
 dir=$(realpath "$2")
-experiment=$(realpath "${3:-experiments/first.yaml}")
+experiment=$(realpath "${3:-experiments/messy.yaml}")
 disturb=${DISTURB:-20} lease=${LEASE:-6s} nodes=${NODES:-3} cpus=${CPUS:-2}
 
 for tool in slurmctld slurmd munged sbatch squeue scontrol scancel; do
-  command -v $tool >/dev/null || { echo "slurm_e2e: $tool is missing: apt-get install slurm-wlm munge"; exit 2; }
+  command -v "$tool" >/dev/null || { echo "slurm_e2e: $tool is missing: apt-get install slurm-wlm munge"; exit 2; }
 done
 [ "$(id -u)" = 0 ] || { echo "slurm_e2e: the daemons need root"; exit 2; }
 
@@ -68,7 +70,7 @@ SchedulerParameters=batch_sched_delay=1,sched_interval=2,sched_min_interval=0
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SlurmctldParameters=preempt_send_user_signal
-KillWait=10
+KillWait=30
 MaxArraySize=1001
 SlurmdParameters=config_overrides
 CONF
@@ -91,21 +93,61 @@ sinfo -p low
 
 contents() { (cd "$1" && find index objects -type f | LC_ALL=C sort | xargs sha256sum | sha256sum); }
 
-if [ ! -f "$dir/local.done" ]; then
+dir=$dir/$(basename "$experiment" .yaml)
+mkdir -p "$dir"
+reference=${REFERENCE:-$dir/local}
+made=$(cat "$program" "$experiment" | sha256sum)
+if [ -z "${REFERENCE:-}" ] && [ "$(cat "$dir/local.done" 2>/dev/null)" != "$made" ]; then
   rm -rf "$dir/local"
+  begun=$SECONDS
   "$program" run "$experiment" --store "$dir/local" -o "$dir/report-local" >"$dir/local.out" 2>"$dir/local.err" || { tail "$dir/local.err"; exit 1; }
-  touch "$dir/local.done"
+  echo "$made" >"$dir/local.done"
+  echo "the local run took $((SECONDS - begun)) s"
 fi
 
 rm -rf "$dir/cluster" "$dir/report-cluster"
-begun=$SECONDS
-"$program" run "$experiment" --store "$dir/cluster" -o "$dir/report-cluster" --on slurm --partition low --jobs "$nodes" --cpus "$cpus" \
-  --lease "$lease" --poll 1s --cancel >"$dir/cluster.out" 2>"$dir/cluster.err" &
-run=$!
-pids+=($run)
+watch() { # watch NAME [FLAG]: the command of a user, in the background
+  local name=$1
+  shift
+  "$program" run "$experiment" --store "$dir/cluster" -o "$dir/report-cluster" --on slurm --partition low --jobs "$nodes" --cpus "$cpus" \
+    --lease "$lease" --poll 1s "$@" >"$dir/$name.out" 2>"$dir/$name.err" &
+  run=$!
+  pids+=("$run")
+}
+await() { # await WHAT COMMAND: a minute for a command to succeed
+  local what=$1
+  shift
+  for _ in $(seq 300); do "$@" && return; sleep 0.2; done
+  echo "slurm_e2e: waited in vain: $what"
+  tail -5 "$dir"/*.err "$dir"/cluster/runs/slurm-*.log
+  exit 1
+}
+jobs_running() { [ "$(squeue -h -r -t RUNNING -p low -o %i | wc -l)" -ge 1 ]; }
+no_jobs() { [ -z "$(squeue -h -r -p low -o %i)" ]; }
+interrupt() { # as Ctrl-C does
+  local rc=0
+  kill -INT "$run"
+  wait "$run" || rc=$?
+  [ "$rc" = 130 ] || { echo "slurm_e2e: an interrupted watch ended with $rc, not 130"; exit 1; }
+}
 
-# Each disturbance takes a running job, in turn: a kill of its process, a requeue, a cancellation, and a job of a higher partition that wants its node.
-n=0 kinds=(kill requeue cancel preempt)
+watch first
+await "for a job to run" jobs_running
+interrupt
+jobs_running || { echo "slurm_e2e: Ctrl-C without --cancel ended the jobs"; exit 1; }
+watch second --cancel
+sleep 3
+[ "$(squeue -h -r -p low -o %i | wc -l)" -le "$nodes" ] || { echo "slurm_e2e: the second watch submitted jobs though there were enough"; exit 1; }
+interrupt
+await "for Ctrl-C with --cancel to cancel the jobs" no_jobs
+echo "Ctrl-C: left the jobs alone without --cancel, cancelled them with it"
+
+begun=$SECONDS
+watch cluster --cancel
+
+# Each disturbance takes a running job, in turn: a kill of its process, a requeue, a cancellation, a job of a higher partition that wants its
+# node, and the signal that Slurm sends before a job's time is over, at which the job saves its state and requeues itself.
+n=0 warned=0 kinds=(kill requeue cancel preempt warn)
 while kill -0 $run 2>/dev/null && [ $n -lt "$disturb" ]; do
   sleep "${EVERY:-6}"
   job=$(squeue -h -r -t RUNNING -p low -o %i | shuf -n 1 --random-source=<(yes $n))
@@ -116,16 +158,20 @@ while kill -0 $run 2>/dev/null && [ $n -lt "$disturb" ]; do
     requeue) scontrol requeue "$job" ;;
     cancel) scancel "$job" ;;
     preempt) sbatch --parsable -p high --nodelist="$(squeue -h -j "$job" -o %N)" --exclusive --time=1 --output=/dev/null --wrap 'sleep 2' >/dev/null ;;
+    warn) scancel --batch --signal=USR2 "$job" && warned=$((warned + 1)) ;;
   esac || continue
   n=$((n + 1))
-  echo "$n: $kind $job"
+  echo "$n: $kind $job, after $((SECONDS - begun)) s"
 done
 wait $run || { echo "run --on slurm ended with $?"; tail -30 "$dir/cluster.err"; tail -5 "$dir"/cluster/runs/slurm-*.log; exit 1; }
 
 echo "disturbed $n jobs in $((SECONDS - begun)) s; ends of jobs: $(grep -o 'JobState=[A-Z_]*' "$work/ended.txt" | sort | uniq -c | tr '\n' ' ')"
-one=$(contents "$dir/local") two=$(contents "$dir/cluster")
+again=$(cat "$dir"/cluster/runs/slurm-*.log | grep -c 'asked for its place in the queue again' || true)
+echo "$warned jobs were warned, $again requeued themselves"
+one=$(contents "$reference") two=$(contents "$dir/cluster")
 echo "local   $one"
 echo "cluster $two"
 [ "$one" = "$two" ] || { echo "slurm_e2e: other bytes"; exit 1; }
-python3 "$(dirname "$0")/slurm_e2e.py" "$dir/cluster/runs" "$n"
+python3 "$(dirname "$0")/slurm_e2e.py" "$dir/cluster/runs" "$n" "${INTERVAL:-100}"
 [ "$n" -ge "$disturb" ] || { echo "slurm_e2e: the experiment ended after $n of $disturb disturbances"; exit 1; }
+[ "$warned" = 0 ] || [ "$again" -gt 0 ] || { echo "slurm_e2e: no job requeued itself"; exit 1; }
