@@ -15,11 +15,11 @@ import (
 )
 
 // lookAtEngines looks at the engines that the file names, where the store does not know them yet, and refuses a plan that needs what
-// one was found not to do: before anything is trained.
-func (a *app) lookAtEngines(ctx context.Context, x opened, s *store.Store) error {
+// one was found not to do: before anything is trained. Engines that take more accelerators than there are here are left to others.
+func (a *app) lookAtEngines(ctx context.Context, x opened, s *store.Store, devices int) error {
 	var looks []pipeline.Step
 	for _, st := range x.exp.Steps {
-		if st.Kind == steps.KindEngine {
+		if st.Kind == steps.KindEngine && st.Devices <= devices {
 			looks = append(looks, st)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"time"
 
@@ -147,7 +148,7 @@ func (a *app) run(ctx context.Context, path string, d dataFlags, out string, for
 	}
 	defer func() { _ = s.Close() }()
 	defer func() { _ = x.exp.Lab.Close() }() // what was saved at a server stays there
-	if err := a.lookAtEngines(ctx, x, s); err != nil {
+	if err := a.lookAtEngines(ctx, x, s, math.MaxInt); err != nil {
 		return err
 	}
 	if !force {

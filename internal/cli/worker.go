@@ -62,10 +62,10 @@ state, or after --grace. Results do not depend on how many workers there are and
 	c.Flags().BoolVar(&f.leases, "leases", false, "use leases though the store looks like a disk of this machine; a store is used with them from then on")
 	c.Flags().DurationVar(&f.lease, "lease", 5*time.Minute, "time without a sign of life after which what a worker runs is taken over")
 	c.Flags().Float64Var(&f.memory, "memory", 0, "GiB for the steps (default what is available)")
-	c.Flags().StringVar(&f.devices, "devices", os.Getenv("CUDA_VISIBLE_DEVICES"), "accelerators for the steps, such as 0,1")
+	c.Flags().StringVar(&f.devices, "devices", os.Getenv("CUDA_VISIBLE_DEVICES"), "accelerators for the steps, such as 0,1; one step that needs some has all of them at a time")
 	c.Flags().DurationVar(&f.idle, "idle", 0, "end when there was nothing to do for so long (default: wait as long as others run steps)")
-	c.Flags().DurationVar(&f.grace, "grace", 25*time.Second, "time for steps to save their state after a signal")
-	c.Flags().BoolVar(&f.requeue, "requeue", false, "at SIGUSR2 have Slurm put the job back into the queue when the state is saved")
+	c.Flags().DurationVar(&f.grace, "grace", 25*time.Second, "time for steps to save their state after a signal; schedulers kill half a minute after SIGTERM, as a rule")
+	c.Flags().BoolVar(&f.requeue, "requeue", false, "at SIGUSR2, which leaves four minutes, have Slurm put the job back into the queue when the state is saved")
 	c.Flags().BoolVar(&f.check, "check", false, "say what the store's file system can do, and run nothing")
 	return c
 }
@@ -135,17 +135,27 @@ func (a *app) worker(ctx context.Context, path string, f workerFlags) error {
 	if x, err = a.pinned(ctx, path, f.data, s, x); err != nil {
 		return err
 	}
-	if err := a.lookAtEngines(ctx, x, s); err != nil {
+	devices := deviceNames(f.devices)
+	if len(devices) > 0 { // what the steps start sees these alone
+		if err := os.Setenv("CUDA_VISIBLE_DEVICES", strings.Join(devices, ",")); err != nil {
+			return err
+		}
+	}
+	if err := a.lookAtEngines(ctx, x, s, len(devices)); err != nil {
 		return err
 	}
 	if err := a.leaveOutline(ctx, s, x); err != nil {
 		fmt.Fprintln(a.err, err)
 	}
-	stop := a.signals.gentle(f.grace)
+	early := f.grace
+	if f.requeue { // the warning comes cluster.Before ahead of the end, or a minute later
+		early = max(early, cluster.Before*4/5)
+	}
+	stop := a.signals.gentle(f.grace, early)
 	show := newDisplay(a.err, x.plan, a.workers, time.Now) //nolint:forbidigo // what a person sees, no result
 	r := &pipeline.Runner{
 		Store: s, Workers: a.workers, Events: show.event, Clock: time.Now, //nolint:forbidigo // likewise
-		Partner: true, Devices: deviceNames(f.devices), Idle: f.idle, Stop: stop, Label: outlineOf(x).Label(),
+		Partner: true, Devices: len(devices), Idle: f.idle, Stop: stop, Label: outlineOf(x).Label(),
 	}
 	if r.Memory = int64(f.memory * (1 << 30)); r.Memory == 0 {
 		r.Memory, _ = local.Available()
@@ -188,6 +198,7 @@ func (a *app) workerEnd(ctx context.Context, s *store.Store, x opened, rep pipel
 			return cerr
 		}
 		// The command may not return: Slurm ends the job with it.
+		fmt.Fprintf(a.err, "job %s asked for its place in the queue again\n", job)
 		if rerr := (cluster.Slurm{}).Requeue(context.WithoutCancel(ctx), job); rerr != nil {
 			return rerr
 		}

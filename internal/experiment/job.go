@@ -36,6 +36,14 @@ func (j Job) options() job.Options {
 	}
 }
 
+// devices is how many GPUs of its machine the trainer takes. A launcher of the user's may start processes elsewhere.
+func (j *Job) devices() int {
+	if j.Device == "cpu" || len(j.Launch) > 0 {
+		return 0
+	}
+	return max(1, j.Processes)
+}
+
 func (j *Job) check(f *File, path string) {
 	if _, err := job.New(j.options()); err != nil {
 		f.say(path, "%v", err)
@@ -53,4 +61,5 @@ var jobKind = engineKind{
 		o := e.Job.options()
 		return job.Params{Backend: o.Backend, State: o.StateOr()}, o, nil
 	},
+	devices: func(e Engine) int { return e.Job.devices() },
 }

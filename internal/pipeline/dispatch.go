@@ -38,13 +38,14 @@ func (x *run) dispatch(ctx context.Context) error {
 		i := heap.Pop(&x.ready).(int)
 		n := &x.plan.nodes[i]
 		fits := x.fits(i)
-		if fits && x.running > 0 && (x.Memory > 0 && x.memory+n.Memory > x.Memory || n.Devices > len(x.devices)) {
+		if fits && x.running > 0 && (x.Memory > 0 && x.memory+n.Memory > x.Memory || n.Devices > 0 && x.taken) {
 			x.mu.Unlock()
 			tooBig = append(tooBig, i)
 			continue
 		}
 		x.mu.Unlock()
-		if x.results[i].State == Waiting {
+		// Looking is one question, a lease many: of the steps that others have run each is only looked at.
+		if x.results[i].State == Waiting || x.store.Leased() {
 			if done, err := x.seen(ctx, i); err != nil {
 				return err
 			} else if done {
@@ -84,8 +85,7 @@ func (x *run) begin(ctx context.Context, i int, hold *store.Hold) bool {
 	x.free -= grant
 	x.running++
 	x.memory += n.Memory
-	lent := min(n.Devices, len(x.devices))
-	x.lent[i], x.devices = x.devices[:lent:lent], x.devices[lent:]
+	x.taken = x.taken || n.Devices > 0
 	x.results[i].State = Running
 	x.mu.Unlock()
 	x.note(n.Name, true)
@@ -93,14 +93,35 @@ func (x *run) begin(ctx context.Context, i int, hold *store.Hold) bool {
 	return true
 }
 
-// requeueWaiting gives the steps that other processes run another try.
-func (x *run) requeueWaiting() {
+// requeueWaiting gives the steps that other processes run another try. Of those that cannot run here there may be thousands: they are left
+// alone until they have an entry.
+func (x *run) requeueWaiting() error {
 	x.mu.Lock()
-	defer x.mu.Unlock()
+	var elsewhere []int
+	var keys []digest.Digest
 	for _, i := range x.waiting {
-		heap.Push(&x.ready, i)
+		if x.fits(i) {
+			heap.Push(&x.ready, i)
+		} else {
+			elsewhere, keys = append(elsewhere, i), append(keys, x.results[i].Key)
+		}
 	}
 	x.waiting = x.waiting[:0]
+	x.mu.Unlock()
+	listed, err := x.store.Listed(keys)
+	if err != nil {
+		return err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for k, i := range elsewhere {
+		if listed[k] {
+			heap.Push(&x.ready, i)
+		} else {
+			x.waiting = append(x.waiting, i)
+		}
+	}
+	return nil
 }
 
 // share renegotiates the workers of a running step: down to one while others are ready, up to what it can use while

@@ -67,7 +67,7 @@ func (p *polling) again(busy bool) time.Duration {
 // fits reports whether a step can run here.
 func (x *run) fits(i int) bool {
 	n := &x.plan.nodes[i]
-	return !x.Partner || (x.Memory <= 0 || n.Memory <= x.Memory) && n.Devices <= len(x.Devices)
+	return !x.Partner || (x.Memory <= 0 || n.Memory <= x.Memory) && n.Devices <= x.Devices
 }
 
 // over reports whether nothing is left to do here.
@@ -173,11 +173,4 @@ func (s stoppingScratch) Save(name string, b []byte) error {
 		s.cancel(errSave)
 	}
 	return nil
-}
-
-// Devices returns the names of the accelerators that the step was given.
-func (j *Job) Devices() []string {
-	j.run.mu.Lock()
-	defer j.run.mu.Unlock()
-	return slices.Clone(j.run.lent[j.i])
 }

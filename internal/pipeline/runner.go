@@ -37,11 +37,10 @@ type Runner struct {
 	Grace   time.Duration                   // how long steps may go on after cancellation; 0: 1.5 s
 
 	// Partner makes this one of several processes that work on one plan, on machines that may differ: a step that needs more memory or
-	// devices than there are here is left to others, and of steps of one priority each process tries others first.
+	// accelerators than there are here is left to others, and of steps of one priority each process tries others first.
 	Partner bool
-	// Devices are the accelerators that steps are given, by the names that Job.Devices hands on. A step that needs more runs alone
-	// without any where there is no partner.
-	Devices []string
+	// Devices is how many accelerators there are here; it counts for a partner alone. A step that needs some has all of them to itself.
+	Devices int
 	// Stop asks the run to end when it is closed: no step begins, and each that runs ends when it has saved its state, or is done.
 	Stop <-chan struct{}
 	// Idle ends the run of a partner that had nothing to do for so long; 0: never.
@@ -72,8 +71,7 @@ type run struct {
 	running  int
 	left     int // steps that have not come to an end of their own
 	memory   int64
-	devices  []string // free
-	lent     [][]string
+	taken    bool // the accelerators are, by a running step
 	stopping bool
 	fit      int      // of left, those that can run here
 	doing    []string // names of running steps
@@ -120,7 +118,7 @@ func (r *Runner) start(p *Plan) *run {
 		outcomes: make([]outcome, len(p.nodes)), results: make([]StepResult, len(p.nodes)), recipes: make([][]byte, len(p.nodes)),
 		pending: make([]int, len(p.nodes)), granted: make([]int, len(p.nodes)),
 		free: r.Workers, left: len(p.nodes), healing: map[int]*sync.Mutex{},
-		wake: make(chan struct{}, 1), devices: append([]string(nil), r.Devices...), lent: make([][]string, len(p.nodes)),
+		wake: make(chan struct{}, 1),
 	}
 	if x.free <= 0 {
 		x.free = runtime.GOMAXPROCS(0)
@@ -178,7 +176,9 @@ func (x *run) loop(ctx context.Context) error {
 			stop = nil
 			x.ask()
 		case <-poll.t.C:
-			x.requeueWaiting()
+			if err = x.requeueWaiting(); err != nil {
+				break
+			}
 			if poll.again(x.running > 0) > x.Idle && x.Idle > 0 {
 				x.leave()
 				return nil
@@ -285,7 +285,9 @@ func (x *run) finish(e ending) []int {
 	x.granted[e.i] = 0
 	x.running--
 	x.memory -= x.plan.nodes[e.i].Memory
-	x.devices, x.lent[e.i] = append(x.devices, x.lent[e.i]...), nil
+	if x.plan.nodes[e.i].Devices > 0 {
+		x.taken = false
+	}
 	x.mu.Unlock()
 	x.note(x.plan.nodes[e.i].Name, false)
 	if e.state == Waiting { // another process took it over

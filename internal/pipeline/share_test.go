@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"path/filepath"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -287,4 +288,109 @@ func oneWorker(t *testing.T, v *durable.View, host string, ran func(string), wor
 		}
 	}
 	return errors.Join(err, s.Close())
+}
+
+// TestAccelerators: a worker without accelerators leaves the steps that need some to one that has them, which runs one at a time, and goes on with
+// what follows from them.
+func TestAccelerators(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := durable.NewMem()
+		m.SetClock(time.Now)
+		var mu sync.Mutex
+		ran, now, most := map[string]string{}, 0, 0
+		plan := func(host string) []pipeline.Step {
+			step := func(name string, devices int, inputs ...string) pipeline.Step {
+				s := concat(name, name, inputs...)
+				s.Devices, s.Memory = devices, int64(devices)
+				s.Run = func(_ context.Context, j *pipeline.Job) error {
+					mu.Lock()
+					ran[name] = host
+					if devices > 0 {
+						now++
+						most = max(most, now)
+					}
+					mu.Unlock()
+					time.Sleep(time.Minute)
+					mu.Lock()
+					if devices > 0 {
+						now--
+					}
+					mu.Unlock()
+					return j.Put("out", []byte(name))
+				}
+				return s
+			}
+			return []pipeline.Step{
+				step("data", 0), step("train/1", 2, "data"), step("train/2", 1, "data"), step("train/3", 2, "data"), step("table", 0, "train/1", "train/2", "train/3"),
+			}
+		}
+		var wg sync.WaitGroup
+		for host, r := range map[string]*pipeline.Runner{
+			"cpu": {Workers: 4, Partner: true}, "gpu": {Workers: 4, Partner: true, Devices: 2, Idle: 2 * time.Minute},
+		} {
+			wg.Go(func() {
+				var err error
+				r.Store, err = store.Open("/s", store.Options{FS: m.View(durable.ViewFaults{}), Plain: true, Sharing: store.Sharing{Leases: true, Host: host, Beat: testBeat, Lease: testLease}})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if host == "gpu" {
+					time.Sleep(time.Second) // the other has begun with the data
+				}
+				_, err = r.Run(t.Context(), mustPlan(t, plan(host)...))
+				if err := errors.Join(err, r.Store.Close()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		for _, s := range plan("") {
+			if s.Devices > 0 && ran[s.Name] != "gpu" || ran[s.Name] == "" {
+				t.Errorf("%s ran on %q", s.Name, ran[s.Name])
+			}
+		}
+		if most != 1 {
+			t.Errorf("%d steps used the accelerators at once", most)
+		}
+	})
+}
+
+// TestStatusAgain: what was cached the last time is not looked at again, and what came since is.
+func TestStatusAgain(t *testing.T) {
+	m := durable.NewMem()
+	var questions atomic.Int64
+	s, err := store.Open("/s", store.Options{FS: m.View(durable.ViewFaults{Before: func(durable.Op) { questions.Add(1) }}), Plain: true, Sharing: store.Sharing{Leases: true, Beat: time.Hour, Lease: 3 * time.Hour}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	steps := grid(60)
+	p := mustPlan(t, steps...)
+	if _, err := (&pipeline.Runner{Store: s, Workers: 1}).Run(t.Context(), mustPlan(t, steps[:40]...)); err != nil {
+		t.Fatal(err)
+	}
+	first, err := p.Status(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (&pipeline.Runner{Store: s, Workers: 1}).Run(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(last []pipeline.StepStatus) (statuses []pipeline.StepStatus, n int64) {
+		begun := questions.Load()
+		statuses, err := p.StatusSince(t.Context(), s, last)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return statuses, questions.Load() - begun
+	}
+	all, whole := ask(nil)
+	since, rest := ask(first)
+	if !reflect.DeepEqual(since, all) {
+		t.Error("another status than that of who looks for the first time")
+	}
+	if _, none := ask(since); none != 0 || rest*2 > whole {
+		t.Errorf("%d questions for all, %d for a third, %d for none", whole, rest, none)
+	}
 }

@@ -26,6 +26,11 @@ type StepStatus struct {
 // Status compares the plan with the store, steps in the order in which they were given. Objects are looked for and not
 // hashed. It ends with its context.
 func (p *Plan) Status(ctx context.Context, s *store.Store) ([]StepStatus, error) {
+	return p.StatusSince(ctx, s, nil)
+}
+
+// StatusSince is Status for who asks again and again: what was cached in the statuses of the last time is not looked at any more.
+func (p *Plan) StatusSince(ctx context.Context, s *store.Store, last []StepStatus) ([]StepStatus, error) {
 	statuses := make([]StepStatus, len(p.nodes))
 	outcomes := make([]outcome, len(p.nodes))
 	for _, i := range p.order {
@@ -34,6 +39,10 @@ func (p *Plan) Status(ctx context.Context, s *store.Store) ([]StepStatus, error)
 		}
 		n := &p.nodes[i]
 		st := &statuses[i]
+		if len(last) == len(p.nodes) && last[i].Name == n.Name && last[i].State == Cached {
+			*st, outcomes[i] = last[i], outcome{entry: last[i].Entry, has: true}
+			continue
+		}
 		*st = StepStatus{Name: n.Name, Kind: n.Kind, State: Queued, Cost: n.Cost, Known: true}
 		for _, d := range n.unique {
 			if dep := statuses[d]; dep.State == Queued {

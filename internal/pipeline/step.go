@@ -25,7 +25,7 @@ type Step struct {
 	Cost    float64 // expected seconds on one worker; decides what runs first, and the time left
 	Memory  int64   // bytes while it runs
 	Threads int     // most workers that it can use; 0 is 1
-	Devices int     // accelerators that it needs while it runs
+	Devices int     // accelerators that it needs while it runs, alone
 	Run     func(ctx context.Context, j *Job) error
 }
 

@@ -119,6 +119,7 @@ const (
 func (l Lab) by(s pipeline.Step, what ...string) pipeline.Step {
 	for _, f := range l.uses(what) {
 		s.Inputs = append(s.Inputs[:len(s.Inputs):len(s.Inputs)], pipeline.Input{Role: f.role, Step: f.role})
+		s.Devices = max(s.Devices, f.spec.Devices)
 	}
 	for _, w := range what {
 		name, far := l.opener().Name(), l.farAsker()

@@ -23,6 +23,8 @@ type EngineSpec struct {
 	Params any
 	// Settings are all of them, with where the engine is and how it is reached. They enter no key and no record.
 	Settings any
+	// Devices is how many accelerators of the machine a step needs that uses the engine. It enters no key.
+	Devices int
 }
 
 // A far engine is one that the file names.
@@ -117,7 +119,7 @@ func (l Lab) EngineSteps() []pipeline.Step {
 	var out []pipeline.Step
 	for _, f := range l.far {
 		out = append(out, pipeline.Step{
-			Name: f.role, Kind: KindEngine, Version: 1, Params: EngineParams{Kind: f.spec.Kind, Settings: f.spec.Params},
+			Name: f.role, Kind: KindEngine, Version: 1, Params: EngineParams{Kind: f.spec.Kind, Settings: f.spec.Params}, Devices: f.spec.Devices,
 			Run: func(ctx context.Context, j *pipeline.Job) error {
 				j.Progress(0, 1, "looking at the engine")
 				found, err := f.remote.Look(ctx)

@@ -140,6 +140,28 @@ func (s *Store) Lookup(key digest.Digest) (Entry, bool, error) {
 	return e, true, nil
 }
 
+// Listed reports which of the keys have an entry, by name alone: what the entries hold is Lookup's to say. It looks at each folder of the index
+// once, so that its price does not grow with the number of keys.
+func (s *Store) Listed(keys []digest.Digest) ([]bool, error) {
+	names := map[string]map[string]bool{} // of the entries in the folders that were looked at
+	listed := make([]bool, len(keys))
+	for i, key := range keys {
+		dir, name := filepath.Split(s.fan(indexDir, key, entryExt))
+		if names[dir] == nil {
+			infos, err := s.list(dir)
+			if err != nil {
+				return nil, fmt.Errorf("listing the index: %w", err)
+			}
+			names[dir] = make(map[string]bool, len(infos))
+			for _, info := range infos {
+				names[dir][info.Name] = true
+			}
+		}
+		listed[i] = names[dir][name]
+	}
+	return listed, nil
+}
+
 // Keys returns the keys of all entries in order, without reading them.
 func (s *Store) Keys() ([]digest.Digest, error) {
 	var keys []digest.Digest

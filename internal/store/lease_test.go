@@ -388,3 +388,35 @@ func locksAndLeases(t *testing.T) {
 	}
 	closeAll(t, first, second)
 }
+
+// TestListed: which of many keys have entries costs one look at each folder, and what another machine makes is seen.
+func TestListed(t *testing.T) {
+	var questions atomic.Int64
+	s, _, _ := machines(t, 2, durable.ViewFaults{Before: func(durable.Op) { questions.Add(1) }})
+	defer closeAll(t, s...)
+	var keys []digest.Digest
+	for i := range 5000 {
+		keys = append(keys, digest.Bytes(fmt.Append(nil, i)))
+	}
+	made := map[digest.Digest]bool{}
+	for i := 0; i < len(keys); i += 1000 {
+		if err := s[0].Commit(Entry{Key: keys[i], Kind: "k", Name: "n", Ingredients: []byte("{}")}); err != nil {
+			t.Fatal(err)
+		}
+		made[keys[i]] = true
+	}
+	before := questions.Load()
+	listed, err := s[1].Listed(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, key := range keys {
+		if listed[i] != made[key] {
+			t.Errorf("key %d is listed: %v, want %v", i, listed[i], made[key])
+		}
+	}
+	// The folders, once what they are, and a sign of life.
+	if n := questions.Load() - before; n > 3*256 {
+		t.Errorf("%d questions for %d keys", n, len(keys))
+	}
+}
