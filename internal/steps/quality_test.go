@@ -60,8 +60,11 @@ func TestVerbatim(t *testing.T) {
 		tokens []int32
 		want   bool
 	}{
-		{[]int32{9, 1, 2, 3, 4, 5, 6, 7, 8, 9}, true}, {[]int32{1, 2, 3, 4, 5, 6, 7, 8}, true}, {[]int32{1, 2, 3, 4, 5, 6, 7}, false},
-		{[]int32{1, 2, 3, 4, 5, 6, 7, 9, 8}, false}, {nil, false},
+		{[]int32{9, 1, 2, 3, 4, 5, 6, 7, 8, 9}, true},
+		{[]int32{1, 2, 3, 4, 5, 6, 7, 8}, true},
+		{[]int32{1, 2, 3, 4, 5, 6, 7}, false},
+		{[]int32{1, 2, 3, 4, 5, 6, 7, 9, 8}, false},
+		{nil, false},
 	} {
 		if got := verbatim(tc.tokens, runs); got != tc.want {
 			t.Errorf("%v: %v", tc.tokens, got)
