@@ -26,6 +26,7 @@ type Options struct {
 	Backend   string   // a row of Backends
 	Python    []string // the command that starts the Python in which the trainer is installed; python3 where empty
 	Launch    []string // the command that starts a module once a device; torchrun's on one node where empty
+	Activate  string   // a line of POSIX shell before each of these, such as ". /opt/trainer/bin/activate"; none where empty
 	Processes int      // devices; 1 where 0
 	Device    string   // cuda or cpu; cuda where empty
 
@@ -55,6 +56,14 @@ const (
 func (o Options) StateOr() State {
 	o.defaults()
 	return o.State
+}
+
+// activated is a command behind the shell that makes its environment.
+func (o Options) activated(args []string) []string {
+	if o.Activate == "" {
+		return args
+	}
+	return append([]string{"sh", "-e", "-c", o.Activate + "\nexec \"$@\"", "sh"}, args...)
 }
 
 func (o *Options) defaults() {
@@ -105,6 +114,8 @@ func New(o Options) (*Engine, error) {
 		return nil, fmt.Errorf("state %q: %w: back end %s holds %v", o.State, engine.ErrUnsupported, o.Backend, e.back.States)
 	case o.Processes < 1 || o.SaveEvery < 1 || o.MicroTokens < 1:
 		return nil, fmt.Errorf("%d processes, a state every %d steps and %d tokens a pass must all be above zero", o.Processes, o.SaveEvery, o.MicroTokens)
+	case strings.ContainsAny(o.Activate, "\x00\n\r"):
+		return nil, fmt.Errorf("activate is a line of shell, and %q is more than one", o.Activate)
 	case e.back.refuse != nil:
 		if err := e.back.refuse(o); err != nil {
 			return nil, err

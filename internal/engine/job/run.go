@@ -150,7 +150,7 @@ func (e *Engine) start(f folder, start []string, log *os.File) (*process, error)
 	if err != nil {
 		return nil, err
 	}
-	args := e.command(start)
+	args := e.o.activated(e.command(start))
 	cmd := exec.Command(args[0], args[1:]...) //nolint:gosec // the user's own setting
 	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = f.dir, read, log, log
 	code := f.path("code")
