@@ -45,10 +45,10 @@ experiment "{shipped: micro-teacher}" >"$work/own.yaml"
 port=$("$tools/bin/python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 HF_HUB_OFFLINE=1 "$tools/bin/transformers" serve "$work/teacher" --host 127.0.0.1 --port "$port" --device cpu >"$work/server.log" 2>&1 &
 server=$!
-for n in $(seq 240); do
+for n in $(seq 1200); do # ten minutes: PyTorch is slow to start on a busy machine
   curl -sf "http://127.0.0.1:$port/health" >/dev/null && break
   kill -0 $server 2>/dev/null || { cat "$work/server.log"; fail "the server ended"; }
-  [[ $n -lt 240 ]] || fail "the server is not ready"
+  [[ $n -lt 1200 ]] || fail "the server is not ready"
   sleep 0.5
 done
 
