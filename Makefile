@@ -95,7 +95,7 @@ e2e-skyrl: build | $(UV) ## probe SkyRL's Tinker server on CPU and train an orga
 e2e-openai: build ## take a teacher's answers from transformers serve, with a kill on the way, and have checkpoints asked by it (installs it below .tools, 5 GB with PyTorch)
 	@reference/openai_e2e.sh $(BIN) .tools/e2e-openai
 
-# The daemons are started by hand and end with the target. DISTURB (20) jobs are disturbed; EXPERIMENT is what runs, REFERENCE the store of a
+# The daemons are started by hand and end with the target. DISTURB (20) jobs are disturbed; EXPERIMENT is what runs, LOCAL_STORE the store of a
 # local run of it, which is made where none is given.
 EXPERIMENT ?= experiments/messy.yaml
 

@@ -5,7 +5,7 @@
 #
 # It needs Debian's slurm-wlm and munge (apt-get install slurm-wlm munge), root, and ends what it starts. DISTURB is how many jobs are
 # disturbed (20), EVERY the seconds between two (6), LEASE the workers' lease (6s), NODES the number of nodes (3), each of CPUS processors (2).
-# REFERENCE is the store of a finished local run of the same file by the same program; without it one is made below DIR.
+# LOCAL_STORE is the store of a finished local run of the same file by the same program; without it one is made below DIR.
 set -euo pipefail
 
 program=$(realpath "$1")
@@ -95,9 +95,9 @@ contents() { (cd "$1" && find index objects -type f | LC_ALL=C sort | xargs sha2
 
 dir=$dir/$(basename "$experiment" .yaml)
 mkdir -p "$dir"
-reference=${REFERENCE:-$dir/local}
+reference=${LOCAL_STORE:-$dir/local}
 made=$(cat "$program" "$experiment" | sha256sum)
-if [ -z "${REFERENCE:-}" ] && [ "$(cat "$dir/local.done" 2>/dev/null)" != "$made" ]; then
+if [ -z "${LOCAL_STORE:-}" ] && [ "$(cat "$dir/local.done" 2>/dev/null)" != "$made" ]; then
   rm -rf "$dir/local"
   begun=$SECONDS
   "$program" run "$experiment" --store "$dir/local" -o "$dir/report-local" >"$dir/local.out" 2>"$dir/local.err" || { tail "$dir/local.err"; exit 1; }
