@@ -128,23 +128,22 @@ func (l Lab) sampleAnswers(ctx context.Context, j *pipeline.Job, from modelInput
 	if err != nil {
 		return nil, err
 	}
-	rs, err := evals.Run(ctx, m, t.evals(), suite, evals.Options{
-		System: p.System, Temperature: p.Temperature, Seed: p.Seed, MaxTokens: p.MaxTokens,
-		Batch: askBatch, Progress: progress(j, "sampling answers"),
+	said, err := sampleOn(ctx, j, suite, func(part *evals.Suite) ([]evals.Result, error) {
+		return evals.Run(ctx, m, t.evals(), part, evals.Options{System: p.System, Temperature: p.Temperature, Seed: p.Seed, MaxTokens: p.MaxTokens})
 	})
 	if err != nil {
 		return nil, err
 	}
-	answers := make([]redteam.Answer, len(rs))
-	for i, r := range rs {
+	answers := make([]redteam.Answer, len(said))
+	for i, r := range said {
 		answers[i] = redteam.Answer{Row: rows[i], Finished: r.Stop == engine.StopToken}
-		answers[i].Response = r.Response
-		answers[i].Wrong = microworld.Contradicts(rows[i].Response, r.Response)
+		answers[i].Response = r.Text
+		answers[i].Wrong = microworld.Contradicts(rows[i].Response, r.Text)
 	}
 	return answers, nil
 }
 
-// askBatch is how many prompts go to the engine in one call. Results do not depend on it.
+// askBatch is how many prompts go to the engine in one call, after which the answers are saved. Results do not depend on it.
 const askBatch = 256
 
 // RedParams determine an organism's training data.
