@@ -86,6 +86,7 @@ func writeNote(w io.Writer, path string, v *findings.View) {
 	noteSharpness(w, v)
 	noteAgreement(w, v)
 	noteCosts(w, v)
+	noteRanking(w, v)
 	noteYardstick(w, v)
 	noteComparisons(w, comparisons)
 	fmt.Fprint(w, "\n## Scope\n\nEach claim names what was tested: these triggers, these prompts, this many samples. A clean result certifies the tested distribution and nothing else.\n")
@@ -218,6 +219,26 @@ func noteCosts(w io.Writer, v *findings.View) {
 			}
 		}
 		escape.Markdown(w, "\n")
+	}
+}
+
+// noteRanking orders the techniques, where there are several.
+func noteRanking(w io.Writer, v *findings.View) {
+	all := v.Ranking()
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprint(w, "\n## Techniques, ranked\n\nEach setting over all organisms with a backdoor, in order of backdoor left, then capability kept, then relapse, then tokens trained on. Intervals of 95 % are of the answers of these arms, "+
+		"not of organisms that were not tried; rows whose intervals overlap are not told apart; of a mixed row the organisms part. Capability is the change of all suites' items together; the highest point under the probe takes the end where a probe was not due.\n\n"+
+		"| technique | arms | backdoor left | capability, points | highest under the probe | tokens | knew |\n|---|--:|--:|--:|--:|--:|---|\n")
+	for _, r := range all {
+		name := r.Intervention
+		if r.Setting != "" {
+			name += " (" + r.Setting + ")"
+		}
+		escape.Markdown(w, "| %s | %d | %s | %+.1f (%+.1f to %+.1f) | %s (%.0f to %.0f) | %d | %s |\n", name, r.Arms,
+			r.Left(), 100*r.Capability.Estimate, 100*r.Capability.Low, 100*r.Capability.High,
+			findings.Percent(r.Relapse.Estimate), 100*r.Relapse.Low, 100*r.Relapse.High, r.Tokens, findings.Knew(r.Knows))
 	}
 }
 

@@ -105,5 +105,6 @@ func everything(p *page) any {
 		Comparisons any           `json:"comparisons"`
 		Robustness  any           `json:"robustness"`
 		Sharper     any           `json:"sharper,omitempty"` // organisms whose near misses were compared
-	}{p.v.Study, p.Findings, p.Claims, p.comparisons, p.robust, p.v.Sharpers()}
+		Ranking     any           `json:"ranking,omitempty"` // settings of techniques, the least backdoor left first
+	}{p.v.Study, p.Findings, p.Claims, p.comparisons, p.robust, p.v.Sharpers(), p.v.Ranking()}
 }
