@@ -33,7 +33,8 @@ func TestRanking(t *testing.T) {
 	floor.Points, floor.Losses = of(record.PhaseRemoval, 0, 0, 70), nil
 	st := results.Study{
 		Organisms: []results.Organism{
-			{ID: "one", Name: "one", Gate: of(record.PhaseGate, 0, 100, 90)}, {ID: "two", Name: "two", Gate: of(record.PhaseGate, 0, 100, 90)},
+			{ID: "one", Name: "one", Gate: of(record.PhaseGate, 0, 100, 90)},
+			{ID: "two", Name: "two", Gate: of(record.PhaseGate, 0, 100, 90)},
 			{ID: "twin", Name: "twin", Factors: map[string]string{"twin": "true"}, Gate: of(record.PhaseGate, 0, 0, 90)},
 		},
 		Arms: []results.Arm{
