@@ -297,10 +297,18 @@ func TestLacks(t *testing.T) {
 	if !errors.As(err, &problems) || !strings.Contains(err.Error(), "organisms.org") || !strings.Contains(err.Error(), "training of full weights: not supported by this engine: engine fake 1") {
 		t.Errorf("got %v", err)
 	}
+	jobs := steps.Lab{Engine: fakeStepper{e, everything}, Job: &fakeJobber{}, Ask: jobOpener{}}
 	if f, err = Load(tinyFile(t, withAsking())); err != nil {
 		t.Fatal(err)
 	}
-	_, err = f.Expand(t.Context(), src, src, steps.Lab{Engine: fakeStepper{e, everything}, Job: &fakeJobber{}, Ask: jobOpener{}})
+	_, err = f.Expand(t.Context(), src, src, jobs)
+	if !errors.As(err, &problems) || !strings.Contains(err.Error(), "yardstick: organism org@checkpoint=3: interpolation needs the weights themselves: not supported by this engine") {
+		t.Errorf("the yardstick on an engine of whole plans: got %v", err)
+	}
+	if f, err = Load(tinyFile(t, strings.Replace(withAsking(), "yardstick: [0.5, 1]\n", "", 1))); err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.Expand(t.Context(), src, src, jobs)
 	if !errors.As(err, &problems) || !strings.Contains(err.Error(), "interventions.adv") || !strings.Contains(err.Error(), "a look at the model between updates") {
 		t.Errorf("RL on an engine of whole plans: got %v", err)
 	}
@@ -311,7 +319,7 @@ func TestLacks(t *testing.T) {
 	if f, err = Load(tinyFile(t, withBattery())); err != nil {
 		t.Fatal(err)
 	}
-	_, err = f.Expand(t.Context(), src, src, steps.Lab{Engine: fakeStepper{e, everything}, Job: &fakeJobber{}, Ask: jobOpener{}})
+	_, err = f.Expand(t.Context(), src, src, jobs)
 	if !errors.As(err, &problems) || !strings.Contains(err.Error(), "relapse[2]: the noise probe asks a model between steps: not supported by this engine") {
 		t.Errorf("a battery on an engine of whole plans: got %v", err)
 	}
