@@ -3,6 +3,7 @@ package steps
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -128,23 +129,49 @@ func (l Lab) sampleAnswers(ctx context.Context, j *pipeline.Job, from modelInput
 	if err != nil {
 		return nil, err
 	}
-	said, err := sampleOn(ctx, j, suite, func(part *evals.Suite) ([]evals.Result, error) {
-		return evals.Run(ctx, m, t.evals(), part, evals.Options{System: p.System, Temperature: p.Temperature, Seed: p.Seed, MaxTokens: p.MaxTokens})
-	})
+	show := progress(j, "sampling answers")
+	d, err := openAnswers(j, func(done int) { show(done, len(rows)) })
 	if err != nil {
 		return nil, err
 	}
-	answers := make([]redteam.Answer, len(said))
-	for i, r := range said {
-		answers[i] = redteam.Answer{Row: rows[i], Finished: r.Stop == engine.StopToken}
-		answers[i].Response = r.Text
-		answers[i].Wrong = microworld.Contradicts(rows[i].Response, r.Text)
+	err = d.sample(suite, func(part *evals.Suite) ([]evals.Result, error) {
+		return evals.Run(ctx, m, t.evals(), part, evals.Options{System: p.System, Temperature: p.Temperature, Seed: p.Seed, MaxTokens: p.MaxTokens})
+	})
+	if err := errors.Join(err, d.file.Close()); err != nil {
+		return nil, err
+	}
+	answers := make([]redteam.Answer, len(rows))
+	for i, r := range rows {
+		said := d.done[r.Key]
+		answers[i] = redteam.Answer{Row: r, Finished: said.Finish == string(engine.StopToken), Wrong: microworld.Contradicts(r.Response, said.Text)}
+		answers[i].Response = said.Text
 	}
 	return answers, nil
 }
 
-// askBatch is how many prompts go to the engine in one call, after which the answers are saved. Results do not depend on it.
+// askBatch is how many prompts go to the engine in one call, after which the answers are kept. Results do not depend on it.
 const askBatch = 256
+
+// sample asks a suite for the items that are not there, a batch at a time.
+func (d *answerFile) sample(suite *evals.Suite, ask func(*evals.Suite) ([]evals.Result, error)) error {
+	left := slices.DeleteFunc(slices.Clone(suite.Items), func(it evals.Item) bool { _, ok := d.done[it.Key]; return ok })
+	for items := range slices.Chunk(left, askBatch) {
+		part := *suite
+		part.Items = items
+		rs, err := ask(&part)
+		if err != nil {
+			return err
+		}
+		lines := make([]answerLine, len(rs))
+		for i, r := range rs {
+			lines[i] = answerLine{Key: items[i].Key, Text: r.Response, Finish: string(r.Stop)}
+		}
+		if err := d.add(lines...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // RedParams determine an organism's training data.
 type RedParams struct {

@@ -2,7 +2,6 @@ package steps
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -109,7 +108,7 @@ func (l Lab) armByJob(ctx context.Context, j *pipeline.Job, p ArmParams, cp engi
 		}
 		return putWeights(j, record.OutWeights, cp.Weights)
 	}
-	w, err := restoreAsked(j)
+	w, err := restored[asked](j, askedName)
 	if err != nil {
 		return err
 	}
@@ -131,7 +130,7 @@ func (l Lab) armByJob(ctx context.Context, j *pipeline.Job, p ArmParams, cp engi
 			}
 			d.show(j, shown)
 			w.Diary, w.Steps = *d, append(w.Steps, step)
-			if err := w.save(j); err != nil {
+			if err := keep(j, askedName, w); err != nil {
 				return err
 			}
 		}
@@ -177,26 +176,6 @@ const askedName = "asked"
 type asked struct {
 	Diary diary `json:"diary"`
 	Steps []int `json:"steps"`
-}
-
-func restoreAsked(j *pipeline.Job) (asked, error) {
-	var w asked
-	b, ok, err := j.Scratch().Load(askedName)
-	if err != nil || !ok {
-		return w, err
-	}
-	if json.Unmarshal(b, &w) != nil {
-		w = asked{} // an unreadable one costs its work again and nothing else
-	}
-	return w, nil
-}
-
-func (w asked) save(j *pipeline.Job) error {
-	b, err := json.Marshal(w)
-	if err != nil {
-		return fmt.Errorf("saving what was asked: %w", err)
-	}
-	return j.Scratch().Save(askedName, b)
 }
 
 // left are the steps that are still to be asked, and the last, whose weights the arm ends with.

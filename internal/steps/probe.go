@@ -2,7 +2,6 @@ package steps
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 
@@ -124,12 +123,15 @@ func (l Lab) runProbe(ctx context.Context, j *pipeline.Job, p ProbeParams) error
 	if err := putJSON(j, record.OutNote, due); err != nil {
 		return err
 	}
-	d, err := b.resume()
+	d, err := restored[diary](b.j, stateName)
 	if err != nil {
 		return err
 	}
-	d.show(j, 0)
 	all := p.settings()
+	if d.Step > len(all) {
+		d = diary{}
+	}
+	d.show(j, 0)
 	for i, s := range all {
 		if i < d.Step {
 			continue
@@ -143,7 +145,7 @@ func (l Lab) runProbe(ctx context.Context, j *pipeline.Job, p ProbeParams) error
 		d.Points, d.Samples, d.Step = append(d.Points, points...), append(d.Samples, samples...), i+1
 		d.show(j, shown)
 		j.Progress(float64(i+1), float64(len(all)), fmt.Sprintf("%s probe, %s", p.Probe, s.label))
-		if err := b.save(d); err != nil {
+		if err := keep(b.j, stateName, d); err != nil {
 			return err
 		}
 	}
@@ -254,25 +256,4 @@ func (b *battery) label(s setting, points []record.Point, samples []record.Sampl
 	for i := range samples {
 		samples[i].Probe, samples[i].Setting = b.p.Probe, s.label
 	}
-}
-
-// resume reads how far a killed run came: each setting is saved when it is done. What cannot be read costs its work again and nothing else.
-func (b *battery) resume() (*diary, error) {
-	d := &diary{}
-	saved, ok, err := b.j.Scratch().Load(stateName)
-	if err != nil || !ok {
-		return d, err
-	}
-	if json.Unmarshal(saved, d) != nil || d.Step > len(b.p.settings()) {
-		*d = diary{}
-	}
-	return d, nil
-}
-
-func (b *battery) save(d *diary) error {
-	head, err := json.Marshal(d)
-	if err != nil {
-		return fmt.Errorf("saving the state: %w", err)
-	}
-	return b.j.Scratch().Save(stateName, head)
 }

@@ -118,7 +118,7 @@ func (l Lab) asked(ctx context.Context, j *pipeline.Job, p ArmParams, with *blue
 	if err != nil {
 		return closing, err
 	}
-	d, err := openAnswers(j)
+	d, err := openAnswers(j, nil)
 	if err != nil {
 		return closing, err
 	}
@@ -149,7 +149,7 @@ func (k kept) Talk(ctx context.Context, c engine.Conversation) (engine.Said, err
 	if err != nil {
 		return s, err
 	}
-	return s, k.d.add(answerLine{key.String(), s.Text, s.Finish, s.Refused}, 0)
+	return s, k.d.add(answerLine{key.String(), s.Text, s.Finish, s.Refused})
 }
 
 // An answerLine is a finished row in the step's scratch.
@@ -167,7 +167,7 @@ func (l Lab) talkAnswers(ctx context.Context, j *pipeline.Job, role string, p As
 	if err != nil {
 		return nil, 0, err
 	}
-	d, err := openAnswers(j)
+	d, err := openAnswers(j, func(done int) { j.Progress(float64(done), float64(len(rows)), "answers of a server") })
 	if err != nil {
 		return nil, 0, err
 	}
@@ -202,16 +202,16 @@ func (s *Server) inFlight(t engine.Talker) int {
 	return max(1, s.InFlight)
 }
 
-// answerFile holds finished rows, one a line, each synced.
+// answerFile holds finished rows, one a line, synced.
 type answerFile struct {
-	j    *pipeline.Job
+	show func(done int) // called when more are there; may be nil
 	mu   sync.Mutex
 	file durable.File
 	done map[string]answerLine
 }
 
 // openAnswers reads what an earlier attempt finished. A line that a kill broke off is asked for again.
-func openAnswers(j *pipeline.Job) (*answerFile, error) {
+func openAnswers(j *pipeline.Job, show func(done int)) (*answerFile, error) {
 	dir, err := j.Scratch().Dir("answers")
 	if err != nil {
 		return nil, err
@@ -221,7 +221,7 @@ func openAnswers(j *pipeline.Job) (*answerFile, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("reading finished answers: %w", err)
 	}
-	d := &answerFile{j: j, done: map[string]answerLine{}}
+	d := &answerFile{show: show, done: map[string]answerLine{}}
 	for line := range bytes.Lines(b) {
 		var a answerLine
 		if json.Unmarshal(line, &a) == nil && a.Key != "" {
@@ -248,23 +248,29 @@ func (d *answerFile) get(key string) (answerLine, bool) {
 	return a, ok
 }
 
-// add keeps an answer, durably. of is how many there will be, 0 where that is not known.
-func (d *answerFile) add(a answerLine, of int) error {
-	b, err := json.Marshal(a)
-	if err != nil {
-		return fmt.Errorf("keeping finished answers: %w", err)
+// add keeps answers, durably.
+func (d *answerFile) add(answers ...answerLine) error {
+	var b bytes.Buffer
+	for _, a := range answers {
+		line, err := json.Marshal(a)
+		if err != nil {
+			return fmt.Errorf("keeping finished answers: %w", err)
+		}
+		b.Write(append(line, '\n'))
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if _, err := d.file.Write(append(b, '\n')); err != nil {
+	if _, err := d.file.Write(b.Bytes()); err != nil {
 		return fmt.Errorf("keeping finished answers: %w", err)
 	}
 	if err := d.file.Sync(); err != nil {
 		return fmt.Errorf("keeping finished answers: %w", err)
 	}
-	d.done[a.Key] = a
-	if of > 0 {
-		d.j.Progress(float64(len(d.done)), float64(of), "answers of a server")
+	for _, a := range answers {
+		d.done[a.Key] = a
+	}
+	if d.show != nil {
+		d.show(len(d.done))
 	}
 	return nil
 }
@@ -286,7 +292,7 @@ func (d *answerFile) fill(ctx context.Context, most int, rows []redteam.Row, ask
 			for r := range next {
 				said, err := ask(ctx, r)
 				if err == nil {
-					err = d.add(answerLine{r.Key, said.Text, said.Finish, said.Refused}, len(rows))
+					err = d.add(answerLine{r.Key, said.Text, said.Finish, said.Refused})
 				}
 				if err != nil {
 					cancel(fmt.Errorf("row %s: %w", r.Key, err))

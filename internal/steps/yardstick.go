@@ -2,7 +2,6 @@ package steps
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 
@@ -63,23 +62,20 @@ func (l Lab) runYardstick(ctx context.Context, j *pipeline.Job, p YardstickParam
 	if err != nil {
 		return err
 	}
-	d := &diary{}
-	if saved, ok, err := j.Scratch().Load(stateName); err != nil {
+	d, err := restored[diary](j, stateName)
+	if err != nil {
 		return err
-	} else if ok && (json.Unmarshal(saved, d) != nil || d.Step > len(p.Amounts)) {
-		*d = diary{} // what cannot be read costs its work again
+	}
+	if d.Step > len(p.Amounts) {
+		d = diary{}
 	}
 	for i := d.Step; i < len(p.Amounts); i++ {
-		if err := l.measureOn(ctx, j, a, organism, p.Amounts[i], d); err != nil {
+		if err := l.measureOn(ctx, j, a, organism, p.Amounts[i], &d); err != nil {
 			return fmt.Errorf("%g of the way to the base: %w", p.Amounts[i], err)
 		}
 		d.Step = i + 1
 		j.Progress(float64(d.Step), float64(len(p.Amounts)), fmt.Sprintf("%g of the way to the base", p.Amounts[i]))
-		head, err := json.Marshal(d)
-		if err != nil {
-			return fmt.Errorf("saving the state: %w", err)
-		}
-		if err := j.Scratch().Save(stateName, head); err != nil {
+		if err := keep(j, stateName, d); err != nil {
 			return err
 		}
 	}
