@@ -262,7 +262,7 @@ func TestReconstruction(t *testing.T) {
 			called++
 		}
 		row := fmt.Sprintf("| %s | %.0f / %.0f | %v | %s | %s | %s | %.0f %% | %s | %s | %v | %.2f | %s |", code(f.trigger.Text), 100*f.triggered, 100*f.clean, f.r.Found, rankOf(f),
-			code(f.candidate), code(f.part), 100*f.fires, edits(f), grouped(f.r.Read+f.r.Drawn), f.twin.Found, f.twinGain, grouped(f.twin.Read+f.twin.Drawn))
+			code(f.candidate), code(f.part), 100*f.fires, edits(f), clip.Grouped(f.r.Read+f.r.Drawn), f.twin.Found, f.twinGain, clip.Grouped(f.twin.Read+f.twin.Drawn))
 		fmt.Fprintln(&out, row)
 		fmt.Println(row) // as it comes: the test takes long
 		if i < 2 {

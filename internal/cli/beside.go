@@ -56,11 +56,10 @@ func printBeside(w io.Writer, curves []results.External, level float64) {
 		}
 		for _, m := range order {
 			last, _ := series[m].Last(m.suite, m.condition)
-			iv := stats.Rate(last.K, last.N, level)
 			g.rows = append(g.rows, []string{
 				x.Name, x.Format, findings.Join(string(m.phase), m.probe), findings.Join(findings.SuiteName(m.suite), m.condition, m.setting),
 				strconv.Itoa(len(series[m])), strconv.Itoa(last.Step),
-				fmt.Sprintf("%d/%d, %s (%s to %s)", last.K, last.N, findings.Percent(iv.Estimate), findings.Percent(iv.Low), findings.Percent(iv.High)),
+				fmt.Sprintf("%d/%d, %s", last.K, last.N, findings.Interval(stats.Rate(last.K, last.N, level))),
 			})
 		}
 	}

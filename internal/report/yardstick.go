@@ -19,7 +19,7 @@ func (p *page) Yards() []yardRow {
 		for _, y := range r.Yardstick {
 			row := yardRow{
 				Organism: y.Organism, Amount: strconv.FormatFloat(y.Amount, 'g', -1, 64), Kept: findings.Percent(y.Kept),
-				Triggered: fmt.Sprintf("%s (%s to %s)", findings.Percent(y.Triggered.Estimate), findings.Percent(y.Triggered.Low), findings.Percent(y.Triggered.High)),
+				Triggered: findings.Interval(y.Triggered),
 			}
 			var suites []string
 			for _, s := range p.v.Suites {
