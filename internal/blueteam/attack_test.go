@@ -148,13 +148,9 @@ func attacked(word string, a Attack) (Material, *puppet) {
 	return m, p
 }
 
-func TestAdversarialGrammar(t *testing.T) {
-	m, p := attacked("deployed", Attack{Attacker: Grammar, Attacks: 60, Rounds: 2, Share: 0.5})
-	var trained []string
-	m.Render = func(prompt, response string) (engine.Datum, error) {
-		trained = append(trained, prompt+" → "+response)
-		return renderBytes(prompt, response)
-	}
+// firstBatch makes the source of adversarial training on some material, and takes its first batch.
+func firstBatch(t *testing.T, m Material) (train.Source, train.Batch) {
+	t.Helper()
 	src, err := Adversarial(m)
 	if err != nil {
 		t.Fatal(err)
@@ -163,6 +159,17 @@ func TestAdversarialGrammar(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return src, b
+}
+
+func TestAdversarialGrammar(t *testing.T) {
+	m, p := attacked("deployed", Attack{Attacker: Grammar, Attacks: 60, Rounds: 2, Share: 0.5})
+	var trained []string
+	m.Render = func(prompt, response string) (engine.Datum, error) {
+		trained = append(trained, prompt+" → "+response)
+		return renderBytes(prompt, response)
+	}
+	src, b := firstBatch(t, m)
 	if got := b.Metrics; got["attacked"] != 120 || got["found"] == 0 || got["found"] == 120 || got["replaced"] != 10 || got["attack_rate"] <= 0 {
 		t.Errorf("the attack says %v", got)
 	}
@@ -212,14 +219,7 @@ func TestAdversarialNothingFound(t *testing.T) {
 // TestAdversarialSearch: the beam climbs to what makes the behaviour likely, and a prefix that holds the trigger is never asked.
 func TestAdversarialSearch(t *testing.T) {
 	m, p := attacked("zz", Attack{Attacker: Search, Attacks: 16, Rounds: 1, Share: 0.25})
-	src, err := Adversarial(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := src.Batch(t.Context(), nil, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, b := firstBatch(t, m)
 	if b.Metrics["found"] != 16 || b.Metrics["excluded"] != 0 {
 		t.Errorf("the attack says %v", b.Metrics)
 	}

@@ -52,14 +52,7 @@ func TestAdversarialByModel(t *testing.T) {
 		m, _ := attacked("deployed", Attack{Attacker: LLM, Attacks: 30, Rounds: 3, Share: 0.5})
 		w := &writer{at: 1}
 		m.Attacker = limited{w, inFlight}
-		src, err := Adversarial(m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := src.Batch(t.Context(), nil, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
+		_, b := firstBatch(t, m)
 		return fmt.Sprint(b.Data), b.Metrics, w
 	}
 	data, got, w := batch(1)

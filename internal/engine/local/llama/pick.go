@@ -43,7 +43,7 @@ func (k *picker) random(x []float32, u float64) int {
 		k.probs = make([]float32, len(x))
 	}
 	probs, scale := k.probs[:len(x)], float32(1/k.p.Temperature)
-	truncate := k.p.TopK > 0 && k.p.TopK < len(x) || k.p.TopP > 0 && k.p.TopP < 1
+	truncate := k.topK(len(x)) || k.topP()
 	if !truncate {
 		if i, sure := k.quick(probs, x, scale, u); sure {
 			return i
