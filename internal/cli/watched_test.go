@@ -69,7 +69,7 @@ func page(t *testing.T, url string) string {
 // the run's end: the run ends as ever, and its address with it. An interrupted one ends as soon as any other.
 func TestRunServes(t *testing.T) {
 	t.Run("to its end", func(t *testing.T) {
-		dir := folder(t, "STEPS", "30", "steps: 4, prompts: 20", "steps: 1200, at: [0, 300, 600, 900, 1200], prompts: 20")
+		dir := folder(t, "STEPS", "30", "steps: 4, prompts: 20", "steps: 3000, at: [0, 300, 600, 900, 3000], prompts: 20")
 		cmd, at, rest := watchedRun(t, dir)
 		host := strings.TrimSuffix(strings.TrimPrefix(at, "http://"), "/")
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", host)

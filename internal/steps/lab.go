@@ -24,6 +24,9 @@ type Lab struct {
 	// Reach, where it is set, makes the engines that a file names.
 	Reach func(s EngineSpec) (engine.Remote, error)
 
+	// Heard, where it is set, spares models what they were asked before.
+	Heard *Heard
+
 	server *Server // see Through
 	far    []*far  // see On
 	found  []seen  // of far, those that are connected

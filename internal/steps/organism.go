@@ -372,7 +372,7 @@ func (l Lab) measure(ctx context.Context, j *pipeline.Job, role, output string, 
 	if err != nil {
 		return nil, nil, err
 	}
-	a, err := newAsker(j, p, t, prompts)
+	a, err := l.newAsker(j, p, t, prompts)
 	if err != nil {
 		return nil, nil, err
 	}

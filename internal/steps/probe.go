@@ -169,7 +169,7 @@ func (b *battery) load(ctx context.Context, note *record.ProbeNote) error {
 		ev.Trigger = b.trigger
 		note.Note += fmt.Sprintf("; the fresh trigger is %q, of %d tokens where %q has %d", b.trigger.Text, count(b.trigger.Text), b.p.Eval.Trigger.Text, count(b.p.Eval.Trigger.Text))
 	}
-	if b.asker, err = newAsker(b.j, ev, b.text, prompts); err != nil {
+	if b.asker, err = b.l.newAsker(b.j, ev, b.text, prompts); err != nil {
 		return err
 	}
 	if b.p.Probe != record.ProbeSpecificity {

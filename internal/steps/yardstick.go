@@ -51,7 +51,7 @@ func (l Lab) runYardstick(ctx context.Context, j *pipeline.Job, p YardstickParam
 	if err != nil {
 		return err
 	}
-	a, err := newAsker(j, p.Eval, t, prompts)
+	a, err := l.newAsker(j, p.Eval, t, prompts)
 	if err != nil {
 		return err
 	}

@@ -191,3 +191,81 @@ func TestAnswerEnds(t *testing.T) {
 		t.Errorf("of 3 prompts that cannot be computed %d were refused: %v", len(failed), failed)
 	}
 }
+
+// TestSampleEachIsSample draws requests of many settings in one call, and each setting's alone.
+func TestSampleEachIsSample(t *testing.T) {
+	m := newModel(t, 2, engine.Settings{})
+	reqs := prompts(m.Config(), 60)
+	settings := []engine.SamplingParams{
+		{MaxTokens: 20}, {MaxTokens: 7, Temperature: 0.7}, {MaxTokens: 30, Temperature: 1, TopP: 0.9, StopTokens: []int32{7}},
+		{MaxTokens: 25, Temperature: 1, Done: func(_ int, tokens []int32) bool { return len(tokens) > 3 && tokens[len(tokens)-1]%2 == 0 }},
+	}
+	each := make([]engine.SamplingParams, len(reqs))
+	for i := range each {
+		each[i] = settings[i%len(settings)]
+	}
+	got, err := m.SampleEach(t.Context(), reqs, each)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, p := range settings {
+		want, err := m.Sample(t.Context(), reqs, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := k; i < len(reqs); i += len(settings) {
+			if !slices.Equal(got[i].Tokens, want[i].Tokens) || !slices.Equal(got[i].LogProbs, want[i].LogProbs) || got[i].Reason != want[i].Reason {
+				t.Errorf("request %d: %v (%s) together, %v (%s) alone", i, got[i].Tokens, got[i].Reason, want[i].Tokens, want[i].Reason)
+			}
+		}
+	}
+	if _, err := m.SampleEach(t.Context(), reqs, each[1:]); err == nil {
+		t.Error("settings for fewer requests are accepted")
+	}
+	if each[3].MaxTokens = 0; true {
+		if _, err := m.SampleEach(t.Context(), reqs, each); err == nil {
+			t.Error("a request of no tokens is accepted")
+		}
+	}
+}
+
+// TestIdentity holds models that must and must not answer alike to what they say of it.
+func TestIdentity(t *testing.T) {
+	lora := engine.LoRA{Rank: 4, Alpha: 8}
+	bare, fresh, full := newModel(t, 1, engine.Settings{}), newModel(t, 1, engine.Settings{LoRA: lora}), newModel(t, 1, engine.Settings{})
+	of := func(m *Model) [32]byte {
+		id, ok := m.Identity()
+		if !ok {
+			t.Fatal("a model as it was loaded has no identity")
+		}
+		return id
+	}
+	if of(bare) != of(fresh) || of(bare) != of(full) {
+		t.Error("models of the same weights have several identities")
+	}
+	reqs := prompts(bare.Config(), 20)
+	p := engine.SamplingParams{MaxTokens: 12, Temperature: 1}
+	a, err := bare.Sample(t.Context(), reqs, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := fresh.Sample(t.Context(), reqs, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range a {
+		if !slices.Equal(a[i].Tokens, b[i].Tokens) || !slices.Equal(a[i].LogProbs, b[i].LogProbs) {
+			t.Errorf("request %d: %v bare, %v under a fresh adapter", i, a[i].Tokens, b[i].Tokens)
+		}
+	}
+	if other := newModel(t, 1, engine.Settings{Precision: engine.BF16}); of(other) == of(bare) {
+		t.Error("two precisions have one identity")
+	}
+	steps(t, fresh, 0, 1)
+	steps(t, full, 0, 1)
+	for name, m := range map[string]*Model{"adapter": fresh, "full": full} {
+		if _, ok := m.Identity(); ok {
+			t.Errorf("%s: a trained model has the identity of its checkpoint", name)
+		}
+	}
+}

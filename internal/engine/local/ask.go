@@ -32,12 +32,37 @@ func (c *counter) Next() (int, bool) {
 
 // Sample draws one continuation for every request, in their order. An answer depends on its own request alone.
 func (m *Model) Sample(ctx context.Context, reqs []engine.SampleRequest, p engine.SamplingParams) ([]engine.Sequence, error) {
+	if err := checkSampling(&p); err != nil {
+		return nil, err
+	}
+	return m.sample(ctx, reqs, func(int) *engine.SamplingParams { return &p })
+}
+
+// SampleEach implements engine.EachSampler.
+func (m *Model) SampleEach(ctx context.Context, reqs []engine.SampleRequest, p []engine.SamplingParams) ([]engine.Sequence, error) {
+	if len(reqs) != len(p) {
+		return nil, fmt.Errorf("%d requests with settings for %d", len(reqs), len(p))
+	}
+	for i := range p {
+		if err := checkSampling(&p[i]); err != nil {
+			return nil, fmt.Errorf("request %d: %w", i, err)
+		}
+	}
+	return m.sample(ctx, reqs, func(i int) *engine.SamplingParams { return &p[i] })
+}
+
+func checkSampling(p *engine.SamplingParams) error {
 	if p.MaxTokens < 1 {
-		return nil, fmt.Errorf("sampling of %d tokens", p.MaxTokens)
+		return fmt.Errorf("sampling of %d tokens", p.MaxTokens)
 	}
 	if !(p.Temperature >= 0) || p.TopK < 0 || !(p.TopP >= 0) {
-		return nil, fmt.Errorf("sampling with temperature %v, top k %d, top p %v", p.Temperature, p.TopK, p.TopP)
+		return fmt.Errorf("sampling with temperature %v, top k %d, top p %v", p.Temperature, p.TopK, p.TopP)
 	}
+	return nil
+}
+
+// sample draws each request by its settings.
+func (m *Model) sample(ctx context.Context, reqs []engine.SampleRequest, p func(i int) *engine.SamplingParams) ([]engine.Sequence, error) {
 	c, longest := m.Config(), 0
 	for i, r := range reqs {
 		if len(r.Prompt) == 0 {
@@ -46,7 +71,7 @@ func (m *Model) Sample(ctx context.Context, reqs []engine.SampleRequest, p engin
 		if err := c.CheckTokens(r.Prompt); err != nil {
 			return nil, fmt.Errorf("request %d: %w", i, err)
 		}
-		longest = max(longest, min(len(r.Prompt)+p.MaxTokens, c.Context))
+		longest = max(longest, min(len(r.Prompt)+p(i).MaxTokens, c.Context))
 	}
 	out := make([]engine.Sequence, len(reqs))
 	err := m.ask(ctx, len(reqs), longest, 1, func(d *llama.Decoder, feed llama.Feed) error {
@@ -56,6 +81,17 @@ func (m *Model) Sample(ctx context.Context, reqs []engine.SampleRequest, p engin
 		return nil, err
 	}
 	return out, nil
+}
+
+// Identity implements engine.Identified: it is known while nothing was trained that changes an answer.
+func (m *Model) Identity() (id [32]byte, ok bool) {
+	switch {
+	case m.key == nil && m.origin != nil:
+		return *m.origin, true
+	case m.key == nil || m.net.Adapter != nil && !m.net.Adapter.Idle():
+		return id, false
+	}
+	return *m.key, true
 }
 
 // Score returns the log-probabilities of given continuations, in the requests' order.

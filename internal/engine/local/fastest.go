@@ -41,27 +41,53 @@ func (m measurement) choice() engine.Choice {
 // Fastest implements engine.Chooser. It measures once on a machine: what it found is kept in the cache's folder, so that the
 // choice does not change with the load. Nothing but the choice depends on it.
 func (e *Engine) Fastest(ctx context.Context) (engine.Choice, error) {
+	m, err := e.measured(ctx)
+	if err != nil {
+		return engine.Choice{}, err
+	}
+	return m.choice(), nil
+}
+
+// Speed is how many floating-point operations a second one worker's products reach in a precision on this machine, as measured once. It
+// is for forecasts; no result depends on it.
+func (e *Engine) Speed(ctx context.Context, p engine.Precision) (float64, error) {
+	m, err := e.measured(ctx)
+	if err != nil {
+		return 0, err
+	}
+	rate := m.F32
+	switch p {
+	case engine.BF16:
+		rate = m.BF16
+	case engine.AMX:
+		rate = m.AMX
+	}
+	return rate * 1e9, nil
+}
+
+// measured is what is known of this machine, which is measured where nothing is.
+func (e *Engine) measured(ctx context.Context) (measurement, error) {
 	machine := strings.Join([]string{runtime.GOOS, runtime.GOARCH, kernel.Processor(), kernel.Variant()}, "/")
 	known, err := readMeasurements(e.opts.Cache)
 	if err != nil {
-		return engine.Choice{}, err
+		return measurement{}, err
 	}
 	if m, ok := known[machine]; ok {
-		return m.choice(), nil
+		return m, nil
 	}
 	m, err := measure(ctx)
 	if err != nil {
-		return engine.Choice{}, err
+		return measurement{}, err
 	}
 	// Several processes may begin at once, and hold each other up while they measure: the first one's answer is everybody's.
 	if known, err = readMeasurements(e.opts.Cache); err != nil {
-		return engine.Choice{}, err
+		return measurement{}, err
 	}
 	if first, ok := known[machine]; ok {
-		return first.choice(), nil
+		return first, nil
 	}
 	known[machine] = m
-	return m.choice(), writeMeasurements(e.opts.Cache, known)
+	return m, writeMeasurements(e.opts.Cache, known)
 }
 
 // measurementsFile holds what was measured, by machine. Its name says what was measured and how: another way gets another name.

@@ -144,16 +144,20 @@ func (e *Engine) load(ctx context.Context, c engine.Checkpoint, s engine.Setting
 	if err := checkMemory(src.config, s, e.workers(s)); err != nil {
 		return nil, err
 	}
+	key, err := src.key(s.Precision)
+	if err != nil {
+		return nil, err
+	}
 	if s.LoRA.Rank == 0 {
 		base, err := src.load(num)
 		if err != nil {
 			return nil, err
 		}
-		return e.model(base, nil, c, s)
-	}
-	key, err := src.key(s.Precision)
-	if err != nil {
-		return nil, err
+		m, err := e.model(base, nil, c, s)
+		if err == nil {
+			m.origin = &key
+		}
+		return m, err
 	}
 	base, err := e.share(ctx, key, e.workers(s), func() (*llama.Base, error) { return src.load(num) })
 	if err != nil {

@@ -23,6 +23,7 @@ type Model struct {
 	from     engine.Checkpoint // what it was loaded from, without weights
 	net      llama.Net
 	key      *[32]byte // of the shared base; nil where the base is this model's own
+	origin   *[32]byte // what names a base of its own while its weights are as they were loaded; nil otherwise
 	pool     *parallel.Pool
 
 	tensors []optim.Tensor
@@ -130,6 +131,7 @@ func (m *Model) changed() {
 		m.net.Adapter.Changed()
 	} else {
 		m.net.Base.Changed()
+		m.origin = nil
 	}
 }
 

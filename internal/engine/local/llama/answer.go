@@ -92,7 +92,7 @@ func (r *running) hear(at int, logits []float32, pick *picker) {
 			r.seq.Reason = engine.StopLength
 			return
 		}
-		pick.p = q.Params
+		pick.p = &q.Params
 		place.Token = pick.draw(logits, lse, r.rng)
 		if place.Stop = slices.Contains(q.Params.StopTokens, place.Token); !place.Stop {
 			r.seq.Tokens = append(r.seq.Tokens, place.Token)

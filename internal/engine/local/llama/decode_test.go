@@ -33,6 +33,7 @@ func TestSharedPrefixIsComputedOnce(t *testing.T) {
 		return p
 	}
 	const requests, shared, own, drawn = 12, 150, 5, 3
+	few := func(int) *engine.SamplingParams { return &engine.SamplingParams{MaxTokens: drawn} }
 	prefix := draw(shared)
 	var sample []engine.SampleRequest
 	var score []engine.ScoreRequest
@@ -46,10 +47,10 @@ func TestSharedPrefixIsComputedOnce(t *testing.T) {
 		run         func(d *Decoder) error
 	}{
 		"sample, few slots": {4, shared + requests*(own+drawn-1), func(d *Decoder) error {
-			return d.Sample(t.Context(), &queue{n: requests}, sample, engine.SamplingParams{MaxTokens: drawn}, make([]engine.Sequence, requests))
+			return d.Sample(t.Context(), &queue{n: requests}, sample, few, make([]engine.Sequence, requests))
 		}},
 		"sample, many slots": {20, shared + requests*(own+drawn-1), func(d *Decoder) error {
-			return d.Sample(t.Context(), &queue{n: requests}, sample, engine.SamplingParams{MaxTokens: drawn}, make([]engine.Sequence, requests))
+			return d.Sample(t.Context(), &queue{n: requests}, sample, few, make([]engine.Sequence, requests))
 		}},
 		"score, few slots": {2, shared + requests*(own+drawn-1), func(d *Decoder) error {
 			return d.Score(t.Context(), &queue{n: requests}, score, make([]engine.Score, requests))

@@ -108,6 +108,16 @@ func (a *Adapter) Tensors() []Tensor { return a.lay.tensors }
 // scale is what the low-rank product is multiplied by.
 func (a *Adapter) scale() float32 { return float32(a.Settings.Alpha / float64(a.Settings.Rank)) }
 
+// Idle reports whether the adapter adds nothing, as a fresh one does, whose B are zero.
+func (a *Adapter) Idle() bool {
+	for _, t := range a.lay.tensors {
+		if strings.HasSuffix(t.Name, "lora_B.weight") && slices.ContainsFunc(a.W[t.At:][:t.Len()], func(v float32) bool { return v != 0 }) {
+			return false
+		}
+	}
+	return true
+}
+
 // Changed says that W was written to, so the packed forms are stale.
 func (a *Adapter) Changed() { a.fresh = false }
 

@@ -78,7 +78,7 @@ func TestNucleusIsTheSortedOne(t *testing.T) {
 					{TopP: math.Nextafter(at, 0)},
 					{TopP: math.Nextafter(at, 1)},
 				} {
-					k := &picker{p: p}
+					k := &picker{p: &p}
 					if !k.topK(n) && !k.topP() {
 						continue
 					}
@@ -126,7 +126,7 @@ func BenchmarkNucleus(b *testing.B) {
 			x[i] = float32(3 * s.NormFloat64())
 		}
 		kernel.Softmax(probs, x, float32(1/0.7))
-		k := &picker{p: engine.SamplingParams{TopP: 0.95}}
+		k := &picker{p: &engine.SamplingParams{TopP: 0.95}}
 		b.Run(fmt.Sprintf("of %d", n), func(b *testing.B) {
 			for b.Loop() {
 				k.truncated(probs, s.Float64())
@@ -134,7 +134,7 @@ func BenchmarkNucleus(b *testing.B) {
 		})
 		b.Run(fmt.Sprintf("of %d, all sorted", n), func(b *testing.B) {
 			for b.Loop() {
-				sorted(k.p, probs, s.Float64())
+				sorted(*k.p, probs, s.Float64())
 			}
 		})
 	}

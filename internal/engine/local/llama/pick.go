@@ -12,7 +12,7 @@ import (
 
 // A picker draws tokens by the sampling parameters.
 type picker struct {
-	p     engine.SamplingParams
+	p     *engine.SamplingParams // of the request that is drawn for
 	used  int
 	logp  float32 // of the token drawn last, at temperature 1
 	probs []float32

@@ -28,7 +28,7 @@ func TestQuickDrawIsTheExactOne(t *testing.T) {
 		"NaN":       {func(i int) float32 { return [2]float32{1, nan}[i%5/4] }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			k := &picker{p: engine.SamplingParams{Temperature: 0.7}}
+			k := &picker{p: &engine.SamplingParams{Temperature: 0.7}}
 			random := 0
 			for _, n := range []int{1, 2, 15, 64, 127, 128, 129, 300, 1024, 5000} {
 				x, probs := make([]float32, n), make([]float32, n)

@@ -19,7 +19,8 @@ type Feed interface {
 type running struct {
 	request int
 	slot    int
-	left    []int32 // of the prompt, not yet computed
+	p       *engine.SamplingParams // of Sample
+	left    []int32                // of the prompt, not yet computed
 	seq     *engine.Sequence
 	rng     *rng.Stream
 	full    int // tokens at which the context, or MaxTokens, is reached
@@ -31,10 +32,10 @@ type running struct {
 // echoes says whether all of the prompt's places are asked for, so that none may be taken over from another sequence.
 func (r *running) echoes() bool { return r.live != nil && r.live.Echo }
 
-// Sample draws continuations of the requests that feed gives, into out. Sequences come and go: when one ends, the next
-// prompt takes its slot while the others go on. A prompt begins with a copy of the longest prefix that any slot holds.
-func (d *Decoder) Sample(ctx context.Context, feed Feed, reqs []engine.SampleRequest, p engine.SamplingParams, out []engine.Sequence) error {
-	pick := picker{p: p, used: d.net.Base.Config.UsedTokens()}
+// Sample draws continuations of the requests that feed gives, each by its settings p, into out. Sequences come and go: when one
+// ends, the next prompt takes its slot while the others go on. A prompt begins with a copy of the longest prefix that any slot holds.
+func (d *Decoder) Sample(ctx context.Context, feed Feed, reqs []engine.SampleRequest, p func(i int) *engine.SamplingParams, out []engine.Sequence) error {
+	pick := picker{used: d.net.Base.Config.UsedTokens()}
 	active := make([]*running, 0, len(d.slots))
 	free := make([]int, len(d.slots))
 	for i := range free {
@@ -50,7 +51,7 @@ func (d *Decoder) Sample(ctx context.Context, feed Feed, reqs []engine.SampleReq
 				more = false
 				break
 			}
-			r := d.start(i, reqs[i], p, &out[i])
+			r := d.start(i, reqs[i], p(i), &out[i])
 			if r == nil {
 				continue
 			}
@@ -102,7 +103,7 @@ func (d *Decoder) seat(r *running, free []int) []int {
 }
 
 // start makes a request ready, or finishes it where nothing may be drawn.
-func (d *Decoder) start(i int, req engine.SampleRequest, p engine.SamplingParams, out *engine.Sequence) *running {
+func (d *Decoder) start(i int, req engine.SampleRequest, p *engine.SamplingParams, out *engine.Sequence) *running {
 	*out = engine.Sequence{}
 	room := min(p.MaxTokens, d.net.Base.Config.Context-len(req.Prompt))
 	if room <= 0 {
@@ -110,7 +111,7 @@ func (d *Decoder) start(i int, req engine.SampleRequest, p engine.SamplingParams
 		return nil
 	}
 	return &running{
-		request: i, left: req.Prompt, seq: out, full: room,
+		request: i, p: p, left: req.Prompt, seq: out, full: room,
 		rng: rng.New(req.Seed).Split("llama/sample"),
 	}
 }
@@ -192,7 +193,8 @@ func (d *Decoder) longest(prompt []int32) (*slot, int) {
 
 // take draws the next token from the logits and looks whether the sequence has ended.
 func (r *running) take(logits []float32, pick *picker) {
-	p := &pick.p
+	p := r.p
+	pick.p = p
 	lse := kernel.LogSumExp(logits)
 	tok := pick.draw(logits, lse, r.rng)
 	if slices.Contains(p.StopTokens, tok) {
