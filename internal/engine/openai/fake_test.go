@@ -23,7 +23,9 @@ type fake struct {
 	model  string // that it lists
 	answer string // that its answers name; model where empty
 
-	ignoreSeed, noIDs, noPromptScores, noEcho, sameScores, processed, missing, nan, otherPrompt, tooMany, refuseIDs, strict, hollow, refusal bool
+	ignoreSeed, noIDs, noPromptScores, noEcho, sameScores, processed, missing, nan, otherPrompt, tooMany, refuseIDs, wrongIDs, strict, hollow, refusal bool
+
+	mangle func(answer, choice map[string]any) // of a completion, before it is sent
 
 	mu       sync.Mutex
 	trouble  []func(w http.ResponseWriter) // of the next requests, one each
@@ -160,7 +162,7 @@ func (f *fake) complete(w http.ResponseWriter, c completion, n int64) {
 		}
 		tokens, all = append(tokens, t), append(all, t)
 		p := ps[t]
-		if f.processed {
+		if f.processed && c.Temperature > 0 {
 			p = ps[t] / c.Temperature
 		}
 		probs = append(probs, p)
@@ -179,6 +181,11 @@ func (f *fake) complete(w http.ResponseWriter, c completion, n int64) {
 	if f.otherPrompt {
 		choice["prompt_token_ids"] = append([]int32{1}, c.Prompt...)
 	}
+	if f.wrongIDs {
+		for i := range tokens {
+			tokens[i] = (tokens[i] + 1) % fakeVocab
+		}
+	}
 	if f.noIDs {
 		delete(choice, "token_ids")
 	}
@@ -186,7 +193,11 @@ func (f *fake) complete(w http.ResponseWriter, c completion, n int64) {
 		choice["logprobs"] = map[string]any{"token_logprobs": probs}
 	}
 	f.scored(choice, c, prompt)
-	b, _ := json.Marshal(map[string]any{"model": f.named(), "choices": []any{choice}})
+	answer := map[string]any{"model": f.named(), "choices": []any{choice}}
+	if f.mangle != nil {
+		f.mangle(answer, choice)
+	}
+	b, _ := json.Marshal(answer)
 	if f.nan {
 		b = []byte(strings.Replace(string(b), `"token_logprobs":[-`, `"token_logprobs":[NaN,-`, 1))
 	}

