@@ -92,8 +92,12 @@ e2e-tinker: build | $(UV) ## drive serve --tinker by the official Tinker SDKs an
 e2e-skyrl: build | $(UV) ## probe SkyRL's Tinker server on CPU and train an organism and an arm at it (installs six gigabytes below .tools)
 	@PATH=$(CURDIR)/$(dir $(UV)):$$PATH reference/tinker_skyrl.sh $(BIN) .tools/e2e-tinker
 
-e2e-openai: build ## take a teacher's answers from transformers serve, with a kill on the way, and have checkpoints asked by it (installs it below .tools, 5 GB with PyTorch)
-	@reference/openai_e2e.sh $(BIN) .tools/e2e-openai
+e2e-openai: build | $(UV) ## ask a teacher, with a kill on the way, and checkpoints through transformers serve, against the embedded engine (installs it below .tools, 5 GB with PyTorch)
+	@PATH=$(CURDIR)/$(dir $(UV)):$$PATH reference/openai_e2e.sh $(BIN) .tools/e2e-openai
+
+.PHONY: e2e-vllm
+e2e-vllm: build | $(UV) ## the same through vLLM's build for CPU, which takes token ids, scores and swaps adapters (installs it below .tools, 6 GB)
+	@PATH=$(CURDIR)/$(dir $(UV)):$$PATH reference/openai_e2e.sh $(BIN) .tools/e2e-vllm vllm
 
 # The daemons are started by hand and end with the target. DISTURB (20) jobs are disturbed; EXPERIMENT is what runs, LOCAL_STORE the store of a
 # local run of it, which is made where none is given.

@@ -78,6 +78,19 @@ func serving(t *testing.T, listen, dir string, models ...string) (url string, st
 // made returns the digests of what the steps of an experiment have put that is measured, by step and output.
 func made(t *testing.T, file, storeDir string) map[string]string {
 	t.Helper()
+	out := map[string]string{}
+	for name, d := range outputs(t, file, storeDir) {
+		_, kind, _ := strings.Cut(name, " ")
+		if slices.Contains([]string{record.OutPoints, record.OutLosses, record.OutSamples, record.OutRows, record.OutGate, record.OutVerdict}, kind) {
+			out[name] = d
+		}
+	}
+	return out
+}
+
+// outputs returns the digests of all that the steps of an experiment have put, by step and output, apart by a space.
+func outputs(t *testing.T, file, storeDir string) map[string]string {
+	t.Helper()
 	a := &app{out: escape.NewTerminal(io.Discard), err: escape.NewTerminal(io.Discard), storeDir: storeDir, workers: 1}
 	x, s, err := a.openWithStore(t.Context(), file, dataFlags{}, true)
 	if err != nil {
@@ -94,9 +107,7 @@ func made(t *testing.T, file, storeDir string) map[string]string {
 			t.Errorf("%s is %s", st.Name, st.State)
 		}
 		for _, o := range st.Entry.Outputs {
-			if slices.Contains([]string{record.OutPoints, record.OutLosses, record.OutSamples, record.OutRows, record.OutGate, record.OutVerdict}, o.Name) {
-				out[st.Name+" "+o.Name] = o.Digest.String()
-			}
+			out[st.Name+" "+o.Name] = o.Digest.String()
 		}
 	}
 	return out
