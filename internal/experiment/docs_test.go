@@ -19,7 +19,7 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 	}
 	doc := string(b)
 	for _, v := range []any{
-		File{}, Trigger{}, Behaviour{}, PromptSets{}, Source{}, Base{}, BaseTrain{}, Organism{}, Intervention{}, Probe{}, Gate{}, Evaluation{}, Suite{}, Thresholds{}, Engine{}, Tinker{}, Asker{}, Serve{},
+		File{}, Trigger{}, Behaviour{}, PromptSets{}, Source{}, Base{}, BaseTrain{}, Organism{}, Intervention{}, Probe{}, Gate{}, Evaluation{}, Suite{}, Thresholds{}, Engine{}, Tinker{}, Asker{}, Serve{}, Job{}, Env{},
 	} {
 		typ := reflect.TypeOf(v)
 		for _, name := range fieldNames(typ) {

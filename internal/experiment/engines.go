@@ -61,6 +61,7 @@ var engineKinds = []engineKind{
 			within, _ := time.ParseDuration(a.Serve.Within) // checked
 			return openai.Params{Revision: a.Revision}, openai.Settings{
 				URL: a.URL, Command: a.Serve.Command, Ready: a.Serve.Ready, Within: within, Adapters: a.Serve.Adapters, InFlight: a.InFlight,
+				Activate: a.Env.Activate, Env: a.Env.list(),
 			}, nil
 		},
 		devices: func(e Engine) int {
@@ -78,6 +79,7 @@ var engineKinds = []engineKind{
 // An Asker is an OpenAI-compatible server that the program starts to ask checkpoints.
 type Asker struct {
 	Serve    Serve  `yaml:"serve"`
+	Env      Env    `yaml:"env,omitempty"` // what the server is started in
 	URL      string `yaml:"url,omitempty"`
 	InFlight int    `yaml:"in_flight,omitempty"` // most requests at a time
 	Revision string `yaml:"revision,omitempty"`
@@ -95,7 +97,7 @@ type Serve struct {
 // MarshalYAML leaves out what is no part of the experiment.
 func (a Asker) MarshalYAML() (any, error) {
 	type block Asker
-	a.URL, a.InFlight, a.Serve.Ready, a.Serve.Within, a.Serve.Devices = "", 0, "", "", nil
+	a.URL, a.InFlight, a.Env, a.Serve.Ready, a.Serve.Within, a.Serve.Devices = "", 0, Env{}, "", "", nil
 	return block(a), nil
 }
 
@@ -106,6 +108,7 @@ func (a *Asker) check(f *File, path string) {
 	if a.InFlight < 0 {
 		f.say(path+".in_flight", "not negative (got %d)", a.InFlight)
 	}
+	a.Env.check(f, path+".env")
 	if d, err := time.ParseDuration(a.Serve.Within); a.Serve.Within != "" && (err != nil || d <= 0) {
 		f.say(path+".serve.within", "want a time such as 30m (got %q)", a.Serve.Within)
 	}

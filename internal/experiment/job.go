@@ -9,7 +9,7 @@ type Job struct {
 	Backend     string   `yaml:"backend"`
 	Python      []string `yaml:"python,omitempty"`       // the command of the Python in which the trainer is installed
 	Launch      []string `yaml:"launch,omitempty"`       // the command that starts a module once a device, in place of torchrun on this node
-	Env         JobEnv   `yaml:"env,omitempty"`          // what both are started in
+	Env         Env      `yaml:"env,omitempty"`          // what both are started in
 	Processes   int      `yaml:"processes,omitempty"`    // devices
 	Device      string   `yaml:"device,omitempty"`       // cuda or cpu
 	State       string   `yaml:"state,omitempty"`        // of weights, gradients and moments of full weights: f32 or bf16
@@ -23,11 +23,6 @@ type Job struct {
 	Price  float64 `yaml:"price,omitempty"`  // of an hour of all devices together
 }
 
-// A JobEnv is the environment that a trainer is started in.
-type JobEnv struct {
-	Activate string `yaml:"activate,omitempty"` // a line of POSIX shell
-}
-
 // MarshalYAML leaves out what is no part of the experiment: where the trainer is, and how it is started.
 func (j Job) MarshalYAML() (any, error) {
 	type block Job
@@ -37,7 +32,7 @@ func (j Job) MarshalYAML() (any, error) {
 // options are the settings as the engine takes them.
 func (j Job) options() job.Options {
 	return job.Options{
-		Backend: j.Backend, Python: j.Python, Launch: j.Launch, Activate: j.Env.Activate, Processes: j.Processes, Device: j.Device, State: job.State(j.State),
+		Backend: j.Backend, Python: j.Python, Launch: j.Launch, Activate: j.Env.Activate, Env: j.Env.list(), Processes: j.Processes, Device: j.Device, State: job.State(j.State),
 		SaveEvery: j.SaveEvery, MicroTokens: j.MicroTokens, Keep: j.Keep, Budget: job.Budget{Memory: j.Memory * 1e9, Rate: j.Rate, Price: j.Price},
 	}
 }
@@ -51,6 +46,7 @@ func (j *Job) devices() int {
 }
 
 func (j *Job) check(f *File, path string) {
+	j.Env.check(f, path+".env", job.Variables...)
 	if _, err := job.New(j.options()); err != nil {
 		f.say(path, "%v", err)
 	}

@@ -21,7 +21,7 @@ const SchemaVersion = 1
 
 // sources are the files with the types of experiment files, whose remarks are the schema's descriptions.
 //
-//go:embed amounts.go battery.go engines.go file.go job.go sweep.go wiring.go
+//go:embed amounts.go battery.go engines.go env.go file.go job.go sweep.go wiring.go
 var sources embed.FS
 
 // Schema is the shape of an experiment file as JSON Schema, for editors: names and types of fields, where a list sweeps, and the words that

@@ -27,6 +27,7 @@ type Options struct {
 	Python    []string // the command that starts the Python in which the trainer is installed; python3 where empty
 	Launch    []string // the command that starts a module once a device; torchrun's on one node where empty
 	Activate  string   // a line of POSIX shell before each of these, such as ". /opt/trainer/bin/activate"; none where empty
+	Env       []string // variables, NAME=VALUE, that are set for it beside those of this program's environment
 	Processes int      // devices; 1 where 0
 	Device    string   // cuda or cpu; cuda where empty
 

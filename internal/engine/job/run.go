@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -144,6 +145,9 @@ type process struct {
 	err  error         // of its end; to be read after done
 }
 
+// Variables are those that the trainer is given whatever the options say.
+var Variables = []string{"PYTHONPATH", "PYTHONUNBUFFERED", "HF_HUB_OFFLINE", "TOKENIZERS_PARALLELISM"}
+
 // start starts the trainer's module.
 func (e *Engine) start(f folder, start []string, log *os.File) (*process, error) {
 	read, hold, err := os.Pipe()
@@ -157,7 +161,7 @@ func (e *Engine) start(f folder, start []string, log *os.File) (*process, error)
 	if old := os.Getenv("PYTHONPATH"); old != "" {
 		code += string(filepath.ListSeparator) + old
 	}
-	cmd.Env = append(os.Environ(), "PYTHONPATH="+code, "PYTHONUNBUFFERED=1", "HF_HUB_OFFLINE=1", "TOKENIZERS_PARALLELISM=false")
+	cmd.Env = slices.Concat(os.Environ(), e.o.Env, []string{"PYTHONPATH=" + code, "PYTHONUNBUFFERED=1", "HF_HUB_OFFLINE=1", "TOKENIZERS_PARALLELISM=false"})
 	apart(cmd)
 	err = cmd.Start()
 	if err = errors.Join(err, read.Close()); err != nil {

@@ -19,6 +19,8 @@ type Settings struct {
 	Within   time.Duration
 	Adapters bool
 	InFlight int
+	Activate string   // see Serve
+	Env      []string // likewise
 }
 
 // Params are what of the settings results depend on, beside the command, which is in the engine's name.
@@ -46,7 +48,7 @@ func NewRemote(s Settings, key *Key, w Writer) *Remote {
 	if o.URL == "" {
 		o.URL = "http://127.0.0.1:8000/v1"
 	}
-	o.Serve = &Serve{Command: s.Command, Ready: s.Ready, Within: s.Within, Adapters: s.Adapters}
+	o.Serve = &Serve{Command: s.Command, Ready: s.Ready, Within: s.Within, Adapters: s.Adapters, Activate: s.Activate, Env: s.Env}
 	return &Remote{o: o}
 }
 
@@ -60,7 +62,7 @@ func (r *Remote) Look(ctx context.Context) (engine.Found, error) {
 		return engine.Found{}, err
 	}
 	program := r.o.Serve.Command[0]
-	if _, err := exec.LookPath(program); err != nil {
+	if _, err := exec.LookPath(program); err != nil && r.o.Serve.Activate == "" { // which may bring it
 		return engine.Found{}, fmt.Errorf("starting a server: %w", err)
 	}
 	how := "a server that is started for each"

@@ -27,6 +27,9 @@ type Serve struct {
 	Command []string
 	Ready   string        // a path that answers with success once the server can be asked; /health where empty
 	Within  time.Duration // how long that may take; half an hour where 0
+	// Activate is a line of POSIX shell before the command, such as ". /opt/vllm/bin/activate"; none where empty.
+	Activate string
+	Env      []string // variables, NAME=VALUE, that are set for it beside those of this program's environment
 	// Adapters says that the server changes adapters while it runs (vLLM's --enable-lora): it is started once for the weights below them,
 	// and stays until others are asked.
 	Adapters bool
@@ -46,6 +49,17 @@ func (s *Serve) Check() error {
 		}
 	}
 	return nil
+}
+
+// command is the process of a server, behind the shell that makes its environment where there is one.
+func (s *Serve) command(args []string) *exec.Cmd {
+	all := append([]string{s.Command[0]}, args...)
+	if s.Activate != "" {
+		all = append([]string{"sh", "-e", "-c", s.Activate + "\nexec \"$@\"", "sh"}, all...)
+	}
+	cmd := exec.Command(all[0], all[1:]...) //nolint:gosec // the user's own setting
+	cmd.Env = append(os.Environ(), s.Env...)
+	return cmd
 }
 
 // name is the command without where things are: its program, and a digest of the arguments.
@@ -83,7 +97,7 @@ func (s *Serve) start(ctx context.Context, o Options, folder string) (*process, 
 	if err := root.once(ctx, "GET", ready, nil, nil); err == nil {
 		return nil, fmt.Errorf("starting a server: another one answers at %s already: stop it, or put {port} into the command", root.base)
 	}
-	p := &process{conn: c, cmd: exec.Command(s.Command[0], args...), log: &tail{}, done: make(chan struct{})} //nolint:gosec // the user's own setting
+	p := &process{conn: c, cmd: s.command(args), log: &tail{}, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.WaitDelay = 10 * time.Second // for children that keep its output open
 	dieWithParent(p.cmd)

