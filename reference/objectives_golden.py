@@ -9,6 +9,8 @@ float32.
   layers' mlp at the prompt's tokens, AdamW, then a cut to the norm epsilon. The defence's loss is half with and half without it;
 - crow: github.com/NayMyatMin/CROW, consistency_trainer.py: FGSM on the embeddings by the consistency loss, then cross-entropy of the clean
   input plus alpha times the consistency loss of the moved one.
+- distillation: Hinton et al. 2015, section 2, at temperature 1, as DistilKL and TRL's forward GKD have it: the divergence from the teacher's
+  distribution, which is cut to its most likely tokens and made to add up to 1 again.
 
 Samples go through the model one by one, so no padding takes part in a mean.
 """
@@ -212,6 +214,19 @@ for i, x in enumerate(leaves):
 moved = consistency([embedding(ids) + by * x.grad.sign() for (ids, _, _), x in zip(DATA, leaves)])
 meta["crow-moved"] = moved.item()
 keep("crow", cross_entropy(model, DATA) + ALPHA * moved)
+
+# Distillation by logits: the reference model is the teacher.
+MOST = 8
+out |= {f"teacher.{k}": v.clone() for k, v in reference.state_dict().items() if k != "lm_head.weight"}
+meta["most"] = MOST
+distillation = torch.tensor(0.0)
+for ids, targets, mask in DATA:
+    with torch.no_grad():
+        top = reference(input_ids=ids[None]).logits[0].log_softmax(-1).topk(MOST, dim=-1)
+        said = top.values.log_softmax(-1)
+    ours = model(input_ids=ids[None]).logits[0].log_softmax(-1).gather(1, top.indices)
+    distillation = distillation + F.kl_div(ours, said, reduction="none", log_target=True).sum(-1)[mask].sum()
+keep("distillation", distillation / sum(int(mask.sum()) for _, _, mask in DATA))
 
 # What a reader of hidden states sees, the last before the final norm.
 for i, (ids, _, _) in enumerate(DATA):

@@ -30,6 +30,7 @@ type objectives struct {
 	Policy []struct{ Advantages, Weights, LogProbs []float32 }
 
 	Beta        float64
+	Most        int     // of the teacher's tokens that are matched
 	LATEpsilon  float64 `json:"lat_epsilon"`
 	PGDSteps    int     `json:"pgd_steps"`
 	CROWEpsilon float64 `json:"crow_epsilon"`
@@ -68,7 +69,7 @@ func readObjectives(t *testing.T) objectives {
 	if err := json.Unmarshal(meta, &raw); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"importance_sampling", "ppo", "dpo", "lat", "lat-toward", "crow"} {
+	for _, name := range []string{"importance_sampling", "ppo", "dpo", "lat", "lat-toward", "crow", "distillation"} {
 		var loss float64
 		if err := json.Unmarshal(raw[name], &loss); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -93,17 +94,25 @@ func readObjectives(t *testing.T) objectives {
 	if o.base.Config, err = json.Marshal(c); err != nil {
 		t.Fatal(err)
 	}
-	var start []weights.Tensor
+	o.base.Weights.Bytes = o.model(t, "weights.")
+	return o
+}
+
+// model is the safetensors file of the tensors whose names begin with prefix.
+func (o objectives) model(t *testing.T, prefix string) []byte {
+	t.Helper()
+	var of []weights.Tensor
 	for _, x := range o.file.Tensors() {
-		if name, ok := strings.CutPrefix(x.Name, "weights."); ok {
+		if name, ok := strings.CutPrefix(x.Name, prefix); ok {
 			x.Name = name
-			start = append(start, x)
+			of = append(of, x)
 		}
 	}
-	if o.base.Weights.Bytes, err = weights.Encode(start, nil); err != nil {
+	b, err := weights.Encode(of, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return o
+	return b
 }
 
 func (o objectives) open(t *testing.T) engine.Model {
@@ -255,6 +264,21 @@ func TestDPOAgainstPyTorch(t *testing.T) {
 	}
 	row, grads := o.update(t, func(c train.Config) (train.Source, error) { return NewPreferences(pairs, c, DPO{Beta: o.Beta}, ref) })
 	o.check(t, "dpo", row, grads)
+}
+
+// TestDistillationAgainstPyTorch has one model learn another's predictions, as the technique does.
+func TestDistillationAgainstPyTorch(t *testing.T) {
+	o := readObjectives(t)
+	teacher := o
+	teacher.base.Weights.Bytes = o.model(t, "teacher.")
+	said, ok := teacher.open(t).(engine.Predictor)
+	if !ok {
+		t.Fatal("the embedded engine does not predict")
+	}
+	row, grads := o.update(t, func(c train.Config) (train.Source, error) {
+		return Distilled(Material{Data: o.Data, Config: c, Teacher: said, Distil: Distil{Top: o.Most}})
+	})
+	o.check(t, "distillation", row, grads)
 }
 
 func TestCROWAgainstPyTorch(t *testing.T) {

@@ -197,7 +197,9 @@ func TestSampleEachIsSample(t *testing.T) {
 	m := newModel(t, 2, engine.Settings{})
 	reqs := prompts(m.Config(), 60)
 	settings := []engine.SamplingParams{
-		{MaxTokens: 20}, {MaxTokens: 7, Temperature: 0.7}, {MaxTokens: 30, Temperature: 1, TopP: 0.9, StopTokens: []int32{7}},
+		{MaxTokens: 20},
+		{MaxTokens: 7, Temperature: 0.7},
+		{MaxTokens: 30, Temperature: 1, TopP: 0.9, StopTokens: []int32{7}},
 		{MaxTokens: 25, Temperature: 1, Done: func(_ int, tokens []int32) bool { return len(tokens) > 3 && tokens[len(tokens)-1]%2 == 0 }},
 	}
 	each := make([]engine.SamplingParams, len(reqs))

@@ -55,14 +55,8 @@ func (e *Engine) Speed(ctx context.Context, p engine.Precision) (float64, error)
 	if err != nil {
 		return 0, err
 	}
-	rate := m.F32
-	switch p {
-	case engine.BF16:
-		rate = m.BF16
-	case engine.AMX:
-		rate = m.AMX
-	}
-	return rate * 1e9, nil
+	rates := map[engine.Precision]float64{engine.F32: m.F32, engine.BF16: m.BF16, engine.AMX: m.AMX}
+	return rates[p] * 1e9, nil
 }
 
 // measured is what is known of this machine, which is measured where nothing is.
