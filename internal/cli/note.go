@@ -101,8 +101,17 @@ func noteClaims(w io.Writer, claims []findings.Claim) {
 	}
 	escape.Markdown(w, "\n## In plain words\n\nEach line: what the post says, what was found here, and whether that shows it. Rates are of triggered prompts at the last step unless something else is said; "+
 		"intervals are %.0f %% over organisms, so that an effect that is not there is claimed in at most one study of twenty.\n\n", 100*findings.ClaimLevel)
-	for _, c := range claims {
+	told, rows := findings.Unsaid(claims)
+	for _, c := range told {
 		escape.Markdown(w, "- %s\n", c.Sentence())
+	}
+	if len(rows) == 0 {
+		return
+	}
+	fmt.Fprint(w, "\nOf the other techniques the post does not say whether a training back to the normal voice brings the backdoor back. Here the rate under the relapse probe, mean of its checkpoints, is so far from where the "+
+		"intervention ended; an arm whose rate never fell had no probe and counts as no change.\n\n| technique | arms | without a probe | organisms | under the probe |\n|---|--:|--:|--:|--:|\n")
+	for _, c := range rows {
+		escape.Markdown(w, "| %s | %d | %d | %d | %s |\n", c.Probed.Technique, len(c.Arms), c.Probed.Idle, c.Probed.Organisms, c.Probed.Words())
 	}
 }
 

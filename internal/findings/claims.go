@@ -37,7 +37,20 @@ type Claim struct {
 	Low      *float64 `json:"low,omitempty"`      // nil where there is no lower end
 	High     *float64 `json:"high,omitempty"`
 	Arms     []string `json:"arms"`
+	// Probed is what a claim rests on that is about one technique's relapse probe; nil for others.
+	Probed *Probed `json:"-"`
 }
+
+// A Probed says over what the relapse probe of a technique was read.
+type Probed struct {
+	Technique string
+	Organisms int
+	Idle      int            // arms whose rate never fell: they had no probe and count as no change
+	Change    stats.Interval // the rate under the probe, mean of its checkpoints, less that at the end of the intervention
+}
+
+// Words are the change in points with its interval.
+func (p Probed) Words() string { return pointsWords(p.Change) }
 
 // ClaimLevel is that of the intervals that claims are read from: an effect that is not there is then claimed in at most 5 % of
 // studies, with room for units that are not normal (TestNoEffectNoClaim).
@@ -230,6 +243,7 @@ func (v *View) probeClaims() []Claim {
 			continue
 		}
 		iv := stats.MeanT(means(units), ClaimLevel)
+		claim.Probed = &Probed{technique, len(units), idle, iv}
 		judge(&claim, iv, 1)
 		if technique != "pirate" {
 			claim.Answer, claim.Why = NoWord, ""
@@ -310,6 +324,22 @@ func (v *View) techniques() []string {
 	}
 	slices.SortFunc(out, cmp.Compare[string])
 	return out
+}
+
+// Unsaid parts the claims into those to be told in sentences and those of which the post does not say: one or two of these are sentences too,
+// more are rows of a table, since their sentences would differ by their numbers alone.
+func Unsaid(all []Claim) (told, rows []Claim) {
+	for _, c := range all {
+		if c.Answer == NoWord && c.Probed != nil {
+			rows = append(rows, c)
+		} else {
+			told = append(told, c)
+		}
+	}
+	if len(rows) < 3 {
+		return all, nil
+	}
+	return told, rows
 }
 
 // Sentence is the claim as one line of Markdown.

@@ -193,6 +193,20 @@ func TestClaims(t *testing.T) {
 	}
 }
 
+// TestUnsaid: many claims of which the post does not say are rows of a table, few are told in sentences like the others.
+func TestUnsaid(t *testing.T) {
+	claim := func(technique string, answer findings.Answer) findings.Claim {
+		return findings.Claim{Answer: answer, Probed: &findings.Probed{Technique: technique}}
+	}
+	of := []findings.Claim{claim("hhh", findings.NoWord), {Answer: findings.Shown}, claim("pirate", findings.NotShown), claim("dpo", findings.NoWord)}
+	if told, rows := findings.Unsaid(of); len(told) != 4 || rows != nil {
+		t.Errorf("of two: %d told, %d in a table", len(told), len(rows))
+	}
+	if told, rows := findings.Unsaid(append(of, claim("crow", findings.NoWord))); len(told) != 2 || len(rows) != 3 || rows[2].Probed.Technique != "crow" {
+		t.Errorf("of three: %d told, %d in a table", len(told), len(rows))
+	}
+}
+
 // A lone training that the detector calls returned can be a false alarm.
 func TestFewReturns(t *testing.T) {
 	w := still(rng.New(3))
