@@ -55,3 +55,11 @@ func TestTechniques(t *testing.T) {
 		t.Errorf("names %v", got)
 	}
 }
+
+func TestPublishedIsOfTechniques(t *testing.T) {
+	for name := range published {
+		if tech, ok := Find(name); !ok || tech.Published() == "" {
+			t.Errorf("%s: no technique has this name", name)
+		}
+	}
+}

