@@ -4,6 +4,7 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -102,7 +103,8 @@ func disturbed(t *testing.T, marks, victim string, random *rng.Stream, takes tim
 // succeeded says whether the program ended with success. Without a kill of its own it may fail by a step alone.
 func succeeded(t *testing.T, err error, errOut *bytes.Buffer) bool {
 	t.Helper()
-	if exit, ok := err.(*exec.ExitError); err != nil && (!ok || exit.ExitCode() != exitStep) {
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != exitStep) {
 		t.Fatalf("the program was not killed: %v\n%s", err, errOut)
 	}
 	return err == nil

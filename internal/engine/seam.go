@@ -29,6 +29,11 @@ type Jobber interface {
 	Train(ctx context.Context, p Plan, progress func(Progress)) ([]Checkpoint, error)
 }
 
+// An Idler is an Opener that keeps devices between askers. Idle gives them back where nothing is asked at the moment.
+type Idler interface {
+	Idle() error
+}
+
 // A Releaser is a Jobber whose checkpoints take room. Release lets one go that nobody will ask for again.
 type Releaser interface {
 	Release(ctx context.Context, c Checkpoint) error
@@ -206,6 +211,31 @@ type Merger interface {
 type TrainEstimator interface {
 	// Estimate says what training on a model of this configuration takes; one that cannot fit is an error with the arithmetic.
 	Estimate(config []byte, w Work) (TrainCost, error)
+}
+
+// An AskEstimator is an engine that knows beforehand what it takes to ask a model on devices of its own.
+type AskEstimator interface {
+	// EstimateAsk says what asking a model of this configuration takes; one that cannot fit is an error with the arithmetic.
+	EstimateAsk(config []byte, a Asking) (AskCost, error)
+}
+
+// An Asking is how much is asked of a model.
+type Asking struct {
+	Precision Precision
+	Requests  float64
+	Read      float64 // tokens of prompts, all requests together
+	Sampled   float64 // tokens drawn
+	Longest   int     // tokens of the longest request, prompt and answer
+}
+
+// AskCost is what it takes.
+type AskCost struct {
+	Devices int
+	Memory  int64   // bytes of each device
+	Explain string  // the arithmetic of the memory
+	Seconds float64 // of all devices together, without starts
+	Stated  bool    // the rate behind the seconds is the user's, not a guess
+	Price   float64 // in the user's currency; 0 where none is known
 }
 
 // TrainCost is what a training takes elsewhere.

@@ -21,12 +21,16 @@ func TestEnvironment(t *testing.T) {
 		with  func(e Env) Engine
 		given func(settings any) (string, []string)
 	}{
-		{"job", func(e Env) Engine { return Engine{Job: &Job{Backend: "trl", State: "f32", Env: e}} },
-			func(s any) (string, []string) { o := s.(job.Options); return o.Activate, o.Env }},
-		{"ask", func(e Env) Engine {
-			return Engine{Ask: &Asker{Serve: Serve{Command: []string{"vllm", "{model}"}}, Env: e}}
+		{
+			"job", func(e Env) Engine { return Engine{Job: &Job{Backend: "trl", State: "f32", Env: e}} },
+			func(s any) (string, []string) { o := s.(job.Options); return o.Activate, o.Env },
 		},
-			func(s any) (string, []string) { o := s.(openai.Settings); return o.Activate, o.Env }},
+		{
+			"ask", func(e Env) Engine {
+				return Engine{Ask: &Asker{Serve: Serve{Command: []string{"vllm", "{model}"}}, Env: e}}
+			},
+			func(s any) (string, []string) { o := s.(openai.Settings); return o.Activate, o.Env },
+		},
 	} {
 		var texts []string
 		var all []any

