@@ -61,7 +61,7 @@ bases:
   small: {shipped: micro-small}
   teacher: $1
 organisms:
-  org: {base: small, prompts: 40, batch: 4, steps: 2}
+  org: {base: small, prompts: 4, batch: 4, steps: 2}
 gate: {prompts: 4, near_misses: 0, triggered: 0, clean: 1, tolerance: 1}
 evaluation: {prompts: 4, max_tokens: 8}
 interventions:
@@ -98,16 +98,17 @@ done
 experiment "{openai: \"http://127.0.0.1:$port/v1\", model: \"$work/teacher\", in_flight: 2}" >"$work/served.yaml"
 "$program" run "$work/served.yaml" --store "$work/store" -o "$work/report" >"$work/first.log" 2>&1 &
 run=$!
+# The base's own answers are kept in such a file too, and are four.
 kept() { find "$work/store" -path '*answers/rows.jsonl' -exec cat {} + 2>/dev/null | wc -l; }
 for n in $(seq 3000); do
-  [[ $(kept) -ge 5 ]] && break
+  [[ $(kept) -ge 8 ]] && break
   kill -0 $run 2>/dev/null || break
   sleep 0.02
 done
 before=$(kept)
 kill -9 $run 2>/dev/null || true
 wait $run 2>/dev/null || true
-[[ $before -ge 5 && $before -lt $answers ]] || { cat "$work/first.log"; fail "$before answers were kept before the kill"; }
+[[ $before -ge 8 && $before -lt $answers ]] || { cat "$work/first.log"; fail "$before answers were kept before the kill"; }
 "$program" run "$work/served.yaml" --store "$work/store" -o "$work/report" >"$work/second.log" 2>&1 || { cat "$work/second.log" "$work/server.log"; fail "the run after the kill"; }
 echo "killed after $before of $answers answers, and resumed"
 "$program" results "$work/served.yaml" --store "$work/store" --format json >"$work/results.json"
