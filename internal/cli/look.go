@@ -43,7 +43,7 @@ that are not here are assumed to be of ordinary length. What of the file makes l
 			if a.json {
 				err = writeJSON(a.out, statuses)
 			} else {
-				printPlan(a.out, statuses)
+				printPlan(a.out, statuses, x.exp.Far())
 				err = errors.Join(a.printOutlook(cmd.Context(), x, statuses), a.printEngines(cmd.Context(), x))
 			}
 			for _, w := range x.file.Warnings() {
@@ -81,20 +81,37 @@ func (a *app) statuses(ctx context.Context, x opened) ([]pipeline.StepStatus, er
 	return x.plan.Status(ctx, s)
 }
 
-func printPlan(w io.Writer, statuses []pipeline.StepStatus) {
+// printPlan lists the steps with the time of one worker, or of the devices elsewhere where far knows it (below 0: it is not known).
+func printPlan(w io.Writer, statuses []pipeline.StepStatus, far map[string]float64) {
 	counts := map[pipeline.State]int{}
-	var left float64
+	var left, there float64
 	for _, st := range statuses {
 		word := string(st.State)
+		takes := seconds(st.Cost)
+		elsewhere, isFar := far[st.Name]
+		switch {
+		case isFar && elsewhere < 0:
+			takes = "elsewhere"
+		case isFar:
+			takes = seconds(elsewhere)
+		}
 		if st.State == pipeline.Queued {
 			word = "run"
-			left += st.Cost
+			if isFar {
+				there += max(elsewhere, 0)
+			} else {
+				left += st.Cost
+			}
 		}
 		counts[st.State]++
-		fmt.Fprintf(w, "%-7s %8s  %s\n", word, seconds(st.Cost), st.Name)
+		fmt.Fprintf(w, "%-7s %8s  %s\n", word, takes, st.Name)
 	}
-	fmt.Fprintf(w, "\n%d steps: %d to run, %d cached, %d halted; about %s of one worker's time\n",
-		len(statuses), counts[pipeline.Queued], counts[pipeline.Cached], counts[pipeline.Halted], seconds(left))
+	also := ""
+	if there > 0 {
+		also = fmt.Sprintf(", and %s of the engines' devices", seconds(there))
+	}
+	fmt.Fprintf(w, "\n%d steps: %d to run, %d cached, %d halted; about %s of one worker's time%s\n",
+		len(statuses), counts[pipeline.Queued], counts[pipeline.Cached], counts[pipeline.Halted], seconds(left), also)
 }
 
 func seconds(s float64) string {

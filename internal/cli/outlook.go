@@ -61,8 +61,13 @@ func (a *app) printOutlook(ctx context.Context, x opened, statuses []pipeline.St
 		fmt.Fprintf(a.out, "precision: %s (%s)\n", x.exp.Manifest.Precision, x.why)
 	}
 	a.printAbroad(x, queued)
+	a.printAsked(x, queued)
 	if elsewhere {
-		fmt.Fprintf(a.out, "tokens: about %s trained, %s read, %s sampled, most of them by the engine, whose time, memory and disk are not known\n", count(sum.Trained), count(sum.Read), count(sum.Sampled))
+		why := ", whose time, memory and disk are not known"
+		if len(x.exp.Abroad)+len(x.exp.Asked) > 0 {
+			why = ", as said above"
+		}
+		fmt.Fprintf(a.out, "tokens: about %s trained, %s read, %s sampled, most of them by the engine%s\n", count(sum.Trained), count(sum.Read), count(sum.Sampled), why)
 		return nil
 	}
 	if sum.Seconds == 0 {

@@ -14,26 +14,40 @@ type Work struct {
 	Trained float64 `json:"trained"` // tokens through forward and backward
 	Read    float64 `json:"read"`    // tokens of prompts
 	Sampled float64 `json:"sampled"` // tokens drawn one by one
-	Memory  int64   `json:"memory"`  // bytes while it runs
-	Disk    int64   `json:"disk"`    // bytes of weights that stay in the store
-	Seconds float64 `json:"seconds"` // of one worker, as the engine estimates
+	// Requests are those to a model; a server has each of four choices as a request of its own.
+	Requests float64 `json:"requests,omitempty"`
+	Memory   int64   `json:"memory"`  // bytes while it runs
+	Disk     int64   `json:"disk"`    // bytes of weights that stay in the store
+	Seconds  float64 `json:"seconds"` // of one worker, as the engine estimates
 	// Elsewhere is whether an engine does it that is not on this machine: its seconds, memory and disk are not known.
 	Elsewhere bool `json:"elsewhere,omitempty"`
+
+	longest int    // tokens of the longest request
+	asked   []byte // configuration of the model that is asked; nil where it is not known
 }
 
 // plus adds what is done one after the other.
 func (w Work) plus(o Work) Work {
-	return Work{w.Trained + o.Trained, w.Read + o.Read, w.Sampled + o.Sampled, max(w.Memory, o.Memory), w.Disk + o.Disk, w.Seconds + o.Seconds, false}
+	sum := Work{
+		Trained: w.Trained + o.Trained, Read: w.Read + o.Read, Sampled: w.Sampled + o.Sampled, Requests: w.Requests + o.Requests,
+		Memory: max(w.Memory, o.Memory), Disk: w.Disk + o.Disk, Seconds: w.Seconds + o.Seconds, longest: max(w.longest, o.longest), asked: w.asked,
+	}
+	if sum.asked == nil {
+		sum.asked = o.asked
+	}
+	return sum
 }
 
 func (w Work) times(n int) Work {
 	k := float64(n)
-	return Work{k * w.Trained, k * w.Read, k * w.Sampled, w.Memory, int64(n) * w.Disk, k * w.Seconds, false}
+	w.Trained, w.Read, w.Sampled, w.Requests, w.Seconds, w.Disk = k*w.Trained, k*w.Read, k*w.Sampled, k*w.Requests, k*w.Seconds, int64(n)*w.Disk
+	return w
 }
 
 // charge writes down what a step is expected to do.
 func (e *expander) charge(s *pipeline.Step, w Work) {
 	s.Cost = w.Seconds // which orders the steps, wherever they run
+	e.elsewhere(*s, w)
 	if e.lab.Elsewhere(*s) {
 		w.Seconds, w.Memory, w.Disk, w.Elsewhere = 0, 0, 0, true
 	}
@@ -51,10 +65,13 @@ type size struct {
 	config []byte           // the base's
 	sample float64          // tokens of a typical sample
 	real   bool             // real text and published suites, not the micro-world's short ones
+	far    bool             // asked through a server, which reads a prompt once for each choice
 }
 
 func (e *expander) sizeOf(config []byte) size {
-	z := size{config: config, items: e.asked, sample: microPrompt + microResponse, real: e.f.Prompts.Red.World == ""}
+	z := size{
+		config: config, items: e.asked, sample: microPrompt + microResponse, real: e.f.Prompts.Red.World == "", far: e.lab.AskEstimator() != nil,
+	}
 	z.engine, _ = e.lab.Engine.(engine.Estimator)
 	if z.real {
 		z.sample = realSample(e.f.Prompts.Red.MaxChars)
@@ -104,7 +121,23 @@ func (z size) organism(p steps.TrainParams, tokens float64) Work {
 
 // ask is n requests.
 func (z size) ask(n int, read, sampled float64) Work {
-	return z.price(Work{Read: float64(n) * read, Sampled: float64(n) * sampled}, engine.Work{Longest: int(read + sampled)})
+	w := Work{Read: float64(n) * read, Sampled: float64(n) * sampled, Requests: float64(n), longest: int(read + sampled), asked: z.config}
+	return z.price(w, engine.Work{Longest: w.longest})
+}
+
+// write is n requests whose answers have at most so many tokens, for which a server keeps room.
+func (z size) write(n int, read, sampled float64, most int) Work {
+	w := z.ask(n, read, sampled)
+	w.longest = int(read) + most
+	return w
+}
+
+// choose is n questions of four choices, each of which is scored.
+func (z size) choose(n int, read float64) Work {
+	if z.far {
+		n *= 4
+	}
+	return z.ask(n, read, 0)
 }
 
 // answers is the sampling of n responses of at most maxTokens.
@@ -112,7 +145,7 @@ func (z size) answers(n, maxTokens int) Work {
 	if !z.real {
 		return z.ask(n, microPrompt, microResponse)
 	}
-	return z.ask(n, promptTokens, min(responseShare*float64(maxTokens), z.sample*1.5))
+	return z.write(n, promptTokens, min(responseShare*float64(maxTokens), z.sample*1.5), maxTokens)
 }
 
 // What the micro-world's prompts, responses and behaviour have in tokens, about.
@@ -160,17 +193,17 @@ func (z size) capabilities(f *File, most int) Work {
 		}
 		switch kind := evals.Capability(suiteOf(f.Evaluation.Suites.Names[i])); {
 		case !z.real && kind.Chosen:
-			w = w.plus(z.ask(items, 2*microPrompt, 0)) // four short texts are read, none is drawn
+			w = w.plus(z.choose(items, 2*microPrompt)) // four short texts are read, none is drawn
 		case !z.real:
 			w = w.plus(z.ask(items, microPrompt, microResponse))
 		case kind.Chosen:
-			w = w.plus(z.ask(items, float64(kind.Reads*(1+su.Shots)), 0))
+			w = w.plus(z.choose(items, float64(kind.Reads*(1+su.Shots))))
 		default:
 			most := su.MaxTokens
 			if most == 0 {
 				most = 1024
 			}
-			w = w.plus(z.ask(items, float64(kind.Reads), responseShare*float64(most)))
+			w = w.plus(z.write(items, float64(kind.Reads), responseShare*float64(most), most))
 		}
 	}
 	return w

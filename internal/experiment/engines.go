@@ -61,18 +61,10 @@ var engineKinds = []engineKind{
 			within, _ := time.ParseDuration(a.Serve.Within) // checked
 			return openai.Params{Revision: a.Revision}, openai.Settings{
 				URL: a.URL, Command: a.Serve.Command, Ready: a.Serve.Ready, Within: within, Adapters: a.Serve.Adapters, InFlight: a.InFlight,
-				Activate: a.Env.Activate, Env: a.Env.list(),
+				Activate: a.Env.Activate, Env: a.Env.list(), Budget: e.budget(),
 			}, nil
 		},
-		devices: func(e Engine) int {
-			switch {
-			case e.Ask.Serve.Devices != nil:
-				return *e.Ask.Serve.Devices
-			case e.Job != nil && e.Job.devices() > 0:
-				return 1
-			}
-			return 0
-		},
+		devices: func(e Engine) int { return e.serverDevices() },
 	},
 }
 
@@ -83,6 +75,31 @@ type Asker struct {
 	URL      string `yaml:"url,omitempty"`
 	InFlight int    `yaml:"in_flight,omitempty"` // most requests at a time
 	Revision string `yaml:"revision,omitempty"`
+
+	// For plan alone.
+	Memory float64 `yaml:"memory,omitempty"` // of a device, in GB; the trainer's where it is left out
+	Rate   float64 `yaml:"rate,omitempty"`   // tokens drawn a second, of all of the server's devices together
+	Price  float64 `yaml:"price,omitempty"`  // of an hour of them together
+}
+
+// serverDevices is how many GPUs the server takes.
+func (e Engine) serverDevices() int {
+	switch {
+	case e.Ask.Serve.Devices != nil:
+		return *e.Ask.Serve.Devices
+	case e.Job != nil && e.Job.devices() > 0:
+		return 1
+	}
+	return 0
+}
+
+// budget is what is known of the server's devices.
+func (e Engine) budget() openai.Budget {
+	b := openai.Budget{Devices: e.serverDevices(), Memory: e.Ask.Memory * 1e9, Rate: e.Ask.Rate, Price: e.Ask.Price}
+	if e.Ask.Memory == 0 && e.Job != nil && b.Devices > 0 {
+		b.Memory = e.Job.Memory * 1e9
+	}
+	return b
 }
 
 // A Serve is how a server is started.
@@ -97,6 +114,7 @@ type Serve struct {
 // MarshalYAML leaves out what is no part of the experiment.
 func (a Asker) MarshalYAML() (any, error) {
 	type block Asker
+	a.Memory, a.Rate, a.Price = 0, 0, 0
 	a.URL, a.InFlight, a.Env, a.Serve.Ready, a.Serve.Within, a.Serve.Devices = "", 0, Env{}, "", "", nil
 	return block(a), nil
 }
@@ -109,6 +127,9 @@ func (a *Asker) check(f *File, path string) {
 		f.say(path+".in_flight", "not negative (got %d)", a.InFlight)
 	}
 	a.Env.check(f, path+".env")
+	if a.Memory < 0 || a.Rate < 0 || a.Price < 0 {
+		f.say(path, "memory, rate and price are not negative (got %v, %v and %v)", a.Memory, a.Rate, a.Price)
+	}
 	if d, err := time.ParseDuration(a.Serve.Within); a.Serve.Within != "" && (err != nil || d <= 0) {
 		f.say(path+".serve.within", "want a time such as 30m (got %q)", a.Serve.Within)
 	}

@@ -48,6 +48,7 @@ type Expansion struct {
 	Lab      steps.Lab          // with the engines that the file names
 	Needs    []Need             // what the plan asks of the engine that trains
 	Abroad   []Abroad           // what trainings take on devices of the engine that trains
+	Asked    []Asked            // what is asked of the engine that asks, on devices of its own
 }
 
 // An expander collects steps. Steps that are determined by the same values are one step, whoever asks for them.

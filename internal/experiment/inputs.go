@@ -231,11 +231,15 @@ func (e *expander) responses(path string, iv Intervention, o Organism, of planne
 		p.Ask.System = t.System
 	}
 	model, lab := e.base(from), e.lab
-	if b, _ := e.f.Bases.Get(from); b.OpenAI != "" {
+	behind, _ := e.f.Bases.Get(from)
+	if b := behind; b.OpenAI != "" {
 		lab, p.Ask.Precision = lab.Through(b.server()), "" // whose arithmetic is the server's affair
 	}
 	s := lab.Responses(fmt.Sprintf("responses/%s-%s%s-%d%s", t.Prompts, from, style, n, system), p, model, prompts)
 	e.charge(&s, e.sizes[from].answers(n, p.Ask.MaxTokens))
+	if behind.OpenAI != "" {
+		e.note(Asked{Step: s.Name, Model: behind.Model}, e.sizeOf(nil).answers(n, p.Ask.MaxTokens))
+	}
 	return e.add(s), n
 }
 

@@ -82,6 +82,16 @@ func (l Lab) TrainEstimator() engine.TrainEstimator {
 	return e
 }
 
+// AskEstimator is what knows what it takes to ask a model on devices of the engine that asks; nil where nothing does.
+func (l Lab) AskEstimator() engine.AskEstimator {
+	f := l.farAsker()
+	if f == nil {
+		return nil
+	}
+	e, _ := f.remote.(engine.AskEstimator)
+	return e
+}
+
 // Fastest asks the engine that trains which of its precisions is the fastest here.
 func (l Lab) Fastest(ctx context.Context) (engine.Choice, error) {
 	var trains any = l.Engine

@@ -113,6 +113,12 @@ func (l Lab) Elsewhere(s pipeline.Step) bool {
 	})
 }
 
+// AskedElsewhere says whether a step asks its models through an engine that the file names.
+func (l Lab) AskedElsewhere(s pipeline.Step) bool {
+	f := l.farAsker()
+	return f != nil && slices.ContainsFunc(s.Inputs, func(i pipeline.Input) bool { return i.Role == f.role })
+}
+
 // EngineSteps look at the engines that the file names and write down what they are. All that these train or ask follows from
 // what was found.
 func (l Lab) EngineSteps() []pipeline.Step {

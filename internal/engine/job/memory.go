@@ -1,7 +1,6 @@
 package job
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 
@@ -15,61 +14,18 @@ type Budget struct {
 	Price  float64 // of an hour of all devices together
 }
 
-// A shape is what of a model's configuration its memory depends on.
-type shape struct {
-	Vocab   int  `json:"vocab"`
-	Hidden  int  `json:"hidden"`
-	Layers  int  `json:"layers"`
-	Heads   int  `json:"heads"`
-	KVHeads int  `json:"kv_heads"`
-	HeadDim int  `json:"head_dim"`
-	FFN     int  `json:"ffn"`
-	Tied    bool `json:"tied"`
-}
+// A shape is a model's, with what a training on it takes.
+type shape struct{ engine.Llama }
 
 func shapeOf(config []byte) (shape, error) {
-	var z shape
-	if err := json.Unmarshal(config, &z); err != nil {
-		return z, fmt.Errorf("reading the model's configuration: %w", err)
-	}
-	if z.Hidden < 1 || z.Layers < 1 || z.Heads < 1 || z.KVHeads < 1 || z.HeadDim < 1 || z.FFN < 1 || z.Vocab < 1 {
-		return z, fmt.Errorf("reading the model's configuration: it has no size")
-	}
-	return z, nil
-}
-
-// matrices are those of a layer, as (out, in).
-func (z shape) matrices() [][2]float64 {
-	h, q, kv, f := float64(z.Hidden), float64(z.Heads*z.HeadDim), float64(z.KVHeads*z.HeadDim), float64(z.FFN)
-	return [][2]float64{{q, h}, {kv, h}, {kv, h}, {h, q}, {f, h}, {f, h}, {h, f}}
-}
-
-// outer counts the parameters of embedding and output.
-func (z shape) outer() float64 {
-	n := float64(z.Vocab * z.Hidden)
-	if z.Tied {
-		return n
-	}
-	return 2 * n
-}
-
-// layer counts the parameters of a layer.
-func (z shape) layer() float64 {
-	n := 2 * float64(z.Hidden)
-	for _, m := range z.matrices() {
-		n += m[0] * m[1]
-	}
-	return n
-}
-
-func (z shape) parameters() float64 {
-	return z.outer() + float64(z.Hidden) + float64(z.Layers)*z.layer()
+	z, err := engine.LlamaOf(config)
+	return shape{z}, err
 }
 
 // adapter counts the parameters of an adapter on all linear layers.
 func (z shape) adapter(rank int) float64 {
 	n := 0.0
-	for _, m := range z.matrices() {
+	for _, m := range z.Matrices() {
 		n += float64(rank) * (m[0] + m[1])
 	}
 	return n * float64(z.Layers)
@@ -87,7 +43,7 @@ func (z shape) bases(most int) float64 {
 		return 2 * n * n
 	}
 	n := 0.0
-	for _, m := range z.matrices() {
+	for _, m := range z.Matrices() {
 		n += side(m[0]) + side(m[1])
 	}
 	n *= float64(z.Layers)
@@ -138,10 +94,10 @@ func (z shape) memory(o Options, s engine.Settings, p engine.OptimParams) Memory
 		width = 2
 	}
 	var m Memory
-	trained := z.parameters()
+	trained := z.Parameters()
 	if s.LoRA.Rank > 0 {
 		// The frozen base is in shards, the adapter whole on every device with a state in float32.
-		m.Frozen = width * z.parameters() / devices
+		m.Frozen = width * z.Parameters() / devices
 		trained = z.adapter(s.LoRA.Rank)
 		m.Trained = F32.perParameter() * trained
 	} else {
@@ -155,7 +111,7 @@ func (z shape) memory(o Options, s engine.Settings, p engine.OptimParams) Memory
 		}
 	}
 	if devices > 1 { // a layer that is computed, the next one on its way, and embedding with output
-		m.Gathered = width * (2*z.layer() + z.outer())
+		m.Gathered = width * (2*z.Layer() + z.Outer())
 	}
 	m.Activations = z.activations(o, width)
 	return m
@@ -163,7 +119,7 @@ func (z shape) memory(o Options, s engine.Settings, p engine.OptimParams) Memory
 
 func (z shape) adapterBases(rank, most int) float64 {
 	n := 0.0
-	for _, m := range z.matrices() {
+	for _, m := range z.Matrices() {
 		for _, side := range m {
 			if most <= 0 || side <= float64(most) {
 				n += 2 * side * side
@@ -190,7 +146,7 @@ func (z shape) activations(o Options, width float64) float64 {
 // flops is how many operations a token of training takes: six a parameter, and with an adapter four and a part, since the base has no
 // gradients; recomputation is another forward pass.
 func (z shape) flops(s engine.Settings, recompute bool) float64 {
-	n := z.parameters() - float64(z.Vocab*z.Hidden)
+	n := z.Parameters() - float64(z.Vocab*z.Hidden)
 	per := 6.0
 	if s.LoRA.Rank > 0 {
 		per = 4
@@ -228,7 +184,7 @@ func (e *Engine) Estimate(config []byte, w engine.Work) (engine.TrainCost, error
 	if w.Settings.Precision == engine.BF16 {
 		width = 2
 	}
-	c.Checkpoint = int64(width * z.parameters())
+	c.Checkpoint = int64(width * z.Parameters())
 	if w.Settings.LoRA.Rank > 0 {
 		c.Checkpoint = int64(4 * z.adapter(w.Settings.LoRA.Rank))
 	}

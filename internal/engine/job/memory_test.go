@@ -36,7 +36,7 @@ func TestMemory(t *testing.T) {
 				t.Errorf("%s of %.0f parameters is %v, want %v", what, tc.parameters, got, want)
 			}
 		}
-		if got := z.parameters(); got != tc.parameters {
+		if got := z.Parameters(); got != tc.parameters {
 			t.Errorf("%.0f parameters, want %.0f", got, tc.parameters)
 		}
 		if got := z.adapter(64); got != tc.adapter {

@@ -21,6 +21,7 @@ type Settings struct {
 	InFlight int
 	Activate string   // see Serve
 	Env      []string // likewise
+	Budget   Budget   // for looking ahead
 }
 
 // Params are what of the settings results depend on, beside the command, which is in the engine's name.
@@ -36,7 +37,8 @@ type Writer struct {
 
 // A Remote starts servers for the checkpoints of an experiment.
 type Remote struct {
-	o Options
+	o      Options
+	budget Budget
 
 	mu sync.Mutex
 	e  *Engine // nil until it is opened
@@ -49,7 +51,7 @@ func NewRemote(s Settings, key *Key, w Writer) *Remote {
 		o.URL = "http://127.0.0.1:8000/v1"
 	}
 	o.Serve = &Serve{Command: s.Command, Ready: s.Ready, Within: s.Within, Adapters: s.Adapters, Activate: s.Activate, Env: s.Env}
-	return &Remote{o: o}
+	return &Remote{o: o, budget: s.Budget}
 }
 
 // Capabilities implements engine.Remote: it trains nothing.
