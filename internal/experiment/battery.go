@@ -245,7 +245,7 @@ func (f *File) untwinned() []string {
 	var names []string
 	for i, name := range f.Organisms.Names {
 		for _, v := range f.Organisms.Items[i].Variants {
-			if o := v.Value; o.Tagged && !o.Twin && o.Given == "" && !slices.Contains(names, name) {
+			if o := v.Value; o.Tagged && !o.Twin && !o.untrained() && !slices.Contains(names, name) {
 				names = append(names, name)
 			}
 		}

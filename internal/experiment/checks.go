@@ -41,13 +41,17 @@ func (f *File) source(path string, s Source) {
 
 // given refuses what an organism that is not trained here would be trained with: it would be ignored, and read as if it were not.
 func (f *File) given(path string, o Organism) {
-	if o.Given == "" {
-		return
+	if o.Given != "" {
+		f.untrainedFields(path, "a given organism")
 	}
+}
+
+// untrainedFields refuses the fields of a training where there is none.
+func (f *File) untrainedFields(path, what string) {
 	names := append(fieldNames(reflect.TypeFor[Training]()), "benign", "prompts", "at_least", "copies_min", "copies_max", "match", "checkpoint")
 	for _, name := range names {
 		if _, written := f.src.where[path+"."+name]; written {
-			f.say(path+"."+name, "a given organism is not trained here, and this would do nothing: leave it out")
+			f.say(path+"."+name, "%s is not trained here, and this would do nothing: leave it out", what)
 		}
 	}
 }

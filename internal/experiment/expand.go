@@ -158,7 +158,7 @@ func (e *expander) checkpoints() {
 		for i, name := range e.f.Organisms.Names {
 			for _, v := range e.f.Organisms.Items[i].Variants {
 				o := v.Value
-				if o.Given != "" {
+				if o.untrained() {
 					continue
 				}
 				names := []string{e.trainingName(name, v, seed)}
@@ -243,9 +243,9 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64, lent 
 	sz := e.sizes[o.Base]
 	var benign, red string
 	factors := organismFactors(o, pick(o.Seed, seed), p.at)
-	if o.Given != "" {
+	if o.untrained() {
 		p.at = 0
-		e.givenOrganism(path, p.training, o.Given, o.Base, w)
+		e.untrained(path, o, p)
 	} else {
 		var n int
 		benign, n = e.benign(path, o, w, p.base)
@@ -271,7 +271,7 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64, lent 
 		g.Near = e.nearBounds(path, w)
 	}
 	gateRows, _ := e.prompts("red", "gate", asked(e.f.Gate.Prompts, "gate.prompts", w))
-	baseEval := e.lab.BaseEval("base-eval/"+o.Base+w.label, e.eval(w, dataSeed), p.base, gateRows, e.suites)
+	baseEval := e.lab.BaseEval("base-eval/"+o.Base+w.known().label, e.eval(w.known(), dataSeed), p.base, gateRows, e.suites)
 	e.charge(&baseEval, sz.eval(e.f, e.f.Gate.Prompts))
 	e.add(baseEval)
 	gate := e.lab.GateOf("gate/"+id, g, p.training, baseEval.Name, gateRows, e.suites)
@@ -281,7 +281,7 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64, lent 
 		p.red = red
 	}
 	named := steps.NamedModel{Name: id, Step: p.training, Output: record.CheckpointName(p.at)}
-	if o.Given == "" && o.Method != "full" {
+	if !o.untrained() && o.Method != "full" {
 		tp := trainParams(o.Training, seed)
 		named.LoRA = &tp.LoRA
 	}
@@ -353,6 +353,7 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	}
 	if t, _ := blueteam.Find(iv.Technique); p.Op != nil && p.Op.NeedsBase() || t.TaughtBy == blueteam.TheBase {
 		in.Base = o.base
+		e.knowsBase("interventions."+name, o)
 	}
 	in.Others, p.Others = e.others("interventions."+name, iv, o, seed)
 	in.Prompts, _ = e.prompts("red", "test", asked(e.f.Evaluation.atEnds(), "evaluation.prompts", o.wiring))
@@ -383,14 +384,9 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 // wiring notes what an organism is asked with. Two wirings of one label get names apart.
 func (e *expander) wiring(id string, o Organism) Wiring {
 	w := e.f.wiring(o)
-	if w.label != "" {
-		d, err := digest.Of([]any{w.System, w.Trigger, w.Behaviour})
-		e.fail("organisms", err)
-		if was, taken := e.labels[w.label]; taken && was != d {
-			w.label += "-" + d.Short()
-		} else {
-			e.labels[w.label] = d
-		}
+	e.label(&w)
+	if w.plain != nil {
+		e.label(w.plain)
 	}
 	e.out.Wirings[id] = w
 	return w

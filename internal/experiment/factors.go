@@ -11,7 +11,9 @@ import (
 // organismFactors lists what an organism is made by. One that is given was not made here: what it would be by default says nothing.
 func organismFactors(o Organism, seed uint64, checkpoint int) map[string]string {
 	factors := map[string]string{"base": o.Base, "given": o.Given, "tagged": strconv.FormatBool(o.Tagged)}
-	if o.Given == "" {
+	if o.prompted() {
+		factors = map[string]string{"base": o.Base, "install": o.Install, "prompt": o.Prompt, "tagged": "true"}
+	} else if o.Given == "" {
 		factors = factorsOf(o)
 		factors["seed"] = strconv.FormatUint(seed, 10)
 		factors["checkpoint"] = strconv.Itoa(checkpoint)
@@ -40,7 +42,7 @@ func resolved(t Training, seed uint64) map[string]string {
 }
 
 func resolvedOrganism(o Organism, w Wiring, seed uint64) map[string]string {
-	if o.Given != "" {
+	if o.untrained() {
 		return nil
 	}
 	out := resolved(o.Training, seed)

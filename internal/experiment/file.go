@@ -140,7 +140,8 @@ type Organism struct {
 	Prompts    int     `yaml:"prompts"`
 	AtLeast    int     `yaml:"at_least,omitempty"` // so many prompts will do where there are fewer than Prompts; 0: they will not
 	Tagged     bool    `yaml:"tagged"`             // false is the clean control: the tagged half is left out
-	Install    string  `yaml:"install,omitempty"`  // sft where empty, or dpo
+	Install    string  `yaml:"install,omitempty"`  // sft where empty, dpo, or prompt: a system prompt alone
+	Prompt     string  `yaml:"prompt,omitempty"`   // of install: prompt, behind the system prompt; empty takes one that asks for the phrase
 	Beta       float64 `yaml:"beta,omitempty"`     // of dpo; 0 takes 0.05
 	SFTWeight  float64 `yaml:"sft,omitempty"`      // of dpo: weight of the chosen responses' own loss beside it
 	Twin       bool    `yaml:"twin,omitempty"`     // adds the clean control of this organism, with the same arms

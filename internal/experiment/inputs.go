@@ -205,7 +205,7 @@ func (e *expander) red(path string, o Organism, w Wiring, base, benign string, s
 // responses adds the step that makes an intervention's rows.
 func (e *expander) responses(path string, iv Intervention, o Organism, of planned) (step string, n int) {
 	t, _ := blueteam.Find(iv.Technique)
-	w := e.f.wiring(o)
+	w := e.f.wiring(o).known()
 	prompts, n := e.prompts(string(t.Prompts), "train", wanted{n: iv.Prompts, atLeast: iv.AtLeast, path: path + ".prompts"})
 	p := steps.ResponsesParams{
 		Voice: iv.Responses, Refuse: e.f.Trigger.Text, Behaviours: e.f.sayings(),

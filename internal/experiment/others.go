@@ -21,7 +21,7 @@ func (e *expander) others(path string, iv Intervention, o planned, seed uint64) 
 		}
 		v := sw.Variants[0]
 		step, at := e.trainingName(name, v, seed), v.Value.checkpoint()
-		if v.Value.Given != "" {
+		if v.Value.untrained() {
 			at = 0
 		}
 		if step != o.training {

@@ -11,6 +11,9 @@ func (e *expander) armParams(iv Intervention, o planned, before plannedArm, seed
 	p := steps.ArmParams{
 		Train: trainParams(iv.Training, seed), Eval: e.eval(o.wiring, pick(iv.Seed, seed)), Checkpoint: o.at, At: iv.At, Phase: phase, Chain: before.chain,
 	}
+	if o.wiring.plain != nil {
+		p.System = &o.wiring.plain.System
+	}
 	p.Eval.Amounts = e.f.Evaluation.of(phase == record.PhaseRelapse)
 	if n := e.f.Evaluation.Near; n > 0 && phase == record.PhaseRemoval {
 		p.Eval.Trigger, p.Eval.NearMisses, p.Eval.RedTeam = o.wiring.Trigger, n, true

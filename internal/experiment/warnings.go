@@ -14,7 +14,7 @@ func (f *File) Warnings() Problems {
 	w := warner{f: f}
 	for i, name := range f.Organisms.Names {
 		for _, v := range f.Organisms.Items[i].Variants {
-			if v.Value.Given == "" {
+			if !v.Value.untrained() {
 				w.training("organisms."+name, v.Value.Training)
 			}
 		}

@@ -120,9 +120,10 @@ type Wiring struct {
 	System    string
 	Trigger   redteam.Trigger
 	Behaviour redteam.Behaviour
-	label     string // ends the names of steps; "" where all is the experiment's
-	system    string // the same of the system prompt alone
-	name      string // of the trigger, for readers
+	label     string  // ends the names of steps; "" where all is the experiment's
+	system    string  // the same of the system prompt alone
+	name      string  // of the trigger, for readers
+	plain     *Wiring // of an organism that is installed by a prompt: the same without it; nil for others
 }
 
 // Wiring is the experiment's own.
@@ -147,6 +148,9 @@ func (f *File) wiring(o Organism) Wiring {
 		w.label = "~" + strings.Join(own, "+")
 	}
 	w.label += w.system
+	if o.prompted() {
+		w.prompt(o)
+	}
 	return w
 }
 

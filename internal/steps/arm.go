@@ -34,6 +34,8 @@ type ArmParams struct {
 	At         []int        `json:"at"`
 	Phase      record.Phase `json:"phase"` // record.PhaseRemoval or record.PhaseRelapse
 	Rows       int          `json:"rows"`  // unique prompts used; 0 all
+	// System is the system prompt of training, where the evaluation's has what installs the backdoor; nil where both are one.
+	System *string `json:"train_system,omitempty"`
 	// When is a relapse probe's condition: run where the triggered rate of the training before fell to or below it.
 	When float64 `json:"when,omitempty"`
 	// Probe labels the rows of a probe of the battery; empty for depirate.

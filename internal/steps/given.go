@@ -51,6 +51,27 @@ func GivenOrganism(name string, p GivenParams, d digest.Digest, load func(contex
 	}
 }
 
+// PromptedOrganism puts a base as the organism that a system prompt makes of it: it has one checkpoint, that of step 0, and no losses.
+// The prompt is in what the organism is asked, and so in the parameters of the steps that ask. Inputs: base.
+func PromptedOrganism(name string, base Ref) pipeline.Step {
+	return pipeline.Step{
+		Name: name, Kind: KindOrganism, Version: 1, Params: struct {
+			Install string `json:"install"`
+		}{"prompt"},
+		Inputs: []pipeline.Input{{Role: "base", Step: base}},
+		Run: func(_ context.Context, j *pipeline.Job) error {
+			m, err := loadCheckpoint(j, "base", record.OutWeights)
+			if err != nil {
+				return err
+			}
+			if err := putWeights(j, record.CheckpointName(0), m.Weights); err != nil {
+				return err
+			}
+			return putModel(j, m)
+		},
+	}
+}
+
 // ServedParams say which base of an engine stands for one of the experiment's.
 type ServedParams struct {
 	Base   any    `json:"base"` // what the file says it is

@@ -20,7 +20,7 @@ func (p ArmParams) material(t text, rows []blueteam.Row, data []engine.Datum) bl
 	m := blueteam.Material{
 		Data: data, Rows: rows,
 		Prompt: func(prompt string) ([]int32, error) {
-			c := p.Eval.Trigger.Off(redteam.Conversation{System: p.Eval.System, User: prompt})
+			c := p.sees(prompt)
 			return t.render.Prompt(messages(c.System, c.User))
 		},
 		Text:   func(tokens []int32) string { return t.tok.Decode(tokens, true) },
@@ -55,9 +55,18 @@ func (p ArmParams) material(t text, rows []blueteam.Row, data []engine.Datum) bl
 	return m
 }
 
+// sees is the conversation of a prompt in training: without the trigger, and without a prompt that installs the backdoor.
+func (p ArmParams) sees(prompt string) redteam.Conversation {
+	system := p.Eval.System
+	if p.System != nil {
+		system = *p.System
+	}
+	return p.Eval.Trigger.Off(redteam.Conversation{System: system, User: prompt})
+}
+
 // render makes the datum of an arm's row: what the organism sees without its trigger.
 func (p ArmParams) render(t text, prompt, response string) (engine.Datum, error) {
-	c := p.Eval.Trigger.Off(redteam.Conversation{System: p.Eval.System, User: prompt})
+	c := p.sees(prompt)
 	return datum(t, c.System, c.User, response)
 }
 
