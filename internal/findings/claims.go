@@ -277,11 +277,14 @@ func probeChange(a *Arm, end record.Point) (change float64, ok bool) {
 	return sum/float64(n) - end.Rate(), true
 }
 
+// mostIdle is how many techniques under which nothing returned are named one by one.
+const mostIdle = 3
+
 // returnClaim counts returns within one training against those that the detector finds by chance.
 func (v *View) returnClaim() []Claim {
 	claim := Claim{Post: "A backdoor can vanish and come back within one training, rarer under pirate, says the post.", Answer: NotShown}
-	var parts []string
-	total, all := 0, 0
+	var parts, none []string // those of techniques under which it returned, and under which it never did
+	total, all, idle := 0, 0, 0
 	for _, technique := range v.techniques() {
 		k, n := 0, 0
 		for _, a := range v.Judged() {
@@ -296,8 +299,16 @@ func (v *View) returnClaim() []Claim {
 			continue
 		}
 		iv := stats.Rate(k, n, 0.95)
-		parts = append(parts, fmt.Sprintf("%d of %s of %s returned (%.0f to %.0f %%)", k, Count(n, "arm"), technique, 100*iv.Low, 100*iv.High))
+		part := fmt.Sprintf("%d of %s of %s returned (%.0f to %.0f %%)", k, Count(n, "arm"), technique, 100*iv.Low, 100*iv.High)
+		if parts = append(parts, part); k == 0 {
+			none, idle = append(none, part), idle+n
+		}
 		total, all = total+k, all+n
+	}
+	if len(none) > mostIdle {
+		iv := stats.Rate(0, idle, 0.95)
+		parts = slices.DeleteFunc(parts, func(p string) bool { return slices.Contains(none, p) })
+		parts = append(parts, fmt.Sprintf("0 of %s of %d techniques returned (%.0f to %.0f %%)", Count(idle, "arm"), len(none), 100*iv.Low, 100*iv.High))
 	}
 	if all == 0 {
 		return nil
