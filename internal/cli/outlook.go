@@ -188,6 +188,15 @@ func (a *app) printData(x opened) {
 	}
 }
 
+// memoryBudget is what steps that run beside each other may take together of what is available when a run begins: other programs want some
+// of it later on. A step that needs more runs alone.
+func memoryBudget(have int64, known bool) int64 {
+	if !known {
+		return 0
+	}
+	return have / 8 * 7
+}
+
 // tooLarge finds, among the steps that would run, the one that needs most memory, and refuses a run that this machine cannot do:
 // it would end after hours, by the system's hand. Steps whose work is not estimated are found out when they load their model.
 func tooLarge(x opened, statuses []pipeline.StepStatus) error {

@@ -218,7 +218,7 @@ func (a *app) carryOut(ctx context.Context, x opened, s *store.Store) (pipeline.
 	defer outline()
 	show := newDisplay(a.err, x.plan, a.workers, time.Now)                                   //nolint:forbidigo // what a person sees, no result
 	r := &pipeline.Runner{Store: s, Workers: a.workers, Events: show.event, Clock: time.Now} //nolint:forbidigo // likewise
-	r.Memory, _ = local.Available()
+	r.Memory = memoryBudget(local.Available())
 	r.Label = outlineOf(x).Label()
 	defer show.close()
 	return r.Run(ctx, x.plan)

@@ -158,7 +158,7 @@ func (a *app) worker(ctx context.Context, path string, f workerFlags) error {
 		Partner: true, Devices: len(devices), Idle: f.idle, Stop: stop, Label: outlineOf(x).Label(),
 	}
 	if r.Memory = int64(f.memory * (1 << 30)); r.Memory == 0 {
-		r.Memory, _ = local.Available()
+		r.Memory = memoryBudget(local.Available())
 	}
 	rep, err := r.Run(ctx, x.plan)
 	show.close()
