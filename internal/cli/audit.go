@@ -193,7 +193,7 @@ func (o *auditor) subject(ctx context.Context, name string) (audit.Subject, engi
 		if o.flags.served == "" {
 			return s, engine.Checkpoint{}, usage("--served is missing: the name of the model at %s", name)
 		}
-		t, err := dialServer(ctx, steps.Server{URL: name, Model: o.flags.served})
+		t, err := o.app.dialServer(ctx, steps.Server{URL: name, Model: o.flags.served})
 		if err != nil {
 			return s, engine.Checkpoint{}, &exitError{exitUsage, err}
 		}

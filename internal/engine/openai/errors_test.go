@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -191,4 +192,30 @@ func ask(t *testing.T, a engine.Asker, score bool) error {
 	}
 	_, err := a.Sample(t.Context(), []engine.SampleRequest{{Prompt: []int32{1}, Seed: 5}}, engine.SamplingParams{MaxTokens: 4, Temperature: 1})
 	return err
+}
+
+// TestWaitingIsTold: of a trouble that lasts a person hears once, whatever is in flight, and again where another begins; of one that passes at once, nothing.
+func TestWaitingIsTold(t *testing.T) {
+	many := func(n int) []trouble { return slices.Repeat([]trouble{says(503)}, n) }
+	var told []string
+	f := &fake{}
+	o := serve(t, f)
+	f.after(many(1)...)
+	o.Backoff, o.Waiting = time.Millisecond, func(err error) { told = append(told, err.Error()) }
+	c, err := newConn(func() Options { o.defaults(); return o }())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{0, 1, 2} {
+		if want > 0 {
+			f.after(many(6)...)
+		}
+		var out any
+		if err := c.post(t.Context(), "/completions", map[string]any{"prompt": []int32{1}, "max_tokens": 1, "seed": 1}, &out); err != nil {
+			t.Fatal(err)
+		}
+		if len(told) != want || want > 0 && !strings.Contains(told[want-1], "/completions: status 503") {
+			t.Errorf("told %q, want %d", told, want)
+		}
+	}
 }

@@ -34,6 +34,8 @@ type Options struct {
 	Backoff   time.Duration // the first wait, which doubles; half a second where 0
 	Within    time.Duration // of one request, which a server may queue and is not to be asked twice for; half an hour where 0
 	Transport http.RoundTripper
+	// Waiting, where it is set, is told once of each trouble that lasts, with its error: a person may know that no server was started.
+	Waiting func(err error)
 
 	// Serve, where it is set, starts a server for every checkpoint that is opened, one at a time: two would want the memory of
 	// one machine. Write puts the checkpoint into a folder for it; remove is called when the server has stopped.
