@@ -48,7 +48,7 @@ var engines = map[string]func(a *app, settings any) (engine.Remote, error){
 	},
 	"job": func(a *app, settings any) (engine.Remote, error) {
 		o := settings.(job.Options)
-		o.Shelf, o.Write = a.shelf(), writeFolder
+		o.Shelf, o.Write = a.shelf(), checkpoint.WriteTemporary
 		return job.NewRemote(o)
 	},
 }

