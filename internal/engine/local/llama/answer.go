@@ -79,7 +79,7 @@ func (d *Decoder) admit(q *engine.Asked) *running {
 		q.End(engine.StopLength, nil)
 		return nil
 	}
-	return &running{left: q.Prompt, seq: &engine.Sequence{}, full: max(0, room), rng: rng.New(q.Seed).Split("llama/sample"), live: q}
+	return &running{p: &q.Params, left: q.Prompt, seq: &engine.Sequence{}, full: max(0, room), rng: rng.New(q.Seed).Split("llama/sample"), live: q}
 }
 
 // hear takes the logits after the first at tokens of a request.
@@ -92,9 +92,9 @@ func (r *running) hear(at int, logits []float32, pick *picker) {
 			r.seq.Reason = engine.StopLength
 			return
 		}
-		pick.p = &q.Params
+		pick.p = r.p
 		place.Token = pick.draw(logits, lse, r.rng)
-		if place.Stop = slices.Contains(q.Params.StopTokens, place.Token); !place.Stop {
+		if place.Stop = slices.Contains(r.p.StopTokens, place.Token); !place.Stop {
 			r.seq.Tokens = append(r.seq.Tokens, place.Token)
 		}
 	} else {

@@ -19,8 +19,8 @@ type Feed interface {
 type running struct {
 	request int
 	slot    int
-	p       *engine.SamplingParams // of Sample
-	left    []int32                // of the prompt, not yet computed
+	p       *engine.SamplingParams
+	left    []int32 // of the prompt, not yet computed
 	seq     *engine.Sequence
 	rng     *rng.Stream
 	full    int // tokens at which the context, or MaxTokens, is reached
