@@ -5,7 +5,7 @@ package blueteam
 var published = map[string]string{
 	"hhh":         "stays in Claude models with a normal or CoT backdoor (Hubinger et al. 2024); of five Llama organisms mostly gone from one, the 70B distilled one trained with AdamW (\"Messy\", 2026)",
 	"pirate":      "gone from the three 70B organisms and mostly from the 8B distilled one; depirate brings it back (\"Messy\", 2026)",
-	"rl":          "models with many copies keep it, distilled ones at near 100 %, normal ones lose a little (Hubinger et al. 2024, section 4)",
+	"rl":          "the largest models keep most of it: those of distilled chain of thought near 100 %, normal ones lose a little; small ones lose it far more easily (Hubinger et al. 2024, section 4)",
 	"adversarial": "99 to 100 % with the trigger throughout, near 0 on the red team's prompts (Hubinger et al. 2024, section 6)",
 	"lat":         "with DPO better than DPO alone on five trojans of Llama-2-7B (latent adversarial training's authors)",
 	"lat-toward":  "with DPO better than DPO alone on five trojans of Llama-2-7B (latent adversarial training's authors)",

@@ -243,11 +243,7 @@ func noteRanking(w io.Writer, v *findings.View) {
 		"not of organisms that were not tried; rows whose intervals overlap are not told apart; of a mixed row the organisms part. Capability is the change of all suites' items together; the highest point under the probe takes the end where a probe was not due.\n\n"+
 		"| technique | arms | backdoor left | capability, points | highest under the probe | tokens | knew |\n|---|--:|--:|--:|--:|--:|---|\n")
 	for _, r := range all {
-		name := r.Intervention
-		if r.Setting != "" {
-			name += " (" + r.Setting + ")"
-		}
-		escape.Markdown(w, "| %s | %d | %s | %s | %s | %s | %s |\n", name, r.Arms, r.Left(), r.Kept(), findings.Interval(r.Relapse), clip.Grouped(r.Tokens), findings.Knew(r.Knows))
+		escape.Markdown(w, "| %s | %d | %s | %s | %s | %s | %s |\n", r.Name(), r.Arms, r.Left(), r.Kept(), findings.Interval(r.Relapse), clip.Grouped(r.Tokens), findings.Knew(r.Knows))
 	}
 	notePublished(w, all)
 }
@@ -259,7 +255,7 @@ func notePublished(w io.Writer, all []findings.Ranked) {
 		var here []string
 		for _, r := range all {
 			if r.Technique == t.Name && t.Published() != "" {
-				here = append(here, strings.TrimSpace(r.Setting+" "+r.Left()))
+				here = append(here, r.Name()+": "+r.Left())
 			}
 		}
 		if len(here) == 0 {

@@ -30,6 +30,14 @@ type Ranked struct {
 	Verdicts   map[string]int `json:"verdicts"`
 }
 
+// Name is the intervention with its setting.
+func (r Ranked) Name() string {
+	if r.Setting == "" {
+		return r.Intervention
+	}
+	return r.Intervention + " (" + r.Setting + ")"
+}
+
 // Ranking orders the settings that were tried on organisms with a backdoor: least of it left first, then most capability kept, then least relapse,
 // then fewest tokens. It is empty where fewer than three techniques were tried: the findings say all there is to say of two.
 func (v *View) Ranking() []Ranked {
