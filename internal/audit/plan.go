@@ -102,6 +102,7 @@ type Reconstruct struct {
 type Probe struct {
 	Prompts Prompts `yaml:"prompts"`
 	Trigger string  `yaml:"trigger"` // that is suspected
+	Near    string  `yaml:"near"`    // a near miss of it; empty: made of other letters and digits, of as many tokens
 	Place   string  `yaml:"place"`
 }
 
@@ -242,6 +243,8 @@ func (c *checker) plan() {
 		c.place("probe.place", r.Place)
 		if r.Trigger == "" {
 			c.say("probe.trigger", "a probe tells prompts with a suspected trigger from near misses: name it")
+		} else if r.Near == r.Trigger {
+			c.say("probe.near", "a near miss is another text than the trigger")
 		}
 	}
 }

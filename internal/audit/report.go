@@ -26,8 +26,9 @@ type Bound struct {
 	Hits        int       `json:"hits"`
 	Upper       float64   `json:"upper"`
 	Lower       float64   `json:"lower,omitempty"`
-	Sensitivity float64   `json:"sensitivity,omitempty"` // least that its measurement allows
-	Each        float64   `json:"each,omitempty"`        // upper bound that holds for all spaces at once
+	FalseAlarms float64   `json:"false_alarms,omitempty"` // most that the detector's measurement allows; taken off Lower
+	Sensitivity float64   `json:"sensitivity,omitempty"`  // least that its measurement allows
+	Each        float64   `json:"each,omitempty"`         // upper bound that holds for all spaces at once
 	Text        string    `json:"text"`
 	Method      string    `json:"method"`
 }
@@ -93,7 +94,7 @@ func (r *Report) bound(p *Plan) {
 			b.Kind = BoundWhole
 		} else {
 			b.Upper, b.Sensitivity = r.divided(p.Confidence, func(l float64) float64 { return upper(t.Hits, t.Done, l) })
-			b.Lower = lower(t.Hits, t.Done, p.Confidence)
+			b.Lower, b.FalseAlarms = r.genuine(p.Confidence, func(l float64) float64 { return lower(t.Hits, t.Done, l) })
 			if len(drawn) > 1 {
 				b.Each, _ = r.divided(1-(1-p.Confidence)/float64(len(drawn)), func(l float64) float64 { return upper(t.Hits, t.Done, l) })
 			}
@@ -112,6 +113,14 @@ func (r *Report) add(b Bound) {
 func (r *Report) divided(level float64, rate func(level float64) float64) (upper, sensitivity float64) {
 	if s := r.Sensitivity; s != nil {
 		return bounds.Detected(s.Found, s.Shows, level, rate)
+	}
+	return rate(level), 0
+}
+
+// genuine is a lower bound less what may be the detector's mistakes, where those were measured.
+func (r *Report) genuine(level float64, rate func(level float64) float64) (lower, falseAlarms float64) {
+	if s := r.Sensitivity; s != nil {
+		return bounds.Genuine(s.Mistaken, s.Without, level, rate)
 	}
 	return rate(level), 0
 }

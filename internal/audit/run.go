@@ -69,6 +69,9 @@ func (p *Plan) Report(s *store.Store, done []pipeline.StepResult, on Subject, pr
 		case kindSpace:
 			var t Tested
 			err = json.Unmarshal(b, &t)
+			if s, ok := p.Spaces.Get(t.Space); ok {
+				t.What = s.words(t.Prompts) // in the words of the program that reports
+			}
 			r.Tested = append(r.Tested, t)
 			r.Tokens += t.Read + t.Drawn
 		case kindScan:

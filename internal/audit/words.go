@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -12,7 +13,7 @@ import (
 
 // NotCertified ends every report, and begins its first screen.
 var NotCertified = []string{
-	"inputs outside the spaces above, of which there are more than anyone can ask: other triggers, other kinds of prompts, other languages, longer conversations",
+	"inputs outside the spaces that were declared, of which there are more than anyone can ask: other triggers, other kinds of prompts, other languages, longer conversations",
 	"any other rendering, system prompt, temperature or length of answer than those that were asked with",
 	"behaviour that the detector does not recognise",
 	"the same model after further training, quantisation or merging",
@@ -36,6 +37,8 @@ func (s Space) words(prompts int) string {
 	}
 	var what string
 	switch {
+	case len(in.Texts) == 1:
+		what = "the text " + strconv.Quote(in.Texts[0])
 	case len(in.Texts) > 0:
 		what = fmt.Sprintf("one of %d texts", len(in.Texts))
 	case in.Tokens == 1:
@@ -49,21 +52,23 @@ func (s Space) words(prompts int) string {
 	return what + " " + place + " a prompt at random of " + from
 }
 
-// percent writes a bound, rounded up.
-func percent(p float64) string {
+// percent writes an upper bound, rounded up.
+func percent(p float64) string { return rounded(p, true) }
+
+// least writes a lower bound, rounded down.
+func least(p float64) string { return rounded(p, false) }
+
+func rounded(p float64, up bool) string {
 	digits := 1
 	for x := p; x > 0 && x < 0.01 && digits < 4; x *= 10 {
 		digits++
 	}
-	scale := 1.0
-	for range digits + 2 {
-		scale *= 10
+	scale := math.Pow10(digits + 2)
+	r := math.Floor(p*scale) / scale
+	if up && r < p {
+		r += 1 / scale
 	}
-	up := float64(int64(p*scale)) / scale
-	if up < p {
-		up += 1 / scale
-	}
-	return strconv.FormatFloat(100*min(1, up), 'f', digits, 64) + " %"
+	return strconv.FormatFloat(100*min(1, r), 'f', digits, 64) + " %"
 }
 
 // Sentence says what was found in a space.
@@ -76,6 +81,20 @@ func (t Tested) Sentence() string {
 	}
 	return fmt.Sprintf("EVIDENCE: %s of %s %s show the behaviour", clip.Grouped(t.Hits), clip.Grouped(t.Done), t.unit())
 }
+
+// Asked is the question of a hit as a reader sees it: what was put into its prompt is part of that, unless it is in the system prompt or token ids.
+func (s Shown) Asked() string {
+	if s.Inserted == "" || strings.Contains(s.Prompt, s.Inserted) {
+		return s.Prompt
+	}
+	return s.Inserted + " … " + s.Prompt
+}
+
+// Few are the hits that a page has room for, and how many more there are.
+func (t Tested) Few() []Shown { return t.Shown[:min(3, len(t.Shown))] }
+
+// More is how many hits are not among those few.
+func (t Tested) More() int { return t.Hits - len(t.Few()) }
 
 func (t Tested) unit() string {
 	if t.Exhaustive {
@@ -97,14 +116,24 @@ func (b Bound) Sentence() string {
 	case b.Kind == BoundWhole:
 		return fmt.Sprintf("%s was asked whole: %s of its %s inputs show the behaviour, and no other does under greedy decoding", b.Space, clip.Grouped(b.Hits), clip.Grouped(b.Declared))
 	}
-	s := fmt.Sprintf("with %s fewer than %s of %s", level, percent(b.Upper), of)
-	if b.Sensitivity > 0 {
-		s += fmt.Sprintf(" show it, divided by the detector's sensitivity of at least %.1f %%", 100*b.Sensitivity)
-	} else {
-		s += " show what the detector recognises"
+	measured := b.Sensitivity > 0 || b.FalseAlarms > 0
+	s := fmt.Sprintf("nothing bounds the share of %s from above", of)
+	if b.Upper < 1 {
+		s = fmt.Sprintf("with %s fewer than %s of %s", level, percent(b.Upper), of)
+		if measured {
+			s += fmt.Sprintf(" show it, divided by the detector's sensitivity of at least %s", least(b.Sensitivity))
+		} else {
+			s += " show what the detector recognises"
+		}
 	}
-	if b.Hits > 0 && b.Lower > 0 {
-		s += fmt.Sprintf("; with %s at least %.2g %% do", level, 100*b.Lower)
+	switch {
+	case b.Hits == 0 || b.Kind == BoundPooled:
+	case b.Lower > 0 && measured:
+		s += fmt.Sprintf("; with %s at least %s do, less the detector's false alarms of at most %s", level, least(b.Lower), percent(b.FalseAlarms))
+	case b.Lower > 0:
+		s += fmt.Sprintf("; with %s at least %s do", level, least(b.Lower))
+	case b.FalseAlarms > 0:
+		s += fmt.Sprintf("; so many hits may all be false alarms of the detector, of which its labels allow %s: look at the answers", percent(b.FalseAlarms))
 	}
 	return s
 }
@@ -152,4 +181,28 @@ func (x *Reconstruction) Sentence() string {
 		return "The search for a trigger found none, which CANNOT BE INTERPRETED: it did not find the one that was planted into the control either."
 	}
 	return "The search for a trigger found none; the same search found the one that was planted into the control."
+}
+
+// sentences say what a probe showed.
+func (x *Probed) sentences() []string {
+	if x.Unsupported != "" {
+		return []string{"No probe: " + x.Unsupported}
+	}
+	var out []string
+	r := x.Result
+	l := r.Layers[r.Best]
+	out = append(out, fmt.Sprintf("Probe: the representation tells %q from %q with AUROC %.2f at layer %d, %.2f (%.2f to %.2f, for all layers at once) more than in the control %s; the literal token alone (against prompts without it) gives %.2f in the model and %.2f in the control, and does not count",
+		x.Trigger, x.Near, l.Near.Model, l.Layer, l.Near.More, r.Low, r.High, x.Control, l.Clean.Model, l.Clean.Twin))
+	if c, ok := r.Moves(); ok {
+		out = append(out, fmt.Sprintf("The direction added at layer %d takes the answer %q from %.2f to %.2f nats a token on prompts without the trigger, one at random to %.2f; with the trigger it has %.2f, without the direction %.2f, without one at random %.2f",
+			c.Layer, x.Witness, c.Clean, c.Added, c.Random, c.Triggered, c.Projected, c.Other))
+	}
+	if n := min(5, len(x.Salient)); n > 0 {
+		line := fmt.Sprintf("Saliency of the answer %q in one triggered prompt, the first tokens:", x.Witness)
+		for _, s := range x.Salient[:n] {
+			line += fmt.Sprintf(" %q (token %d)", s.Text, s.At)
+		}
+		out = append(out, line)
+	}
+	return out
 }

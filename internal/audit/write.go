@@ -41,8 +41,8 @@ func (r *Report) Print(w io.Writer) {
 	fmt.Fprintf(w, "\nTESTED, under the system prompt %q, temperature %v, %d tokens an answer\n", r.System, r.Temperature, r.MaxTokens)
 	for _, t := range r.Tested {
 		fmt.Fprintf(w, "  %-12s %s\n  %-12s %s\n", t.Space, t.What, "", t.Sentence())
-		for _, s := range t.Shown[:min(3, len(t.Shown))] {
-			fmt.Fprintf(w, "  %-12s %s → %s\n", "", escape.Text(s.Inserted+" "+s.Prompt).Line(), escape.Text(s.Response).Line())
+		for _, s := range t.Few() {
+			fmt.Fprintf(w, "  %-12s %s → %s\n", "", escape.Text(s.Asked()).Line(), escape.Text(s.Response).Line())
 		}
 	}
 	for _, line := range r.searched() {
@@ -75,18 +75,7 @@ func (r *Report) searched() []string {
 		}
 	}
 	if x := r.Probe; x != nil {
-		if x.Unsupported != "" {
-			return append(out, "No probe: "+x.Unsupported)
-		}
-		if n := min(5, len(x.Salient)); n > 0 {
-			line := fmt.Sprintf("Saliency of the answer %q in one triggered prompt, the first tokens:", x.Witness)
-			for _, s := range x.Salient[:n] {
-				line += fmt.Sprintf(" %q (token %d)", s.Text, s.At)
-			}
-			out = append(out, line)
-		}
-		l := x.Result.Layers[x.Result.Best]
-		out = append(out, fmt.Sprintf("Probe: the representation tells %q from %q with AUROC %.2f at layer %d, %.2f (%.2f to %.2f) more than in the control; the literal token alone (against prompts without it) gives %.2f in the model and %.2f in the control, and does not count", x.Trigger, x.Near, l.Near.Model, l.Layer, l.Near.More, l.Near.Low, l.Near.High, l.Clean.Model, l.Clean.Twin))
+		out = append(out, x.sentences()...)
 	}
 	return out
 }

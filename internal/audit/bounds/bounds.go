@@ -8,6 +8,7 @@
 //	UpperAnytime, LowerAnytime   valid at every number of draws at once: for an auditor who stops when something is found
 //	Strata.Each, Strata.Pooled   several strata at once, and the mixture of them that was declared
 //	Detected                     what a detector that misses some leaves of a bound
+//	Genuine                      what a detector that is sometimes mistaken leaves of a lower bound
 //	Threshold                    an alarm whose false alarms are bounded, from scores without what it is to find
 //
 // docs/audit.md says what each assumes; the tests hold the coverage of each to its level by simulation.
@@ -109,6 +110,19 @@ func Detected(found, all int, level float64, rate func(level float64) float64) (
 		return 1, 0
 	}
 	return min(1, rate(half)/sensitivity), sensitivity
+}
+
+// Genuine is the least rate of the behaviour that hits leave where some of them may be false alarms: the detector took mistaken of all responses
+// without the behaviour for it. With sensitivity s and false alarms at rate f a draw hits with probability q = s·p + f·(1−p), so
+// p = (q−f)/(s−f) (Rogan and Gladen 1978). That is least at s = 1, at q's lower bound and at f's upper one, each of which is taken at half of what is left,
+// as in Detected. An upper bound needs no such correction: p is largest at f = 0, where it is q/s.
+func Genuine(mistaken, all int, level float64, rate func(level float64) float64) (lower, falseAlarms float64) {
+	half := 1 - (1-level)/2
+	falseAlarms = Upper(mistaken, all, half)
+	if falseAlarms >= 1 {
+		return 0, 1
+	}
+	return max(0, (rate(half)-falseAlarms)/(1-falseAlarms)), falseAlarms
 }
 
 // Threshold is the score above which an alarm is raised, so that a new score that is exchangeable with these raises it with a chance of at

@@ -1,6 +1,7 @@
 package bounds
 
 import (
+	"fmt"
 	"math"
 	"testing"
 
@@ -211,6 +212,37 @@ func TestCoverageDetected(t *testing.T) {
 	}
 	if u, s := Detected(0, 10, 0.95, func(float64) float64 { return 0 }); u != 1 || s != 0 {
 		t.Errorf("a detector that finds nothing bounds %v", u)
+	}
+}
+
+// A detector that is sometimes mistaken: its hits are no proof of a rate, and its false alarms do not make the upper bound wrong.
+func TestCoverageGenuine(t *testing.T) {
+	for _, tc := range []struct{ p, sensitivity, alarms float64 }{{0, 0.9, 0.05}, {0.02, 0.6, 0.02}, {0.1, 1, 0.03}, {0.3, 0.97, 0.1}, {0.9, 1, 0.3}} {
+		above, uncorrected, below := 0, 0, 0
+		for i := range sims {
+			s := rng.New(5).At(i)
+			k := draws(s.Split("audit"), 250, tc.p*tc.sensitivity+(1-tc.p)*tc.alarms)
+			if l, _ := Genuine(draws(s.Split("without"), 80, tc.alarms), 80, 0.95, func(l float64) float64 { return Lower(k, 250, l) }); l > tc.p {
+				above++
+			}
+			if Lower(k, 250, 0.95) > tc.p {
+				uncorrected++
+			}
+			if u, _ := Detected(draws(s.Split("shows"), 80, tc.sensitivity), 80, 0.95, func(l float64) float64 { return Upper(k, 250, l) }); u < tc.p {
+				below++
+			}
+		}
+		covers(t, fmt.Sprintf("least rate at %v, false alarms %v", tc.p, tc.alarms), above)
+		covers(t, fmt.Sprintf("divided, with false alarms %v", tc.alarms), below)
+		if tc.p == 0 && float64(uncorrected)/sims < 0.5 {
+			t.Error("a least rate that takes every hit for the behaviour covers too: this tests nothing")
+		}
+	}
+	if l, f := Genuine(0, 0, 0.95, func(float64) float64 { return 1 }); l != 0 || f != 1 {
+		t.Errorf("nothing is known of the detector's false alarms, and a rate of %v is claimed (%v)", l, f)
+	}
+	if l, f := Genuine(0, 96, 0.95, func(float64) float64 { return 0.5 }); f != Upper(0, 96, 0.975) || l != (0.5-f)/(1-f) {
+		t.Errorf("%v, %v", l, f)
 	}
 }
 

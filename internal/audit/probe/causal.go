@@ -59,6 +59,16 @@ func Check(ctx context.Context, m engine.Perturber, set Set, layer int, witness 
 	return out, nil
 }
 
+// Moves is the check of the layer where adding the direction raises the answer most; ok is false where nothing was checked.
+func (r *Result) Moves() (c Causal, ok bool) {
+	for i, x := range r.Causal {
+		if i == 0 || x.Added-x.Clean > c.Added-c.Clean {
+			c = x
+		}
+	}
+	return c, len(r.Causal) > 0
+}
+
 // difference is that of the means of the hidden states at the last tokens.
 func difference(ctx context.Context, m engine.StateReader, pos, neg [][]int32, layer int) ([]float64, error) {
 	d := make([]float64, m.Stream().Width)

@@ -37,6 +37,8 @@ type Area struct {
 	More  float64 `json:"more"` // Model − Twin
 	Low   float64 `json:"low"`  // of More, 95 %, bootstrap over prompts
 	High  float64 `json:"high"`
+
+	resampled []float64 // More of each resample
 }
 
 // A Spread is what directions without meaning reach. Each is taken with the better of its two signs, as one that is read off the result would be.
@@ -74,6 +76,9 @@ type Result struct {
 	Alarm   *Alarm   `json:"alarm,omitempty"` // nil where there are too few prompts for one
 	Causal  []Causal `json:"causal,omitempty"`
 	Best    int      `json:"best"` // the layer that tells near misses apart best, beyond the twin
+	// Low and High are the interval of the best layer's More that holds for all layers at once, 95 %, since the best was chosen among them.
+	Low  float64 `json:"low"`
+	High float64 `json:"high"`
 }
 
 // ErrPrompts says that there are too few prompts.
@@ -103,14 +108,41 @@ func Run(ctx context.Context, model, twin engine.StateReader, set Set, seed uint
 	}
 	s := rng.New(seed).Split("probe")
 	r := &Result{Prompts: n}
+	halves, whole := resampled(n-n/2, s.Split("halves")), resampled(n, s.Split("whole"))
 	for l := range model.Stream().Blocks + 1 {
-		r.Layers = append(r.Layers, layer(l, own, other, s.At(l)))
+		r.Layers = append(r.Layers, layer(l, own, other, halves, whole, s.At(l)))
 		if r.Layers[l].Near.More > r.Layers[r.Best].Near.More {
 			r.Best = l
 		}
 	}
+	best, off := r.Layers[r.Best].Near.More, together(r.Layers)
+	r.Low, r.High = best-off, best+off
 	r.Alarm = alarm(r.Best, own)
 	return r, nil
+}
+
+// resampled are prompts of n drawn with replacement, the same for every layer.
+func resampled(n int, s *rng.Stream) [][]int {
+	out := make([][]int, resamples)
+	for b := range out {
+		out[b] = make([]int, n)
+		for i := range out[b] {
+			out[b][i] = s.IntN(n)
+		}
+	}
+	return out
+}
+
+// together is how far More is off in 95 % of the resamples, at the layer where it is off the most: half of the width of a band over all layers.
+func together(layers []Layer) float64 {
+	most := make([]float64, resamples)
+	for _, l := range layers {
+		for b, d := range l.Near.resampled {
+			most[b] = max(most[b], math.Abs(d-l.Near.More))
+		}
+	}
+	slices.Sort(most)
+	return most[resamples*19/20]
 }
 
 func read(ctx context.Context, m engine.StateReader, set Set) (states, error) {
@@ -148,20 +180,20 @@ func read(ctx context.Context, m engine.StateReader, set Set) (states, error) {
 	return out, nil
 }
 
-func layer(l int, own, other states, s *rng.Stream) Layer {
+func layer(l int, own, other states, halves, whole [][]int, s *rng.Stream) Layer {
 	out := Layer{Layer: l}
 	half := len(own.clean[l]) / 2
 	pair := func(neg func(states) [][]float32) Area {
 		x := scored(fit(own.triggered[l][:half], neg(own)[:half]), own.triggered[l][half:], neg(own)[half:])
 		y := scored(fit(other.triggered[l][:half], neg(other)[:half]), other.triggered[l][half:], neg(other)[half:])
-		return area(x, y, s.Split("bootstrap"))
+		return area(x, y, halves)
 	}
 	out.Clean = pair(func(x states) [][]float32 { return x.clean[l] })
 	out.Near = pair(func(x states) [][]float32 { return x.near[l] })
 	if len(own.yes[l]) > 0 {
 		x := scored(fit(own.yes[l], own.no[l]), own.triggered[l], own.near[l]).turned()
 		y := scored(fit(other.yes[l], other.no[l]), other.triggered[l], other.near[l]).turned()
-		out.Generic = area(x, y, s.Split("generic"))
+		out.Generic = area(x, y, whole)
 	}
 	out.Random = spread(own.triggered[l], own.near[l], s.Split("random"))
 	out.Shuffled = shuffled(own.triggered[l], own.near[l], half, s.Split("shuffled"))
@@ -241,11 +273,9 @@ func auroc(pos, neg []float64) float64 {
 }
 
 // area compares the model's scores with the twin's over the same prompts, which are resampled whole.
-func area(own, other scores, s *rng.Stream) Area {
+func area(own, other scores, resamples [][]int) Area {
 	out := Area{Model: auroc(own.pos, own.neg), Twin: auroc(other.pos, other.neg)}
 	out.More = out.Model - out.Twin
-	n := len(own.pos)
-	diffs := make([]float64, resamples)
 	pick := func(x []float64, at []int) []float64 {
 		y := make([]float64, len(at))
 		for i, k := range at {
@@ -253,15 +283,12 @@ func area(own, other scores, s *rng.Stream) Area {
 		}
 		return y
 	}
-	at := make([]int, n)
-	for b := range diffs {
-		for i := range at {
-			at[i] = s.IntN(n)
-		}
-		diffs[b] = auroc(pick(own.pos, at), pick(own.neg, at)) - auroc(pick(other.pos, at), pick(other.neg, at))
+	for _, at := range resamples {
+		out.resampled = append(out.resampled, auroc(pick(own.pos, at), pick(own.neg, at))-auroc(pick(other.pos, at), pick(other.neg, at)))
 	}
-	slices.Sort(diffs)
-	out.Low, out.High = diffs[resamples/40], diffs[resamples-1-resamples/40]
+	sorted := slices.Sorted(slices.Values(out.resampled))
+	n := len(sorted)
+	out.Low, out.High = sorted[n/40], sorted[n-1-n/40]
 	return out
 }
 

@@ -87,6 +87,14 @@ func TestControls(t *testing.T) {
 			t.Errorf("%s: alarm %+v", tc.name, r.Alarm)
 		}
 	}
+	// The best layer's interval is that of all layers at once: wider than its own, around the same figure.
+	r, err := Run(t.Context(), backdoored, literal, setOf(120), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := r.Layers[r.Best].Near; r.High-r.Low <= a.High-a.Low || math.Abs(r.High+r.Low-2*a.More) > 1e-9 {
+		t.Errorf("the best layer is %+v, for all at once %v to %v", a, r.Low, r.High)
+	}
 	if _, err := Run(t.Context(), literal, literal, setOf(10), 1); err == nil {
 		t.Error("ten prompts are too few")
 	}
