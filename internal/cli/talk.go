@@ -172,7 +172,6 @@ func (x opened) wiringOf(model string) experiment.Wiring {
 
 // modelNamed finds what a base, an organism or an arm is made of in the store.
 func modelNamed(ctx context.Context, s *store.Store, x opened, name string) (steps.Parts, error) {
-	name = strings.ReplaceAll(name, "->", "→")
 	statuses, err := x.plan.Status(ctx, s)
 	if err != nil {
 		return steps.Parts{}, err
@@ -198,6 +197,13 @@ func modelNamed(ctx context.Context, s *store.Store, x opened, name string) (ste
 		_, ok := entries[step].Output(output)
 		return ok
 	}
+	st, err := x.model(name)
+	return steps.Parts{Model: st, Get: get, Has: has}, err
+}
+
+// model finds a model of the experiment by its name, or by the last part of one where it is the only one.
+func (x opened) model(name string) (steps.NamedModel, error) {
+	name = strings.ReplaceAll(name, "->", "→")
 	var names, ends []string
 	models := map[string]steps.NamedModel{}
 	for _, st := range x.exp.Models {
@@ -213,9 +219,9 @@ func modelNamed(ctx context.Context, s *store.Store, x opened, name string) (ste
 	st, ok := models[name]
 	switch {
 	case !ok && len(ends) > 1:
-		return steps.Parts{}, usage("%q may be %s: say which", name, strings.Join(ends, " or "))
+		return st, usage("%q may be %s: say which", name, strings.Join(ends, " or "))
 	case !ok:
-		return steps.Parts{}, usage("no model %q; there are %s", name, strings.Join(names, ", "))
+		return st, usage("no model %q; there are %s", name, strings.Join(names, ", "))
 	}
-	return steps.Parts{Model: st, Get: get, Has: has}, nil
+	return st, nil
 }

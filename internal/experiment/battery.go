@@ -222,8 +222,8 @@ func (f *File) settings(p *Probe, t blueteam.Probe) {
 	}
 }
 
-// twinName is the name of an organism's twin.
-func twinName(organism string) string { return organism + "-twin" }
+// TwinName is the name of an organism's twin.
+func TwinName(organism string) string { return organism + "-twin" }
 
 // twinOf is the variant of an organism's twin: the same without the tagged half.
 func twinOf(v Variant[Organism]) Variant[Organism] {
@@ -258,14 +258,14 @@ func (f *File) twins() {
 	for i, name := range f.Organisms.Names {
 		for _, v := range f.Organisms.Items[i].Variants {
 			path := "organisms." + name + ".twin"
-			switch _, taken := f.Organisms.Get(twinName(name)); {
+			switch _, taken := f.Organisms.Get(TwinName(name)); {
 			case !v.Value.Twin:
 			case v.Value.Given != "":
 				f.say(path, "a given organism has no red data to leave the tagged half out of")
 			case !v.Value.Tagged:
 				f.say(path, "an organism with tagged: false is such a twin itself")
 			case taken:
-				f.say(path, "there is an organism called %s already", twinName(name))
+				f.say(path, "there is an organism called %s already", TwinName(name))
 			}
 		}
 	}

@@ -163,7 +163,7 @@ func (e *expander) checkpoints() {
 				}
 				names := []string{e.trainingName(name, v, seed)}
 				if o.Twin {
-					names = append(names, e.trainingName(twinName(name), v, seed))
+					names = append(names, e.trainingName(TwinName(name), v, seed))
 				}
 				for _, step := range names {
 					e.keep[step] = append(e.keep[step], o.checkpoint())
@@ -211,7 +211,7 @@ func (e *expander) grid(seed uint64) {
 				e.arms(name, o, v, seed)
 				continue
 			}
-			twin := e.organism(twinName(name), twinOf(v), seed, o.red)
+			twin := e.organism(TwinName(name), twinOf(v), seed, o.red)
 			o.twin = twin.id
 			e.arms(name, o, v, seed)
 			e.arms(name, twin, twinOf(v), seed)
