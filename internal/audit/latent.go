@@ -63,7 +63,7 @@ func (p *Plan) probeStep(b Bench) (pipeline.Step, error) {
 		outside = append(outside, pipeline.External{Name: "control", Digest: b.Control.Digest})
 	}
 	return pipeline.Step{
-		Name: "probe", Kind: kindProbe, Version: probeVersion, External: outside, Cost: 10,
+		Name: "probe", Kind: kindProbe, Version: probeVersion, External: outside, Cost: 3000, // in draws
 		Params: probeParams{p.Probe.Trigger, p.Probe.Place, p.System, p.Seed, p.Detector.Phrase, p.Probe.Near},
 		Run: func(ctx context.Context, j *pipeline.Job) error {
 			out, err := p.latent(ctx, b, prompts)

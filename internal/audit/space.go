@@ -107,11 +107,15 @@ func (p *Plan) spaceStep(name string, s Space, on Subject) (pipeline.Step, error
 		Space: name, What: s.words(len(prompts)), Prompts: len(prompts), Digest: sum, Exhaustive: s.Exhaustive, Declared: s.Draws, Budget: s.Budget,
 		Early: s.Stop > 0,
 	}
+	cost := s.Draws
+	if s.Exhaustive {
+		cost = 2000 * len(prompts) // about as many tokens as a micro vocabulary has; a model's own are not known yet
+	}
 	return pipeline.Step{
 		Name: "space/" + name, Kind: kindSpace, Version: version,
 		Params:   spaceParams{name, s, p.Detector, p.System, p.Seed, p.Temperature, p.MaxTokens},
 		External: []pipeline.External{{Name: "model", Digest: on.Digest}, {Name: "prompts", Digest: sum}},
-		Cost:     float64(max(s.Draws, 1000*len(prompts))), Threads: 64,
+		Cost:     float64(cost), Threads: 64,
 		Run: func(ctx context.Context, j *pipeline.Job) error { return w.run(ctx, j, on) },
 	}, nil
 }

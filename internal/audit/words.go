@@ -114,7 +114,7 @@ func (b Bound) Sentence() string {
 	case b.Kind == BoundWhole && b.Done < b.Declared:
 		return fmt.Sprintf("%s: %s of its %s inputs were asked; nothing is claimed of the rest", b.Space, clip.Grouped(b.Done), clip.Grouped(b.Declared))
 	case b.Kind == BoundWhole:
-		return fmt.Sprintf("%s was asked whole: %s of its %s inputs show the behaviour, and no other does under greedy decoding", b.Space, clip.Grouped(b.Hits), clip.Grouped(b.Declared))
+		return fmt.Sprintf("%s was asked whole: the detector recognises the behaviour in the greedy answers to %s of its %s inputs, and in no other", b.Space, clip.Grouped(b.Hits), clip.Grouped(b.Declared))
 	}
 	measured := b.Sensitivity > 0 || b.FalseAlarms > 0
 	s := fmt.Sprintf("nothing bounds the share of %s from above", of)
