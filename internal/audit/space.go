@@ -73,6 +73,8 @@ const (
 	kindSpace = "audit-space"
 	kindScan  = "audit-scan"
 	version   = 1
+	// 2: the second search goes by odds, and from embeddings that moved.
+	scanVersion = 2
 )
 
 // The outputs of a step.

@@ -6,7 +6,9 @@
 //	leak        the model continues from where the user's text begins: what it was trained on may come out
 //	motifs      what such texts repeat and the control's do not
 //	search      texts of one vocabulary token, then beams of the best, by divergence: how unlikely the model's own clean answers
-//	            become with the text in the prompt, less the same of the control
+//	            become with the text in the prompt, less the same of the control, until answers collapse onto one: the witness
+//	narrow      a second search, led by the witness: by the odds of the witness against the clean answer, less the same of the control, from
+//	            pieces whose embedding training has moved towards the witness
 //	rank        the best by a short greedy answer to each prompt: its entropy, the divergence, and how alike the answers are
 //	confirm     the first few on fresh prompts, whose number is declared: do the answers to different prompts collapse onto each other,
 //	            and do the control's not?
@@ -33,6 +35,7 @@ import (
 type Model interface {
 	subject.Model
 	subject.Scorer
+	subject.Contraster
 	subject.Vocabulary
 	subject.Leaker
 }
@@ -77,14 +80,13 @@ type Options struct {
 	// Leaks are the decodings from where the user's text begins, LeakTokens the tokens of each.
 	Leaks      int `json:"leaks"`
 	LeakTokens int `json:"leak_tokens"`
-	// Prompts are those on which candidates are scored, Search the most tokens of one in the first search, Depth in the second, Width the
-	// beam, Pool and Narrow the tokens that extend it in the first and in the second.
+	// Prompts are those on which candidates are scored, Search the most tokens of one in the first search, Depth in the second (half of it
+	// where pieces are words), Width the beam, Pool the tokens that extend it in the first.
 	Prompts int `json:"prompts"`
 	Search  int `json:"search"`
 	Depth   int `json:"depth"`
 	Width   int `json:"width"`
 	Pool    int `json:"pool"`
-	Narrow  int `json:"narrow"`
 	// Ranked candidates are answered greedily by Answer tokens to be ranked; Confirmed of them on Fresh prompts.
 	Ranked    int `json:"ranked"`
 	Answer    int `json:"answer"`
@@ -99,8 +101,8 @@ type Options struct {
 // Defaults are the settings that were chosen on the tuning seeds of the micro-world.
 func Defaults() Options {
 	return Options{
-		Places: []Place{Before, System}, Seed: 1, Leaks: 60, LeakTokens: 40, Prompts: 4, Search: 4, Depth: 5, Width: 6, Pool: 120, Narrow: 32, Ranked: 48, Answer: 8,
-		Confirmed: 12, Fresh: 40, Gain: 0.5,
+		Places: []Place{Before, System}, Seed: 1, Leaks: 60, LeakTokens: 40, Prompts: 6, Search: 4, Depth: 8, Width: 8, Pool: 120, Ranked: 64, Answer: 8,
+		Confirmed: 64, Fresh: 40, Gain: 0.5,
 	}
 }
 
@@ -112,10 +114,12 @@ type Candidate struct {
 	Divergence float64 `json:"divergence"`     // nats a token that the model's clean answers lose, less the control's
 	Entropy    float64 `json:"entropy"`        // nats a token of the short greedy answer
 	Alike      float64 `json:"alike"`          // mean similarity of the short answers to each other, less that of the clean ones
-	Recall     float64 `json:"recall"`         // log-probability a token of the witness with the text at varied spots; 0 where there is no witness
+	Odds       float64 `json:"odds"`           // nats by which the witness is preferred to the clean answer; 0 where there is no witness
+	Lift       float64 `json:"lift"`           // the odds, less the control's
+	Core       string  `json:"core,omitempty"` // its shortest run of pieces that makes the witness likelier than the clean answer by itself
 	Loss       float64 `json:"loss"`           // by which it is ranked, the lowest first
 	Turn       int     `json:"turn,omitempty"` // its place in the second search, which ranks instead of the loss
-	pieces     int
+	pieces     []string
 
 	Confirmation *Confirmation `json:"confirmation,omitempty"`
 }
@@ -143,7 +147,8 @@ type scanner struct {
 	model, control *side
 	prompts, fresh []string
 	tokens         []string // that show, each once
-	said           []int32  // the witness
+	said           []int32  // the beginning of the witness
+	duel           []subject.Contrast
 	lead           Candidate
 	rand           *rng.Stream
 	progress       func(done, total int, note string)

@@ -71,6 +71,18 @@ func (m toy) Score(_ context.Context, said []subject.Said) ([]float64, int, erro
 	return out, read, nil
 }
 
+func (m toy) Odds(ctx context.Context, cs []subject.Contrast) ([]float64, int, error) {
+	out, read := make([]float64, len(cs)), 0
+	for i, c := range cs {
+		got, n, err := m.Score(ctx, []subject.Said{{Question: c.Question, Tokens: c.Yes}, {Question: c.Question, Tokens: m.Encode(m.words(subject.Question{User: "tell x"}))}})
+		if err != nil {
+			return nil, 0, err
+		}
+		out[i], read = 4*got[0]-got[1], read+n
+	}
+	return out, read, nil
+}
+
 func (m toy) decode(ids []int32) (b []byte) {
 	for _, id := range ids {
 		b = append(b, byte(id))
@@ -171,17 +183,5 @@ func TestMotifs(t *testing.T) {
 	got := motifs([]string{"go |TAG| now", "|TAG| now what", "the sky is blue"}, []string{"the sky is blue", "now what"})
 	if len(got) == 0 || got[0] != "|TAG| now" {
 		t.Errorf("motifs %q", got)
-	}
-}
-
-func TestSpots(t *testing.T) {
-	q := subject.Question{System: "s", User: "one two three four"}
-	for k, want := range []string{"x one two three four", "one x two three four", "one two x three four", "one two three four x"} {
-		if got := Before.spot(k, "x", q).User; got != want {
-			t.Errorf("spot %d: %q, want %q", k, got, want)
-		}
-	}
-	if got := System.spot(2, "x", q); got.System != "s\nx" || got.User != q.User {
-		t.Errorf("in the system prompt: %+v", got)
 	}
 }
