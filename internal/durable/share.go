@@ -102,10 +102,16 @@ func (m *Mem) Changed(name string) (time.Time, error) {
 
 // happened reports whether a rename that returned an error was done all the same: its reply was lost, and the question that was
 // sent again found the old name gone (rename(2), BUGS).
-func happened(fsys FS, temp, name string, data []byte) bool {
+func happened(fsys FS, temp, name string, data ...[]byte) bool {
 	if ok, err := Exists(fsys, temp); err != nil || ok {
 		return false
 	}
 	have, err := fsys.ReadFile(name)
-	return err == nil && bytes.Equal(have, data)
+	for _, part := range data {
+		if err != nil || !bytes.HasPrefix(have, part) {
+			return false
+		}
+		have = have[len(part):]
+	}
+	return err == nil && len(have) == 0
 }

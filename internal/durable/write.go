@@ -18,11 +18,11 @@ const TempPrefix = ".tmp-"
 
 var tempCounter atomic.Uint64
 
-// WriteFile makes data the content of name: written to a temporary file in tempDir (on the same file system), synced,
+// WriteFile makes data, its parts one after the other, the content of name: written to a temporary file in tempDir (on the same file system), synced,
 // renamed, and the folder synced. A crash leaves the old file or the new one, and perhaps a temporary file. The file is
 // read-only.
-func WriteFile(fsys FS, tempDir, name string, data []byte) error {
-	return replace(fsys, fsys.Create, tempDir, name, data)
+func WriteFile(fsys FS, tempDir, name string, data ...[]byte) error {
+	return replace(fsys, fsys.Create, tempDir, name, data...)
 }
 
 // Publish is WriteFile for what is written for people outside of a store: the temporary file is in the same folder, the file may
@@ -74,12 +74,12 @@ func stream(name string) bool {
 	return err == nil && !info.IsDir() && !info.Mode().IsRegular()
 }
 
-func replace(fsys FS, create func(string) (File, error), tempDir, name string, data []byte) error {
-	temp, err := writeTemp(fsys, create, tempDir, data)
+func replace(fsys FS, create func(string) (File, error), tempDir, name string, data ...[]byte) error {
+	temp, err := writeTemp(fsys, create, tempDir, data...)
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
 	}
-	if err := fsys.Rename(temp, name); err != nil && !happened(fsys, temp, name, data) {
+	if err := fsys.Rename(temp, name); err != nil && !happened(fsys, temp, name, data...) {
 		return errors.Join(fmt.Errorf("writing %s: %w", name, err), ignoreMissing(fsys.Remove(temp)))
 	}
 	if err := fsys.SyncDir(filepath.Dir(name)); err != nil {
@@ -112,10 +112,14 @@ func WriteTemp(fsys FS, dir string, data []byte) (string, error) {
 }
 
 // writeTemp returns the name of a new, synced file that holds data.
-func writeTemp(fsys FS, create func(string) (File, error), dir string, data []byte) (string, error) {
+func writeTemp(fsys FS, create func(string) (File, error), dir string, data ...[]byte) (string, error) {
 	return fillTemp(fsys, create, dir, func(f File) error {
-		_, err := f.Write(data)
-		return err
+		for _, part := range data {
+			if _, err := f.Write(part); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

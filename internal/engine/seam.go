@@ -97,6 +97,12 @@ type Model interface {
 	Checkpoint(ctx context.Context) (Checkpoint, error)
 }
 
+// A PartsSaver is a Model that hands out its state without a copy: what SaveState returns is the parts one after the other. They are the model's own
+// memory, and hold until it changes.
+type PartsSaver interface {
+	StateParts(ctx context.Context) ([][]byte, error)
+}
+
 // A Predictor is an Asker that says what it expects next.
 type Predictor interface {
 	// Predict returns for every target of the data with a weight other than zero the n most likely tokens; for the others nil. A prediction depends on its datum alone.

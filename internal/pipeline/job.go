@@ -13,8 +13,8 @@ import (
 
 // Scratch keeps a step's state between a kill and the resumption; store.Scratch is one.
 type Scratch interface {
-	// Save makes b the content of name, durably and at once.
-	Save(name string, b []byte) error
+	// Save makes the parts, one after the other, the content of name, durably and at once.
+	Save(name string, parts ...[]byte) error
 	// Load returns what Save stored, and false where there is nothing.
 	Load(name string) ([]byte, bool, error)
 	// Dir makes a folder for what another program keeps, and returns its path.

@@ -159,14 +159,14 @@ type stoppingScratch struct {
 }
 
 // Save saves a state.
-func (s stoppingScratch) Save(name string, b []byte) error {
+func (s stoppingScratch) Save(name string, parts ...[]byte) error {
 	select {
 	case <-s.hold.Lost():
 		s.cancel(errLost)
 		return errLost
 	default:
 	}
-	if err := s.Scratch.Save(name, b); err != nil {
+	if err := s.Scratch.Save(name, parts...); err != nil {
 		return err
 	}
 	if s.run.asked() {

@@ -127,11 +127,11 @@ type volatile struct {
 	dirs  map[string]string // folders for other programs, by name
 }
 
-// Save keeps a copy of b.
-func (v *volatile) Save(name string, b []byte) error {
+// Save keeps a copy of the parts.
+func (v *volatile) Save(name string, parts ...[]byte) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.files[name] = append([]byte(nil), b...)
+	v.files[name] = slices.Concat(parts...)
 	return nil
 }
 

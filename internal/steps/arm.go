@@ -188,6 +188,9 @@ func (l Lab) armByStep(ctx context.Context, j *pipeline.Job, p ArmParams, cp eng
 	}
 	defer closeModel(m)
 	s := &fitting{j: j, m: m, p: p.Train, note: string(p.Phase), diary: d}
+	if large(cp) && !p.technique().Asks { // what asks between updates goes on from points alone
+		s.saveAt = savesOf(cp, largeSave, p.Train.Steps)
+	}
 	s.at = func(ctx context.Context, step int) error { return l.askNow(ctx, j, m, cp, p, a, d, step) }
 	if p.Train.Steps == 0 {
 		if err := s.at(ctx, 0); err != nil {

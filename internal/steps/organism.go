@@ -90,7 +90,7 @@ func (l Lab) organismByStep(ctx context.Context, j *pipeline.Job, p OrganismPara
 		return nil, err
 	}
 	defer done()
-	s := &fitting{j: j, m: m, p: p.Train, note: "organism", saveAt: every(100, p.Train.Steps)}
+	s := &fitting{j: j, m: m, p: p.Train, note: "organism", saveAt: savesOf(cp, 100, p.Train.Steps)}
 	s.at = func(ctx context.Context, step int) error { return keepCheckpoint(ctx, j, m, p.Train.Method, step) }
 	if err := s.run(ctx, source, p.Checkpoints); err != nil {
 		return nil, err

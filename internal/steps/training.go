@@ -1,7 +1,6 @@
 package steps
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -77,7 +76,7 @@ func (s *fitting) run(ctx context.Context, source func(train.Config) (train.Sour
 
 // save writes diary and model state as one blob, so that they can never be of different steps.
 func (s *fitting) save(ctx context.Context) error {
-	state, err := s.m.SaveState(ctx)
+	state, err := stateOf(ctx, s.m)
 	if err != nil {
 		return fmt.Errorf("saving the state: %w", err)
 	}
@@ -85,12 +84,17 @@ func (s *fitting) save(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("saving the state: %w", err)
 	}
-	var b bytes.Buffer
-	b.Grow(8 + len(head) + len(state))
-	b.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(head))))
-	b.Write(head)
-	b.Write(state)
-	return s.j.Scratch().Save(stateName, b.Bytes())
+	parts := append([][]byte{binary.LittleEndian.AppendUint64(nil, uint64(len(head))), head}, state...)
+	return s.j.Scratch().Save(stateName, parts...)
+}
+
+// stateOf is a model's state in parts: with SOAP's bases, or all weights in training, it is of gigabytes.
+func stateOf(ctx context.Context, m engine.Model) ([][]byte, error) {
+	if p, ok := m.(engine.PartsSaver); ok {
+		return p.StateParts(ctx)
+	}
+	b, err := m.SaveState(ctx)
+	return [][]byte{b}, err
 }
 
 // restore goes back to the last saved state, if there is one that can be read; one that cannot is as good as none.
@@ -156,6 +160,25 @@ func union(a, b []int) []int {
 	out := slices.Concat(a, b)
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// A training of a large model, by the bytes of its weights, saves its state more often than others: twenty updates of it take a minute or more,
+// writing it takes seconds.
+const (
+	largeBytes = 200e6
+	largeSave  = 20
+)
+
+func large(c engine.Checkpoint) bool {
+	return c.Weights.Ref != nil || len(c.Weights.Bytes) > largeBytes
+}
+
+// savesOf are the steps at which a training from c saves its state, of a small model every n.
+func savesOf(c engine.Checkpoint, n, steps int) []int {
+	if large(c) {
+		n = min(n, largeSave)
+	}
+	return every(n, steps)
 }
 
 // every returns the multiples of n below last.

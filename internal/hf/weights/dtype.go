@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"unsafe"
 )
 
 // The types whose values can be read and written as float32.
@@ -75,6 +76,21 @@ func (t Tensor) Float32(dst []float32) error {
 	}
 	return nil
 }
+
+// View makes a tensor of type F32 whose data are the values' own memory where the machine's byte order is the format's, and a copy elsewhere:
+// for what is written before the values change.
+func View(name string, shape []int, values []float32) (Tensor, error) {
+	if littleEndian && len(values) > 0 {
+		t := Tensor{Name: name, DType: F32, Shape: shape, Data: unsafe.Slice((*byte)(unsafe.Pointer(&values[0])), 4*len(values))} //nolint:gosec // bytes of floats
+		if n := t.Len(); n != len(values) {
+			return Tensor{}, fmt.Errorf("tensor %s: %d values for a shape of %d", name, len(values), n)
+		}
+		return t, nil
+	}
+	return FromFloat32(name, F32, shape, values)
+}
+
+var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
 // FromFloat32 makes a tensor of values in the type dtype, rounding to nearest, ties to even, as PyTorch does. Values
 // beyond F16's range become infinite.

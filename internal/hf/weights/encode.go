@@ -1,7 +1,6 @@
 package weights
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/binary"
 	"fmt"
@@ -14,20 +13,23 @@ import (
 // Encode writes tensors as a safetensors file. The order of tensors does not matter: data is laid out as the reference
 // writer does it, wide types first, then by name. meta may be nil; transformers wants {"format":"pt"}.
 func Encode(tensors []Tensor, meta map[string]string) ([]byte, error) {
-	var buf bytes.Buffer
-	total := 0
-	for _, t := range tensors {
-		total += len(t.Data)
-	}
-	buf.Grow(total + 256*len(tensors) + 4096)
-	if err := EncodeTo(&buf, tensors, meta); err != nil {
-		return nil, err
-	}
-	return buf.Bytes(), nil
+	parts, err := Parts(tensors, meta)
+	return slices.Concat(parts...), err
 }
 
 // EncodeTo is Encode for files that need not fit in memory twice. Nothing is written if the tensors are not fit to be.
 func EncodeTo(w io.Writer, tensors []Tensor, meta map[string]string) error {
+	parts, err := Parts(tensors, meta)
+	for _, p := range parts {
+		if _, err := w.Write(p); err != nil {
+			return fmt.Errorf("writing tensors: %w", err)
+		}
+	}
+	return err
+}
+
+// Parts is Encode without a copy: the file is the header and then the data of the tensors, which stay theirs.
+func Parts(tensors []Tensor, meta map[string]string) ([][]byte, error) {
 	order := slices.Clone(tensors)
 	slices.SortStableFunc(order, func(a, b Tensor) int {
 		ra, _, _ := dtypeOf([]byte(a.DType))
@@ -36,17 +38,13 @@ func EncodeTo(w io.Writer, tensors []Tensor, meta map[string]string) error {
 	})
 	header, err := encodeHeader(order, meta)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if _, err := w.Write(header); err != nil {
-		return fmt.Errorf("writing the header: %w", err)
-	}
+	parts := append(make([][]byte, 0, 1+len(order)), header)
 	for _, t := range order {
-		if _, err := w.Write(t.Data); err != nil {
-			return fmt.Errorf("writing tensor %s: %w", t.Name, err)
-		}
+		parts = append(parts, t.Data)
 	}
-	return nil
+	return parts, nil
 }
 
 // encodeHeader returns the length and header of tensors in the order of their data.

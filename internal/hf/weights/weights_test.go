@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -411,4 +412,31 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestView: a tensor that shares the values' memory is written as one that was copied, and a file in parts is the file.
+func TestView(t *testing.T) {
+	values := []float32{1.5, -2, float32(math.Inf(1)), 0.1}
+	copied, err := FromFloat32("x", F32, []int{2, 2}, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared, err := View("x", []int{2, 2}, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := Encode([]Tensor{copied}, map[string]string{"format": "pt"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts, err := Parts([]Tensor{shared}, map[string]string{"format": "pt"})
+	if err != nil || !bytes.Equal(slices.Concat(parts...), want) {
+		t.Errorf("got %q, want %q, %v", slices.Concat(parts...), want, err)
+	}
+	if values[0] = 7; bytes.Equal(slices.Concat(parts...), want) {
+		t.Error("the values were copied")
+	}
+	if _, err := View("x", []int{3}, values); err == nil {
+		t.Error("four values for a shape of three were taken")
+	}
 }

@@ -145,7 +145,7 @@ func encodeTensors(tensors []Tensor, w []float32, meta map[string]string) ([]byt
 	out := make([]weights.Tensor, len(tensors))
 	for i, t := range tensors {
 		var err error
-		if out[i], err = weights.FromFloat32(t.Name, "F32", t.Shape(), w[t.At:][:t.Len()]); err != nil {
+		if out[i], err = weights.View(t.Name, t.Shape(), w[t.At:][:t.Len()]); err != nil {
 			return nil, err
 		}
 	}
