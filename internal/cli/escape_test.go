@@ -63,7 +63,7 @@ func TestNothingHostileIsPrinted(t *testing.T) {
 				Step: hostile, Missing: []string{hostile}, Ingredients: []pipeline.Ingredient{{Path: hostile, Value: hostile}}, Previous: &store.Entry{}, Moved: []pipeline.Moved{moved},
 			})
 		}},
-		{"plan", "", func(a *app) { printPlan(a.out, []pipeline.StepStatus{{Name: hostile}}, nil) }},
+		{"plan", "", func(a *app) { printPlan(a.out, []pipeline.StepStatus{{Name: hostile}}, 1, nil) }},
 		{"scores", "", func(a *app) {
 			printScores(a.out, &evals.Report{Suite: hostile, Note: hostile, Items: []evals.Scored{{Key: hostile, Reason: hostile}}, Metrics: []evals.Metric{{Name: hostile}}}, true)
 		}},

@@ -43,8 +43,9 @@ that are not here are assumed to be of ordinary length. What of the file makes l
 			if a.json {
 				err = writeJSON(a.out, statuses)
 			} else {
-				printPlan(a.out, statuses, x.exp.Far())
-				err = errors.Join(a.printOutlook(cmd.Context(), x, statuses), a.printEngines(cmd.Context(), x))
+				pace, err2 := a.pace(cmd.Context(), x.file.Precision)
+				printPlan(a.out, statuses, pace, x.exp.Far())
+				err = errors.Join(err2, a.printOutlook(cmd.Context(), x, statuses), a.printEngines(cmd.Context(), x))
 			}
 			for _, w := range x.file.Warnings() {
 				fmt.Fprintln(a.err, "warning:", w.Error())
@@ -81,13 +82,13 @@ func (a *app) statuses(ctx context.Context, x opened) ([]pipeline.StepStatus, er
 	return x.plan.Status(ctx, s)
 }
 
-// printPlan lists the steps with the time of one worker, or of the devices elsewhere where far knows it (below 0: it is not known).
-func printPlan(w io.Writer, statuses []pipeline.StepStatus, far map[string]float64) {
+// printPlan lists the steps with the time of one worker, who takes pace seconds for an expected one, or of the devices elsewhere where far knows it (below 0: it is not known).
+func printPlan(w io.Writer, statuses []pipeline.StepStatus, pace float64, far map[string]float64) {
 	counts := map[pipeline.State]int{}
 	var left, there float64
 	for _, st := range statuses {
 		word := string(st.State)
-		takes := seconds(st.Cost)
+		takes := seconds(pace * st.Cost)
 		elsewhere, isFar := far[st.Name]
 		switch {
 		case isFar && elsewhere < 0:
@@ -100,7 +101,7 @@ func printPlan(w io.Writer, statuses []pipeline.StepStatus, far map[string]float
 			if isFar {
 				there += max(elsewhere, 0)
 			} else {
-				left += st.Cost
+				left += pace * st.Cost
 			}
 		}
 		counts[st.State]++

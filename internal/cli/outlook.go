@@ -38,6 +38,15 @@ func (a *app) openPlan(ctx context.Context, path string, d dataFlags) (opened, e
 // evaluation and loading included.
 const trainShare = 0.5
 
+// pace is how many seconds one worker of this machine is expected to take for a second of an estimate.
+func (a *app) pace(ctx context.Context, precision string) (float64, error) {
+	speed, err := a.embedded().Speed(ctx, engine.Precision(precision))
+	if err != nil || speed <= 0 {
+		return 1, err
+	}
+	return local.Rate / (speed * trainShare), nil
+}
+
 // printOutlook tells what the steps that would run are expected to take on this machine.
 func (a *app) printOutlook(ctx context.Context, x opened, statuses []pipeline.StepStatus) error {
 	var sum experiment.Work
@@ -74,15 +83,14 @@ func (a *app) printOutlook(ctx context.Context, x opened, statuses []pipeline.St
 		return nil
 	}
 	workers := max(1, a.workers)
-	speed, err := a.embedded().Speed(ctx, engine.Precision(x.file.Precision))
+	pace, err := a.pace(ctx, x.file.Precision)
 	if err != nil {
 		return err
 	}
-	speed *= float64(workers) * trainShare
 	fmt.Fprintf(a.out, "tokens: about %s trained, %s read, %s sampled\n", count(sum.Trained), count(sum.Read), count(sum.Sampled))
 	fmt.Fprintln(a.out, memoryWords(sum.Memory, x.held))
-	why := fmt.Sprintf("%.0f GFLOP/s, half of what the products of %s reach here", speed/1e9, x.file.Precision)
-	rates := pipeline.Rates{All: local.Rate * float64(workers) / speed}
+	why := fmt.Sprintf("%.0f GFLOP/s, half of what the products of %s reach here", local.Rate/pace*float64(workers)/1e9, x.file.Precision)
+	rates := pipeline.Rates{All: pace}
 	if seen, of := a.ratesSeen(); of != "" {
 		rates, why = seen, "as fast as run "+of+" on this store"
 	}

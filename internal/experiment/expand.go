@@ -255,8 +255,9 @@ func (e *expander) organism(name string, v Variant[Organism], seed uint64, lent 
 		op := steps.OrganismParams{Train: tp, System: w.System, Checkpoints: e.keep[p.training], DPO: o.dpo()}
 		e.require(path, op.AsArm(), len(e.keep[p.training]) > 1)
 		s := e.lab.Organism(p.training, op, p.base, red)
-		e.charge(&s, sz.organism(tp, sz.seen(o.Training)))
-		e.abroad(path, s, sz, tp, o.Training, e.keep[p.training])
+		learning := e.learning(sz, o, w)
+		e.charge(&s, sz.organism(tp, learning.seen(o.Training)))
+		e.abroad(path, s, learning, tp, o.Training, e.keep[p.training])
 		e.add(s)
 		if o.Method == "lora" {
 			p.lora = &tp.LoRA
@@ -360,6 +361,7 @@ func (e *expander) arm(name string, v Variant[Intervention], o planned, ov Varia
 	sz := e.sizes[ov.Value.Base]
 	e.require("interventions."+name, p, false)
 	s := e.judge(p, &in).Arm("arm/"+id, p, in)
+	sz = e.unlearning(sz, iv)
 	e.charge(&s, sz.arm(e.f, iv, false))
 	e.abroad("interventions."+name, s, sz, p.Train, iv.Training, p.At)
 	arm := plannedArm{

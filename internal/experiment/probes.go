@@ -68,7 +68,7 @@ func (e *expander) probeOnRows(name string, pr *Probe, o planned, ov Variant[Org
 	in.Rows, _ = e.responses(pr.path, iv, ov.Value, o)
 	e.require(pr.path, p, false)
 	s := e.judge(p, &in).Arm(name, p, in)
-	sz := e.sizes[ov.Value.Base]
+	sz := e.unlearning(e.sizes[ov.Value.Base], iv)
 	e.charge(&s, sz.arm(e.f, iv, true))
 	e.abroad(pr.path, s, sz, p.Train, iv.Training, p.At)
 	return e.add(s)
@@ -93,7 +93,7 @@ func (e *expander) probeOnModel(name string, pr *Probe, o planned, ov Variant[Or
 		tp := trainParams(pr.Training, seed)
 		p.Train, p.Precision, in.Red = &tp, tp.Precision, o.red
 		p.Eval.Seed = tp.Seed
-		work = work.plus(sz.train(tp, sz.seen(pr.Training)))
+		work = work.plus(sz.train(tp, e.learning(sz, ov.Value, o.wiring).seen(pr.Training)))
 	case about.Whole:
 		work = work.plus(sz.capabilities(e.f, e.f.Evaluation.Probe.Items))
 	}
