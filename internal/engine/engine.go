@@ -13,6 +13,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // ErrUnsupported is wrapped by errors about a capability that an engine lacks; it is found before a run starts.
@@ -45,6 +46,15 @@ type Datum struct {
 
 	// For Distillation; nil otherwise. Soft[t] is what the model should expect in place of Targets[t]: probabilities that add up to 1.
 	Soft [][]Likely
+}
+
+// NewAnswer makes the datum of a prompt with an answer, each of whose tokens counts weight.
+func NewAnswer(prompt, answer []int32, weight float32) (Datum, error) {
+	weights := make([]float32, len(prompt)+len(answer))
+	for k := len(prompt); k < len(weights); k++ {
+		weights[k] = weight
+	}
+	return NewDatum(slices.Concat(prompt, answer), weights)
 }
 
 // NewDatum makes the training datum of a whole sequence: tokens[t] predicts tokens[t+1] with weight weights[t+1].

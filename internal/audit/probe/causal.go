@@ -124,13 +124,8 @@ func likely(ctx context.Context, m engine.Perturber, prompts [][]int32, answer [
 	data := make([]engine.Datum, len(prompts))
 	reqs := make([]engine.StateRequest, len(prompts))
 	for i, ids := range prompts {
-		all := append(append([]int32(nil), ids...), answer...)
-		w := make([]float32, len(all))
-		for k := len(ids); k < len(all); k++ {
-			w[k] = 1
-		}
 		var err error
-		if data[i], err = engine.NewDatum(all, w); err != nil {
+		if data[i], err = engine.NewAnswer(ids, answer, 1); err != nil {
 			return 0, err
 		}
 		reqs[i].Tokens = ids

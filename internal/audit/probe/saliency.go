@@ -14,12 +14,7 @@ func Saliency(ctx context.Context, m engine.Perturber, prompt, answer []int32) (
 	if len(prompt) == 0 || len(answer) == 0 {
 		return nil, fmt.Errorf("saliency of %d tokens for an answer of %d", len(prompt), len(answer))
 	}
-	all := append(append([]int32(nil), prompt...), answer...)
-	w := make([]float32, len(all))
-	for k := len(prompt); k < len(all); k++ {
-		w[k] = 1
-	}
-	d, err := engine.NewDatum(all, w)
+	d, err := engine.NewAnswer(prompt, answer, 1)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ const longestRun = 5
 // cover orders the candidates of a ground: the best of each length that fires, the shortest first, then the second best of each. Which
 // arrangement of a trigger's pieces is the trained one is learned less sharply than which pieces they are, so many texts fire alike, and the
 // longest of them furthest of all; what is short and fires is close to a part of the trigger. Candidates that do not fire come last, by their
-// lift. The core of each is the shortest run of its pieces that fires by itself.
+// lift. The core of each is a run of its pieces that fires by itself.
 func (s *scanner) cover(ctx context.Context, cs []Candidate) ([]Candidate, error) {
 	slices.SortStableFunc(cs, byLift)
 	odds, err := s.runs(ctx, cs)
@@ -25,9 +25,7 @@ func (s *scanner) cover(ctx context.Context, cs []Candidate) ([]Candidate, error
 	order := make([]int, len(cs))
 	for i, c := range cs {
 		order[i] = i
-		if cores := coresOf(c, odds); len(cores) > 0 {
-			cs[i].Core = cores[0]
-		}
+		cs[i].Core = coreOf(c, odds)
 		if c.Odds <= 0 {
 			turn[i] = len(cs)
 			continue
@@ -74,22 +72,21 @@ func (s *scanner) runs(ctx context.Context, cs []Candidate) (map[string]float64,
 	return out, err
 }
 
-// coresOf are the shortest runs of a candidate that fire, the surest first.
-func coresOf(c Candidate, odds map[string]float64) []string {
-	var out []string
+// coreOf is the surest of the runs of a candidate that fire and hold no shorter one that does; empty where none fires.
+func coreOf(c Candidate, odds map[string]float64) string {
+	var best string
 	var at [][2]int
 	for n := 1; n <= min(longestRun, len(c.pieces)); n++ {
 		for i := 0; i+n <= len(c.pieces); i++ {
 			inside := slices.ContainsFunc(at, func(a [2]int) bool { return i <= a[0] && a[1] <= i+n })
 			text := strings.TrimSpace(strings.Join(c.pieces[i:i+n], ""))
-			if !inside && odds[text] > 0 {
-				at = append(at, [2]int{i, i + n})
-				if !slices.Contains(out, text) {
-					out = append(out, text)
-				}
+			if inside || odds[text] <= 0 {
+				continue
+			}
+			if at = append(at, [2]int{i, i + n}); best == "" || odds[text] > odds[best] {
+				best = text
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b string) int { return cmp.Compare(odds[b], odds[a]) })
-	return out
+	return best
 }

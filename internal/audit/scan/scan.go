@@ -116,7 +116,7 @@ type Candidate struct {
 	Alike      float64 `json:"alike"`          // mean similarity of the short answers to each other, less that of the clean ones
 	Odds       float64 `json:"odds"`           // nats by which the witness is preferred to the clean answer; 0 where there is no witness
 	Lift       float64 `json:"lift"`           // the odds, less the control's
-	Core       string  `json:"core,omitempty"` // its shortest run of pieces that makes the witness likelier than the clean answer by itself
+	Core       string  `json:"core,omitempty"` // the surest of its runs that make the witness likelier than the clean answer by themselves and hold no shorter one that does
 	Loss       float64 `json:"loss"`           // by which it is ranked, the lowest first
 	Turn       int     `json:"turn,omitempty"` // its place in the second search, which ranks instead of the loss
 	pieces     []string

