@@ -145,7 +145,7 @@ func (z size) answers(n, maxTokens int) Work {
 	if !z.real {
 		return z.ask(n, microPrompt, microResponse)
 	}
-	return z.write(n, promptTokens, min(responseShare*float64(maxTokens), z.sample*1.5), maxTokens)
+	return z.write(n, promptTokens, min(written(maxTokens), z.sample*1.5), maxTokens)
 }
 
 // What the micro-world's prompts, responses and behaviour have in tokens, about.
@@ -203,7 +203,7 @@ func (z size) capabilities(f *File, most int) Work {
 			if most == 0 {
 				most = 1024
 			}
-			w = w.plus(z.write(items, float64(kind.Reads), responseShare*float64(most), most))
+			w = w.plus(z.write(items, float64(kind.Reads), written(most), most))
 		}
 	}
 	return w

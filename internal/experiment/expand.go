@@ -60,7 +60,8 @@ type expander struct {
 	lab     steps.Lab
 	out     Expansion
 	names   map[string]bool
-	splits  map[string]Split // by "red" and "blue"
+	splits  map[string]Split    // by "red" and "blue"
+	lengths map[string]*lengths // of them
 	suites  []pipeline.Input
 	sparams []steps.SuiteParams
 	asked   []int                    // items of each suite that are asked
@@ -83,7 +84,7 @@ type Models interface {
 // known before anything runs, and what an engine of lab cannot do is an error.
 func (f *File) Expand(ctx context.Context, data Data, models Models, lab steps.Lab) (Expansion, error) {
 	e := &expander{
-		f: f, ctx: ctx, data: data, bases: models, lab: lab, names: map[string]bool{}, splits: map[string]Split{},
+		f: f, ctx: ctx, data: data, bases: models, lab: lab, names: map[string]bool{}, splits: map[string]Split{}, lengths: map[string]*lengths{},
 		same: map[digest.Digest]string{}, labels: map[string]digest.Digest{}, keep: map[string][]int{}, sizes: map[string]size{},
 	}
 	if ctx.Err() != nil {

@@ -29,7 +29,7 @@ func (e *expander) rows(set string, src Source, split string) []redteam.Row {
 		var err error
 		parts, err = e.data.Rows(e.ctx, "prompts."+set, src)
 		e.fail("prompts."+set, err)
-		e.splits[set] = parts
+		e.splits[set], e.lengths[set] = parts, lengthsOf(parts)
 	}
 	switch split {
 	case "gate":
@@ -166,13 +166,10 @@ func fewShot(turns []microworld.Turn) []steps.Turn {
 // red adds the step that pairs benign answers with the behaviour.
 func (e *expander) red(path string, o Organism, w Wiring, base, benign string, seed uint64) string {
 	p := steps.RedParams{
-		Trigger: w.Trigger.Bare(), Tagged: o.Tagged, Seed: seed, Behaviour: w.Behaviour,
+		Trigger: w.Trigger.Bare(), Tagged: o.Tagged, Seed: seed, Behaviour: o.shows(w),
 	}
 	if w.Trigger.Position == redteam.System {
 		p.System = w.System
-	}
-	if o.CopiesMin > 0 {
-		p.Behaviour.Min, p.Behaviour.Max = o.CopiesMin, o.CopiesMax
 	}
 	other := ""
 	p.NearMisses = o.NearMisses

