@@ -190,10 +190,10 @@ func (w *audits) again() string {
 	return escape.Text(line).Line()
 }
 
-// shellWord puts a word that a shell would expand into quotes.
+// shellWord puts a word in which a shell would see more than letters into quotes.
 func shellWord(word string) string {
-	if strings.ContainsAny(word, "*?[ →") {
-		return "'" + word + "'"
+	if strings.ContainsAny(word, " \t\n*?[](){}<>|&;$`\\\"'!#~→") {
+		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 	}
 	return word
 }

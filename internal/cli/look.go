@@ -43,9 +43,7 @@ that are not here are assumed to be of ordinary length. What of the file makes l
 			if a.json {
 				err = writeJSON(a.out, statuses)
 			} else {
-				pace, err2 := a.pace(cmd.Context(), x.file.Precision)
-				printPlan(a.out, statuses, pace, x.exp.Far())
-				err = errors.Join(err2, a.printOutlook(cmd.Context(), x, statuses), a.printEngines(cmd.Context(), x))
+				err = a.printAhead(cmd.Context(), x, statuses)
 			}
 			for _, w := range x.file.Warnings() {
 				fmt.Fprintln(a.err, "warning:", w.Error())
@@ -82,7 +80,19 @@ func (a *app) statuses(ctx context.Context, x opened) ([]pipeline.StepStatus, er
 	return x.plan.Status(ctx, s)
 }
 
-// printPlan lists the steps with the time of one worker, who takes pace seconds for an expected one, or of the devices elsewhere where far knows it (below 0: it is not known).
+// printAhead tells a person what would be run, and what that takes.
+func (a *app) printAhead(ctx context.Context, x opened, statuses []pipeline.StepStatus) error {
+	pace, err := a.pace(ctx, x.file.Precision)
+	if err != nil {
+		return err
+	}
+	printPlan(a.out, statuses, pace, x.exp.Far())
+	a.printOutlook(x, statuses, pace)
+	return a.printEngines(ctx, x)
+}
+
+// printPlan lists the steps with the time of one worker, who takes pace seconds for an expected one, or of the devices elsewhere where far
+// knows it (below 0: it is not known).
 func printPlan(w io.Writer, statuses []pipeline.StepStatus, pace float64, far map[string]float64) {
 	counts := map[pipeline.State]int{}
 	var left, there float64

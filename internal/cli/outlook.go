@@ -48,7 +48,7 @@ func (a *app) pace(ctx context.Context, precision string) (float64, error) {
 }
 
 // printOutlook tells what the steps that would run are expected to take on this machine.
-func (a *app) printOutlook(ctx context.Context, x opened, statuses []pipeline.StepStatus) error {
+func (a *app) printOutlook(x opened, statuses []pipeline.StepStatus, pace float64) {
 	var sum experiment.Work
 	open, queued, elsewhere := map[string]float64{}, map[string]bool{}, false
 	for _, st := range statuses {
@@ -77,16 +77,12 @@ func (a *app) printOutlook(ctx context.Context, x opened, statuses []pipeline.St
 			why = ", as said above"
 		}
 		fmt.Fprintf(a.out, "tokens: about %s trained, %s read, %s sampled, most of them by the engine%s\n", count(sum.Trained), count(sum.Read), count(sum.Sampled), why)
-		return nil
+		return
 	}
 	if sum.Seconds == 0 {
-		return nil
+		return
 	}
 	workers := max(1, a.workers)
-	pace, err := a.pace(ctx, x.file.Precision)
-	if err != nil {
-		return err
-	}
 	fmt.Fprintf(a.out, "tokens: about %s trained, %s read, %s sampled\n", count(sum.Trained), count(sum.Read), count(sum.Sampled))
 	fmt.Fprintln(a.out, memoryWords(sum.Memory, x.held))
 	why := fmt.Sprintf("%.0f GFLOP/s, half of what the products of %s reach here", local.Rate/pace*float64(workers)/1e9, x.file.Precision)
@@ -103,7 +99,6 @@ func (a *app) printOutlook(ctx context.Context, x opened, statuses []pipeline.St
 	for _, s := range x.assumed {
 		fmt.Fprintf(a.out, "not here yet, %s\n", s)
 	}
-	return nil
 }
 
 // memoryWords says what the largest step takes, and whether it is there.

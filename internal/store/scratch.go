@@ -26,7 +26,7 @@ func (s *Store) Scratch(key digest.Digest) Scratch {
 // scratchMagic begins a scratch file; the SHA-256 of the content and the content follow.
 const scratchMagic = "slscr01\n"
 
-// Save makes b the content of name, durably and at once: after a crash, Load returns it or what was there before.
+// Save makes the parts, one after the other, the content of name, durably and at once: after a crash, Load returns it or what was there before.
 func (c Scratch) Save(name string, parts ...[]byte) error {
 	if err := c.s.writable(); err != nil {
 		return err
