@@ -184,7 +184,7 @@ type Plan struct {
 	Optim    OptimParams // LearningRate is the peak
 	Steps    int
 	Rate     func(step int) float64 // the learning rate of an update, counted from 1
-	Batch    func(step int) []Datum // the data of an update: weights add up to 1, so that the loss is a mean over loss tokens
+	Batch    func(step int) []Datum // the data of an update, until the next call: weights add up to 1, so that the loss is a mean over loss tokens
 	Keep     []int                  // steps whose checkpoints are wanted, ascending; 0 is the base itself
 	Dir      string                 // a folder that survives a kill; what is there belongs to this plan
 }
